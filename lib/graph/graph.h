@@ -1,0 +1,97 @@
+/* graph/graph.h -- the model as values and nodes with numbers for names.
+ *
+ * Built from a model (graph/build.c), changed by patches (rewrite/), written back (graph/export.c):
+ * nodes and weights that nobody touched keep their messages.  Everything lives in the graph's arena;
+ * a pointer to a value or node is good until the next onx_graph_add_*, an id for ever. */
+#ifndef ONX_GRAPH_H
+#define ONX_GRAPH_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/names.h"
+#include "model/model.h"
+#include "op/op.h"
+
+struct onx_value {
+	const char *name;
+	enum onx_dtype type;            /* as declared; ONX_UNDEFINED: not said                       */
+	bool has_shape;
+	int rank;
+	int64_t dim[ONX_RANK];          /* -1: symbolic or unknown                                    */
+	const char *sym[ONX_RANK];      /* name of a symbolic dim, or NULL                            */
+	uint32_t def, def_slot;         /* the node that makes it and which output; ONX_NONE: none    */
+	const struct onx_weight *init;  /* its numbers: an initializer or a Constant node             */
+	bool input, output;             /* of the graph.  An IR 3 initializer is also an input        */
+	bool from_node;                 /* made by a Constant node rather than an initializer         */
+	void *proto;                    /* graph inputs and outputs: the ValueInfoProto               */
+	bool changed;                   /* the declared shape was edited                              */
+};
+struct onx_node {
+	const char *name, *type, *domain;
+	const struct onx_op *op;        /* NULL only in a graph built with ONX_BUILD_LAX              */
+	int version;                    /* of its domain                                              */
+	const void *attr;               /* filled through op->attr                                    */
+	uint32_t n_in, n_out;
+	uint32_t *in, *out;             /* value ids; ONX_NONE: absent                                */
+	void *proto;                    /* source message; NULL: a new node                           */
+	const struct onx_file_node *file;       /* its view: attributes as they are in the file       */
+	const struct onx_file_attr *new_attr; size_t n_new_attr;        /* for a new node's message   */
+	bool changed;                   /* proto set, but inputs, outputs or attributes were edited   */
+	bool dropped;                   /* removed by a patch; skipped everywhere                     */
+};
+struct onx_graph {
+	struct onx_arena arena;
+	struct onx_model *model;        /* borrowed                                                   */
+	struct onx_value *value; uint32_t n_value, cap_value;
+	struct onx_node *node;   uint32_t n_node, cap_node;
+	uint32_t *order; uint32_t n_order;      /* live nodes, inputs before users                    */
+	uint32_t *input;  uint32_t n_input;     /* graph inputs that are not initializers             */
+	uint32_t *output; uint32_t n_output;
+	struct onx_names names;                 /* value name -> id                                   */
+	struct onx_weight const **new_init; uint32_t n_new_init;        /* made by rewrites           */
+};
+
+enum { ONX_BUILD_LAX = 1 };     /* unknown operators get op == NULL instead of a fault: onnx-info, onnx-freeze,
+				   onnx-diff must be able to look at what cannot be run              */
+
+int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, struct onx_err *e) ONX_MUST;
+void onx_graph_free(struct onx_graph *g);
+/* Writes the graph into its model (nodes kept, dropped, changed, added; weights; inputs and outputs). */
+int onx_graph_export(struct onx_graph *g, struct onx_err *e) ONX_MUST;
+
+uint32_t onx_graph_find(const struct onx_graph *g, const char *value_name);     /* ONX_NONE */
+uint32_t onx_graph_find_node(const struct onx_graph *g, const char *node_name);
+/* "Conv 'features.0'" or "Conv #12 -> 'out'" where exporters lost the name; static buffers are not used. */
+const char *onx_node_text(const struct onx_graph *g, uint32_t node, char *buf, size_t n);
+
+/* Recomputes g->order; a cycle is a fault that names it. */
+int onx_graph_order(struct onx_graph *g, struct onx_err *e) ONX_MUST;
+/* Every invariant: ids in range, one maker for each value, order right, names unique. */
+int onx_graph_check(const struct onx_graph *g, struct onx_err *e) ONX_MUST;
+
+/* Who reads a value: nodes use[first[v]] .. use[first[v+1]-1] (in order). */
+struct onx_uses { uint32_t *first, *use; };
+int onx_graph_uses(const struct onx_graph *g, struct onx_arena *a, struct onx_uses *out, struct onx_err *e) ONX_MUST;
+
+/* Building blocks for rewrites.  Names are made unique with a suffix if `name` is taken. */
+int onx_graph_add_value(struct onx_graph *g, const char *name, enum onx_dtype type, uint32_t *id,
+			struct onx_err *e) ONX_MUST;
+int onx_graph_add_weight(struct onx_graph *g, const char *name, enum onx_dtype type, int rank,
+			 const int64_t *dim, const void *data, uint32_t *id, struct onx_err *e) ONX_MUST;
+/* attr: as in a file; it is parsed through the operator's table and written on export. `out` ids must
+ * exist and have no maker. */
+int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type, const char *name,
+		       const uint32_t *in, uint32_t n_in, const uint32_t *out, uint32_t n_out,
+		       const struct onx_file_attr *attr, size_t n_attr, uint32_t *id, struct onx_err *e) ONX_MUST;
+
+/* graph/attr.c: attributes of a file node into op->attr's struct; unknown and missing ones are faults. */
+int onx_attr_fill(const struct onx_op *op, const struct onx_file_attr *attr, size_t n, struct onx_arena *a,
+		  const void **out, struct onx_err *e) ONX_MUST;
+
+/* graph/weights.c: which constants are weights.  A float constant is a weight if it reaches, directly or
+ * through data movement (Reshape, Transpose, Cast, Identity, ...), an input that its operator calls
+ * one (op->weight; for element-wise operators: more than one element).  is[v] is set for each value. */
+int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e) ONX_MUST;
+
+#endif

@@ -1,0 +1,126 @@
+/* op/op.h -- what an operator is: one row of a table.
+ *
+ * A family is a file (unary.c, conv.c, ...), an operator is a row in it, and everything the program
+ * knows about the operator stands in that row: attributes, shape rule, arithmetic, gradient, what
+ * the gradient reads.  op/families.inc lists the families.  Files of this folder are compiled
+ * twice (kernel/real.h), so a row exists in float and in double.
+ *
+ * The life of a node: look up the row by (domain, type, opset) -> fill its attribute struct from
+ * op->attr -> infer (all checks, all shapes; the last thing that can fail) -> the plan asks saved
+ * and scratch sizes and picks an implementation -> forward and backward, as often as wanted.
+ * forward and backward neither allocate, print, fail nor see the graph. */
+#ifndef ONX_OP_H
+#define ONX_OP_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/field.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "tensor/tensor.h"
+
+/* What asking for the gradient of an input means.  ONNX marks inputs Differentiable or not; we split
+ * the second kind: ZERO is mathematics (Floor), NEVER is a question that makes no sense (indices). */
+enum onx_grad { ONX_G_NEVER, ONX_G_ZERO, ONX_G_DIFF };
+
+/* Tensors that backward reads; the plan frees all others early.  Shapes can always be read. */
+#define ONX_KEEP_X(i) (1u << (i))               /* i < 15; bit 15: every input from the 15th on */
+#define ONX_KEEP_Y(i) (1u << (16 + (i)))        /* i < 15 */
+
+enum onx_op_flag {
+	ONX_OP_VIEW   = 1,      /* y[0] is the bytes of x[0] under another shape: the plan may share them */
+	ONX_OP_RANDOM = 2,      /* draws from call->rng: never folded, not cached in a frozen prefix      */
+	ONX_OP_TRAIN  = 4,      /* behaves differently in training mode (infer->train, call->train)       */
+	ONX_OP_LOSS   = 8,
+	ONX_OP_NOFOLD = 16      /* never evaluated while planning                                          */
+};
+
+/* A value as it is known while planning. */
+struct onx_fact {
+	enum onx_dtype type;            /* ONX_UNDEFINED: an optional input or output that is absent */
+	struct onx_shape shape;
+	const struct onx_view *value;   /* its numbers, if they are known before running, else NULL  */
+};
+
+/* What infer sees and fills.  Inputs are all settled; it must set type and shape of every output
+ * that is not absent, and check everything that forward and backward rely on. */
+struct onx_infer {
+	int version;                    /* of the node's opset domain: Clip in a model of opset 11: 11 */
+	int n_in, n_out;
+	const struct onx_fact *in;
+	struct onx_fact *out;           /* type preset to ONX_UNDEFINED where the node leaves it out   */
+	bool *out_wanted;               /* does the node name this output?                             */
+	bool train;                     /* the node runs in training mode                              */
+	void *geo;                      /* infer may leave here, from mem, what the kernels need:
+					   resolved axes, pads, strides.  They get it as call->geo     */
+	struct onx_arena *mem;          /* lives as long as the plan                                   */
+};
+
+struct onx_rng_key { uint64_t seed, step, node; };
+
+struct onx_call {                       /* all that a kernel may see */
+	const void *attr;               /* struct described by op->attr                              */
+	const void *geo;                /* what infer left                                           */
+	int n_x, n_y;
+	const struct onx_view *x, *y;   /* absent: .v == NULL.  y is written by forward, read by backward */
+	const struct onx_view *dy;      /* backward: dy[i].v == NULL: that output has no gradient (zero)  */
+	const struct onx_view *dx;      /* backward: dx[i].v == NULL: nobody wants it, skip the work;
+					   dx[i].add: add instead of setting (onx_put)                */
+	void *save, *scratch;           /* as many bytes as asked for, 64-byte aligned                */
+	bool train;
+	struct onx_rng_key rng;
+	struct onx_pool *pool;          /* may be NULL                                               */
+};
+
+/* One way to compute an operator.  The lists of op->impl are in order of preference, the first that
+ * fits wins; the row's own forward/backward are the reference, last and always there. */
+struct onx_impl {
+	const char *name;
+	bool   (*fits)(const struct onx_infer *s, const void *attr);
+	size_t (*saved)(const struct onx_infer *s, const void *attr);
+	size_t (*scratch)(const struct onx_infer *s, const void *attr, int threads, bool backward);
+	void   (*forward)(const struct onx_call *c);
+	void   (*backward)(const struct onx_call *c);   /* NULL: the row's (then .saved is NULL too) */
+};
+
+#define ONX_MANY 127                    /* max_in, max_out of variadic operators */
+
+struct onx_op {
+	const char *domain;             /* "" is ai.onnx; "onnx_adapt" is ours (losses), never in a file  */
+	const char *type;
+	int since;                      /* first version of the domain that this row is right for; it holds
+					   until the next row of the same type                          */
+	int8_t min_in, max_in, min_out, max_out;
+	enum onx_grad grad[8];          /* by input; the last one given in n_grad repeats for variadic ones */
+	int8_t n_grad;
+	uint32_t keep;                  /* ONX_KEEP_*                                                */
+	uint8_t alias;                  /* bit i: y[0] may be computed in place of x[i]              */
+	uint8_t flags;                  /* enum onx_op_flag                                          */
+	uint16_t weight;                /* bit i: a constant at input i is a weight (Conv W and B), not a setting */
+	uint16_t stat;                  /* bit i: input i is a running statistic (BatchNormalization)   */
+	const struct onx_table *attr;   /* NULL: the operator has no attributes                      */
+	int    (*infer)(struct onx_infer *s, const void *attr, struct onx_err *e);
+	size_t (*saved)(const struct onx_infer *s, const void *attr);           /* NULL: 0 bytes     */
+	size_t (*scratch)(const struct onx_infer *s, const void *attr, int threads, bool backward);
+	double (*macs)(const struct onx_infer *s, const void *attr);    /* multiply-adds; NULL: elements of y[0] */
+	void   (*forward)(const struct onx_call *c);
+	void   (*backward)(const struct onx_call *c);           /* NULL if no input is ONX_G_DIFF    */
+	const struct onx_impl *impl;    /* ends with .name == NULL; NULL: only the reference         */
+};
+
+static inline enum onx_grad onx_op_grad(const struct onx_op *op, int i)
+{
+	return op->n_grad == 0 ? ONX_G_NEVER : op->grad[i < op->n_grad ? i : op->n_grad - 1];
+}
+
+/* op/table.c */
+const struct onx_op *const *onx_op_families(bool wide, size_t *n);     /* each ends with .type == NULL */
+/* The row for a node; the fault names what is missing and from which version on we have it. */
+int onx_op_find(const char *domain, const char *type, int version, const struct onx_op **out,
+		struct onx_err *e) ONX_MUST;
+const struct onx_op *onx_op_wide(const struct onx_op *op);      /* the same row in double */
+#define ONX_NEWEST_OPSET 28
+
+#endif
