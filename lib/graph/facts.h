@@ -1,0 +1,57 @@
+/* graph/facts.h -- types, shapes and known numbers of every value, for given input sizes.
+ *
+ * Inference here is concrete: each graph input is bound to a shape, every operator's rule runs once in
+ * order, and whatever depends on constants alone is computed on the way (constant folding), so that
+ * shape arithmetic -- Shape, Gather, Concat, Reshape -- is settled like anything else.  What is
+ * symbolic about a model is found by asking twice (graph/probe.h).
+ *
+ * Facts are the base of a plan: they say which nodes still have to run, with which attributes, in
+ * which precision, and hold what each operator's infer left for its kernels. */
+#ifndef ONX_FACTS_H
+#define ONX_FACTS_H
+#include "graph/consts.h"
+#include "graph/graph.h"
+
+/* A value that is supplied from outside: a graph input, or any value inside (then what is upstream of
+ * it is not looked at).  `known`: its numbers, if they are known now; in memory form. */
+struct onx_feed {
+	uint32_t value;
+	struct onx_shape shape;
+	enum onx_dtype type;            /* ONX_UNDEFINED: as declared in the graph            */
+	const struct onx_view *known;
+};
+
+struct onx_facts_want {
+	const struct onx_feed *feed;    uint32_t n_feed;
+	const uint32_t *target;         uint32_t n_target;      /* none: the outputs of the graph */
+	const bool *variable;           /* by value: constants whose numbers will change (weights in
+					   training, running statistics); NULL: none              */
+	const bool *train;              /* by node: runs in training mode; NULL: none             */
+	bool wide;                      /* real numbers are double                                */
+	bool evaluate;                  /* compute every value now (all feeds known): interpreter */
+	struct onx_pool *pool;
+};
+
+struct onx_facts {
+	struct onx_arena arena;
+	const struct onx_graph *g;
+	struct onx_fact *fact;          /* by value; type ONX_UNDEFINED: not needed, not looked at    */
+	struct onx_infer **infer;       /* by node; NULL: not needed                                  */
+	bool *run;                      /* by node: must run (needed, and not folded into a constant) */
+	bool *wide;                     /* by node: runs the double row                               */
+	uint32_t *target; uint32_t n_target;
+	bool *variable;                 /* by value, copied                                           */
+};
+
+/* All that a fault says is prefixed by the node it came from. */
+int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w,
+		   struct onx_facts **out, struct onx_err *e) ONX_MUST;
+void onx_facts_free(struct onx_facts *f);
+
+/* graph/bind.c: feeds for all graph inputs with `batch` samples.  Dim 0 of every input of rank >= 1 is
+ * the batch (also where the file has 1 baked in, if `rebatch`); other open dims get `size` (or a default
+ * when 0: 224 where a picture is expected, else 1). */
+int onx_bind_inputs(const struct onx_graph *g, int64_t batch, int64_t size, bool rebatch,
+		    struct onx_arena *a, struct onx_feed **feed, uint32_t *n, struct onx_err *e) ONX_MUST;
+
+#endif
