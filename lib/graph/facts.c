@@ -1,0 +1,311 @@
+/* graph/facts.c -- concrete inference with constant folding. */
+#include "graph/facts.h"
+#include <string.h>
+#include "graph/eval.h"
+
+enum { FOLD_LIMIT = 1 << 28 };  /* elements of one folded tensor, unless everything is evaluated */
+
+struct work {                   /* what the functions below share */
+	const struct onx_graph *g;
+	struct onx_consts *consts;
+	const struct onx_facts_want *want;
+	struct onx_facts *f;
+	bool *fed;              /* by value */
+};
+
+static int start(struct work *w, struct onx_err *e)
+{
+	struct onx_facts *f = w->f;
+	const uint32_t nv = w->g->n_value, nn = w->g->n_node;
+	f->g = w->g;
+	f->fact = ONX_NEWS(&f->arena, struct onx_fact, nv + 1);
+	f->infer = ONX_NEWS(&f->arena, struct onx_infer *, nn + 1);
+	f->run = ONX_NEWS(&f->arena, bool, nn + 1);
+	f->wide = ONX_NEWS(&f->arena, bool, nn + 1);
+	f->variable = ONX_NEWS(&f->arena, bool, nv + 1);
+	w->fed = ONX_NEWS(&f->arena, bool, nv + 1);
+	f->n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
+	f->target = ONX_NEWS(&f->arena, uint32_t, f->n_target + 1);
+	if (!f->fact || !f->infer || !f->run || !f->wide || !f->variable || !w->fed || !f->target)
+		return onx_nomem(e, nv * sizeof *f->fact, "facts");
+	memcpy(f->target, w->want->n_target ? w->want->target : w->g->output,
+	       f->n_target * sizeof *f->target);
+	if (w->want->variable)
+		memcpy(f->variable, w->want->variable, nv * sizeof *f->variable);
+	return ONX_OK;
+}
+
+static int take_feeds(struct work *w, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < w->want->n_feed; i++) {
+		const struct onx_feed *d = &w->want->feed[i];
+		struct onx_fact *t = &w->f->fact[d->value];
+		size_t n;
+		int rc = onx_count(d->shape.rank, d->shape.dim, &n, e);
+		if (rc < 0)
+			return onx_while(e, rc, "binding input '%s'", w->g->value[d->value].name);
+		t->type = d->type ? d->type : w->g->value[d->value].type;
+		if (t->type == ONX_UNDEFINED)
+			return onx_fail(e, ONX_UNSUP, "input '%s' is not a plain tensor",
+					w->g->value[d->value].name);
+		t->shape = d->shape;
+		t->value = d->known;
+		w->fed[d->value] = true;
+	}
+	return ONX_OK;
+}
+
+/* The fact of a constant: shape always, numbers unless they are going to change. */
+static int constant(struct work *w, uint32_t v, struct onx_err *e)
+{
+	const struct onx_weight *c = w->g->value[v].init;
+	struct onx_fact *t = &w->f->fact[v];
+	if (c->rank > ONX_RANK)
+		return onx_fail(e, ONX_UNSUP, "'%s' has %d dimensions, at most %d are supported", c->name,
+				c->rank, ONX_RANK);
+	t->type = c->type;
+	t->shape.rank = c->rank;
+	memcpy(t->shape.dim, c->dim, (size_t)c->rank * sizeof *c->dim);
+	return w->f->variable[v] ? ONX_OK : onx_consts_get(w->consts, v, w->want->wide, &t->value, e);
+}
+
+/* Which nodes the targets need.  Walks the order backwards, stopping at what is fed. */
+static int needed(struct work *w, bool **out, struct onx_err *e)
+{
+	const struct onx_graph *g = w->g;
+	bool *value = ONX_NEWS(&w->f->arena, bool, g->n_value + 1);
+	bool *node = ONX_NEWS(&w->f->arena, bool, g->n_node + 1);
+	if (!value || !node)
+		return onx_nomem(e, g->n_value, "facts");
+	for (uint32_t i = 0; i < w->f->n_target; i++)
+		value[w->f->target[i]] = true;
+	for (uint32_t i = g->n_order; i-- > 0; ) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool any = false;
+		for (uint32_t k = 0; k < n->n_out && !any; k++)
+			any = n->out[k] != ONX_NONE && value[n->out[k]] && !w->fed[n->out[k]] &&
+			      !g->value[n->out[k]].init;
+		if (!any)
+			continue;
+		node[g->order[i]] = true;
+		for (uint32_t k = 0; k < n->n_in; k++)
+			if (n->in[k] != ONX_NONE)
+				value[n->in[k]] = true;
+	}
+	*out = node;
+	return ONX_OK;
+}
+
+static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+{
+	struct onx_fact *in = ONX_NEWS(&w->f->arena, struct onx_fact, n->n_in + 1);
+	if (!in)
+		return onx_nomem(e, n->n_in * sizeof *in, "facts");
+	for (uint32_t i = 0; i < n->n_in; i++) {
+		const uint32_t v = n->in[i];
+		if (v == ONX_NONE)
+			continue;
+		if (w->f->fact[v].type == ONX_UNDEFINED && w->g->value[v].init && !w->fed[v]) {
+			int rc = constant(w, v, e);
+			if (rc < 0)
+				return rc;
+		}
+		if (w->f->fact[v].type == ONX_UNDEFINED)
+			return onx_fail(e, ONX_SHAPE, "input '%s' has no value: nothing computes or feeds it",
+					w->g->value[v].name);
+		in[i] = w->f->fact[v];
+	}
+	s->in = in;
+	return ONX_OK;
+}
+
+static int infer(struct work *w, uint32_t id, struct onx_err *e)
+{
+	const struct onx_node *n = &w->g->node[id];
+	struct onx_infer *s = ONX_NEW(&w->f->arena, struct onx_infer);
+	/* An operator may fill outputs that the node leaves out: running statistics. */
+	const uint32_t room = n->n_out > (uint32_t)n->op->max_out ? n->n_out
+			      : n->op->max_out < ONX_MANY ? (uint32_t)n->op->max_out : n->n_out;
+	if (!s)
+		return onx_nomem(e, sizeof *s, "facts");
+	*s = (struct onx_infer){ .version = n->version, .n_in = (int)n->n_in, .n_out = (int)room,
+				 .train = w->want->train && w->want->train[id], .mem = &w->f->arena };
+	s->out = ONX_NEWS(&w->f->arena, struct onx_fact, room + 1);
+	s->out_wanted = ONX_NEWS(&w->f->arena, bool, room + 1);
+	if (!s->out || !s->out_wanted)
+		return onx_nomem(e, room * sizeof *s->out, "facts");
+	for (uint32_t i = 0; i < n->n_out; i++)
+		s->out_wanted[i] = n->out[i] != ONX_NONE;
+	int rc = inputs_of(w, n, s, e);
+	if (rc == ONX_OK)
+		rc = n->op->infer(s, n->attr, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < room; i++) {
+		size_t count;
+		if (s->out[i].type == ONX_UNDEFINED)
+			continue;
+		rc = onx_count(s->out[i].shape.rank, s->out[i].shape.dim, &count, e);
+		if (rc == ONX_OK && i < n->n_out && n->out[i] != ONX_NONE && !w->fed[n->out[i]])
+			w->f->fact[n->out[i]] = s->out[i];
+	}
+	w->f->infer[id] = s;
+	w->f->wide[id] = onx_runs_wide(s, w->want->wide);
+	return rc;
+}
+
+static bool can_fold(const struct work *w, uint32_t id)
+{
+	const struct onx_infer *s = w->f->infer[id];
+	const struct onx_node *n = &w->g->node[id];
+	if (w->want->evaluate)
+		return !s->train;
+	if (s->train || (n->op->flags & (ONX_OP_RANDOM | ONX_OP_NOFOLD)))
+		return false;
+	for (int i = 0; i < s->n_in; i++)
+		if (s->in[i].type != ONX_UNDEFINED && !s->in[i].value)
+			return false;
+	for (int i = 0; i < s->n_out; i++) {
+		double count = 1;
+		for (int d = 0; d < s->out[i].shape.rank; d++)
+			count *= (double)s->out[i].shape.dim[d];
+		if (count > FOLD_LIMIT)
+			return false;
+	}
+	return true;
+}
+
+/* A view of a fact's numbers in the width that the node computes in (Dropout's double ratio beside float
+ * data); anything else is handed on as it is. */
+static int in_width(struct work *w, const struct onx_fact *t, size_t width, struct onx_view *x,
+		    struct onx_err *e)
+{
+	*x = *t->value;
+	if (!onx_dtype_real(t->type) || x->width == width || x->n > 1024)
+		return ONX_OK;
+	x->v = onx_alloc(&w->f->arena, x->n + 1, width);
+	if (!x->v)
+		return onx_nomem(e, (double)x->n * (double)width, "a constant");
+	x->width = (uint8_t)width;
+	for (size_t i = 0; i < x->n; i++)
+		onx_view_put_real(x, i, onx_view_real(t->value, i));
+	return ONX_OK;
+}
+
+static int new_view(struct work *w, const struct onx_fact *t, struct onx_view **out, struct onx_err *e)
+{
+	struct onx_view *y = ONX_NEW(&w->f->arena, struct onx_view);
+	int64_t *dim = ONX_NEWS(&w->f->arena, int64_t, ONX_RANK);
+	size_t n;
+	int rc = onx_count(t->shape.rank, t->shape.dim, &n, e);
+	if (rc < 0)
+		return rc;
+	if (!y || !dim)
+		return onx_nomem(e, sizeof *y, "a constant");
+	memcpy(dim, t->shape.dim, sizeof t->shape.dim);
+	*y = (struct onx_view){ .n = n, .rank = t->shape.rank, .dim = dim, .type = t->type,
+				.width = (uint8_t)onx_dtype_store(t->type, w->want->wide) };
+	y->v = onx_alloc(&w->f->arena, n + 1, y->width);
+	*out = y;
+	return y->v ? ONX_OK : onx_nomem(e, (double)n * y->width, "a constant");
+}
+
+static int fold(struct work *w, uint32_t id, struct onx_err *e)
+{
+	const struct onx_node *n = &w->g->node[id];
+	struct onx_infer *s = w->f->infer[id];
+	const size_t width = w->f->wide[id] ? 8 : 4;
+	struct onx_view *x = ONX_NEWS(&w->f->arena, struct onx_view, (size_t)s->n_in + 1);
+	struct onx_view *y = ONX_NEWS(&w->f->arena, struct onx_view, (size_t)s->n_out + 1);
+	int rc = x && y ? ONX_OK : onx_nomem(e, sizeof *x, "a constant");
+
+	for (int i = 0; rc == ONX_OK && i < s->n_in; i++)
+		if (s->in[i].type != ONX_UNDEFINED) {
+			if (!s->in[i].value)
+				return onx_fail(e, ONX_UNSUP, "the numbers of input '%s' are not known while "
+						"planning", w->g->value[n->in[i]].name);
+			rc = in_width(w, &s->in[i], width, &x[i], e);
+		}
+	for (int i = 0; rc == ONX_OK && i < s->n_out; i++)
+		if (s->out[i].type != ONX_UNDEFINED) {
+			struct onx_view *made = NULL;
+			rc = new_view(w, &s->out[i], &made, e);
+			if (rc < 0)
+				break;
+			y[i] = *made;
+			if (i < (int)n->n_out && n->out[i] != ONX_NONE && !w->fed[n->out[i]])
+				w->f->fact[n->out[i]].value = made;
+		}
+	if (rc < 0)
+		return rc;
+	const struct onx_op *op = w->f->wide[id] ? onx_op_wide(n->op) : n->op;
+	return onx_eval(op, n->attr, s, x, y, w->want->pool, e);
+}
+
+static int walk(struct work *w, struct onx_err *e)
+{
+	const struct onx_graph *g = w->g;
+	bool *need = NULL;
+	char name[160];
+	int rc = needed(w, &need, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
+		const uint32_t id = g->order[i];
+		if (!need[id])
+			continue;
+		if (!g->node[id].op)
+			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
+					onx_node_text(g, id, name, sizeof name));
+		rc = infer(w, id, e);
+		if (rc == ONX_OK) {
+			w->f->run[id] = !can_fold(w, id);
+			if (!w->f->run[id])
+				rc = fold(w, id, e);
+		}
+		if (rc < 0)
+			return onx_while(e, rc, "inferring %s", onx_node_text(g, id, name, sizeof name));
+	}
+	return rc;
+}
+
+static int targets(struct work *w, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < w->f->n_target; i++) {
+		const uint32_t v = w->f->target[i];
+		if (w->f->fact[v].type == ONX_UNDEFINED && w->g->value[v].init) {
+			int rc = constant(w, v, e);
+			if (rc < 0)
+				return rc;
+		}
+		if (w->f->fact[v].type == ONX_UNDEFINED)
+			return onx_fail(e, ONX_SHAPE, "nothing computes the output '%s'", w->g->value[v].name);
+	}
+	return ONX_OK;
+}
+
+int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *want,
+		   struct onx_facts **out, struct onx_err *e)
+{
+	struct onx_facts *f = onx_heap(1, sizeof *f);
+	struct work w = { g, c, want, f, NULL };
+	if (!f)
+		return onx_nomem(e, sizeof *f, "facts");
+	int rc = start(&w, e);
+	if (rc == ONX_OK)
+		rc = take_feeds(&w, e);
+	if (rc == ONX_OK)
+		rc = walk(&w, e);
+	if (rc == ONX_OK)
+		rc = targets(&w, e);
+	if (rc < 0)
+		onx_facts_free(f);
+	else
+		*out = f;
+	return rc;
+}
+
+void onx_facts_free(struct onx_facts *f)
+{
+	if (!f)
+		return;
+	struct onx_arena a = f->arena;
+	onx_arena_release(&a);
+	onx_heap_free(f);
+}
