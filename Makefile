@@ -5,7 +5,7 @@ OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 WERROR  ?= -Werror
 SAN     ?=
-PKGS    := libprotobuf-c openblas yaml-0.1 libjpeg libpng libwebp libexif jansson libxxhash
+PKGS    := libprotobuf-c openblas yaml-0.1 libjpeg libpng libwebp libexif jansson libxxhash libzip zlib
 
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(WERROR) $(SAN) -fno-common -fPIC -pthread \
               -Ilib -I$(BUILD)/proto -MMD -MP $(PKG_CFLAGS) $(CFLAGS)
