@@ -34,7 +34,8 @@ enum onx_op_flag {
 	ONX_OP_RANDOM = 2,      /* draws from call->rng: never folded, not cached in a frozen prefix      */
 	ONX_OP_TRAIN  = 4,      /* behaves differently in training mode (infer->train, call->train)       */
 	ONX_OP_LOSS   = 8,
-	ONX_OP_NOFOLD = 16      /* never evaluated while planning                                          */
+	ONX_OP_NOFOLD = 16,     /* never evaluated while planning                                          */
+	ONX_OP_WIDTHS = 32      /* the kernels look at the width of each view: Cast from double to float   */
 };
 
 /* A value as it is known while planning. */

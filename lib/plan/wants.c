@@ -1,0 +1,109 @@
+/* plan/wants.c -- which gradients are wanted, and what stands in their way. */
+#include <string.h>
+#include "plan/plan.h"
+
+int onx_plan_wants(const struct onx_graph *g, const bool *weight, struct onx_arena *a, bool **out,
+		   struct onx_err *e)
+{
+	bool *wants = ONX_NEWS(a, bool, g->n_value + 1);
+	if (!wants)
+		return onx_nomem(e, g->n_value, "the plan");
+	memcpy(wants, weight, g->n_value * sizeof *wants);
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool any = false;
+		for (uint32_t k = 0; n->op && k < n->n_in && !any; k++)
+			any = n->in[k] != ONX_NONE && wants[n->in[k]] &&
+			      onx_op_grad(n->op, (int)k) == ONX_G_DIFF;
+		for (uint32_t k = 0; any && k < n->n_out; k++)
+			if (n->out[k] != ONX_NONE)
+				wants[n->out[k]] = true;
+	}
+	*out = wants;
+	return ONX_OK;
+}
+
+/* Values that depend on a weight at all, whatever the operators say about gradients. */
+static int touched(const struct onx_graph *g, const bool *weight, struct onx_arena *a, bool **out,
+		   struct onx_err *e)
+{
+	bool *t = ONX_NEWS(a, bool, g->n_value + 1);
+	if (!t)
+		return onx_nomem(e, g->n_value, "the plan");
+	memcpy(t, weight, g->n_value * sizeof *t);
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool any = false;
+		for (uint32_t k = 0; k < n->n_in && !any; k++)
+			any = n->in[k] != ONX_NONE && t[n->in[k]];
+		for (uint32_t k = 0; any && k < n->n_out; k++)
+			if (n->out[k] != ONX_NONE)
+				t[n->out[k]] = true;
+	}
+	*out = t;
+	return ONX_OK;
+}
+
+static bool upstream(const struct onx_graph *g, const uint32_t *target, uint32_t n_target, bool *need)
+{
+	for (uint32_t i = 0; i < n_target; i++)
+		need[target[i]] = true;
+	for (uint32_t i = g->n_order; i-- > 0; ) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool any = false;
+		for (uint32_t k = 0; k < n->n_out && !any; k++)
+			any = n->out[k] != ONX_NONE && need[n->out[k]];
+		for (uint32_t k = 0; any && k < n->n_in; k++)
+			if (n->in[k] != ONX_NONE)
+				need[n->in[k]] = true;
+	}
+	return true;
+}
+
+static const char *why_not(const struct onx_node *n, const bool *t, const char **way_out)
+{
+	if (!n->op) {
+		*way_out = "freeze everything up to this node's output: onnx-freeze --up-to";
+		return "the operator is not supported";
+	}
+	for (uint32_t k = 0; k < n->n_in; k++) {
+		if (n->in[k] == ONX_NONE || !t[n->in[k]])
+			continue;
+		if (onx_op_grad(n->op, (int)k) == ONX_G_DIFF && !n->op->backward) {
+			*way_out = "freeze everything up to this node's output: onnx-freeze --up-to";
+			return "the operator has no backward here";
+		}
+		if (onx_op_grad(n->op, (int)k) == ONX_G_DIFF)
+			return NULL;
+	}
+	*way_out = "weights in front of it cannot learn from what is behind it; freeze them, or replace "
+		   "the node (onnx-head --swap)";
+	return "its gradient is zero or does not exist";
+}
+
+int onx_plan_blocks(const struct onx_graph *g, const bool *weight, const uint32_t *target, uint32_t n_target,
+		    struct onx_arena *a, struct onx_block **v, uint32_t *n, struct onx_err *e)
+{
+	bool *t = NULL, *need = ONX_NEWS(a, bool, g->n_value + 1);
+	*v = ONX_NEWS(a, struct onx_block, g->n_order + 1);
+	*n = 0;
+	if (!need || !*v)
+		return onx_nomem(e, g->n_value, "the pre-flight");
+	int rc = touched(g, weight, a, &t, e);
+	if (rc < 0)
+		return rc;
+	upstream(g, target, n_target, need);
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *x = &g->node[g->order[i]];
+		const char *way = NULL, *why;
+		bool on_path = false, made = false;
+		for (uint32_t k = 0; k < x->n_in; k++)
+			on_path |= x->in[k] != ONX_NONE && t[x->in[k]];
+		for (uint32_t k = 0; k < x->n_out; k++)
+			made |= x->out[k] != ONX_NONE && need[x->out[k]];
+		if (!on_path || !made || (why = why_not(x, t, &way)) == NULL)
+			continue;
+		(*v)[(*n)++] = (struct onx_block){ g->order[i], why, way };
+	}
+	return ONX_OK;
+}
