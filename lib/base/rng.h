@@ -14,7 +14,11 @@ enum onx_stream {               /* who draws; frozen numbers, they decide result
 	ONX_RNG_SPLIT = 5,
 	ONX_RNG_TEST = 6
 };
+/* seed: the key mixed from seed, stream and a; i: next block of four. */
 struct onx_rng { uint64_t seed; uint32_t stream, i; uint64_t a, b; uint32_t out[4]; int left; };
+
+/* The bare block function, for known-answer tests and for kernels that index by element. */
+void onx_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 void onx_rng_init(struct onx_rng *r, uint64_t seed, enum onx_stream s, uint64_t a, uint64_t b);
 uint32_t onx_rng_u32(struct onx_rng *r);
