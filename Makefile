@@ -16,8 +16,9 @@ PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 # Kernels and operators are compiled twice: real = float and real = double (lib/kernel/real.h).
 TWICE   := $(wildcard lib/kernel/*.c) $(filter-out lib/op/table.c lib/op/infer.c,$(wildcard lib/op/*.c))
 ONCE    := $(filter-out $(TWICE),$(wildcard lib/*/*.c))
+PROTO   := $(wildcard proto/onnx.proto)
 OBJ     := $(ONCE:%.c=$(BUILD)/%.o) $(TWICE:%.c=$(BUILD)/%.f32.o) $(TWICE:%.c=$(BUILD)/%.f64.o) \
-           $(BUILD)/proto/onnx.pb-c.o
+           $(PROTO:%.proto=$(BUILD)/%.pb-c.o)
 LIB     := $(BUILD)/libonnxadapt.a
 TOOLS   := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/onnx-*.c))
 TOOLOBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tools/onnx-*.c),$(wildcard tools/*.c)))
@@ -35,7 +36,7 @@ $(BUILD)/%.f32.o: %.c
 $(BUILD)/%.f64.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -O3 -DONX_F64 -c -o $@ $<
-$(BUILD)/lib/%.o: lib/%.c | $(BUILD)/proto/onnx.pb-c.h
+$(BUILD)/lib/%.o: lib/%.c | $(PROTO:%.proto=$(BUILD)/%.pb-c.h)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -c -o $@ $<
 $(BUILD)/tools/%.o: tools/%.c

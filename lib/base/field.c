@@ -63,8 +63,10 @@ static void range_text(const struct onx_field *f, struct onx_buf *out)
 {
 	if (!limited(f))
 		return;
+	if (f->max >= 1e15 && f->min <= -1e15)
+		return;
 	if (f->max >= 1e15)
-		onx_buf_fmt(out, f->min > -1e15 ? ", at least %g" : "", f->min);
+		onx_buf_fmt(out, ", at least %.10g", f->min);
 	else if (f->min <= -1e15)
 		onx_buf_fmt(out, ", at most %g", f->max);
 	else
