@@ -31,11 +31,11 @@ int onx_op_find(const char *domain, const char *type, int version, const struct 
 		struct onx_err *e)
 {
 	const struct onx_op *best = NULL, *later = NULL;
-	const char *names[1024];
+	const char *names[1024] = { NULL };
 	size_t n = 0;
 
-	for (size_t f = 0; f < N_FAMILY; f++)
-		for (const struct onx_op *op = narrow[f]; op->type; op++) {
+	for (const struct onx_op *const *f = narrow; *f; f++)
+		for (const struct onx_op *op = *f; op->type; op++) {
 			if (strcmp(op->domain, domain) == 0 && n < sizeof names / sizeof *names)
 				names[n++] = op->type;
 			if (strcmp(op->type, type) != 0 || strcmp(op->domain, domain) != 0)
@@ -59,7 +59,7 @@ int onx_op_find(const char *domain, const char *type, int version, const struct 
 
 const struct onx_op *onx_op_wide(const struct onx_op *op)
 {
-	for (size_t f = 0; f < N_FAMILY; f++)
+	for (size_t f = 0; narrow[f]; f++)
 		for (const struct onx_op *p = narrow[f]; p->type; p++)
 			if (p == op)
 				return wide[f] + (p - narrow[f]);
