@@ -1,0 +1,29 @@
+/* kernel/cpu.h -- one source, several instruction sets.
+ * ONX_CLONES in front of a function definition compiles it for x86-64-v4 (AVX-512), x86-64-v3 (AVX2)
+ * and the baseline; the loader picks once per process.  So every thread runs the same instructions
+ * and the bits do not depend on the number of threads.  Static helpers called from a clone must be
+ * ONX_INLINE, or they stay baseline code.  Off under the sanitizers, which run before the loader's
+ * resolvers can, and where the compiler has no such attribute. */
+#ifndef ONX_CPU_H
+#define ONX_CPU_H
+#include <stddef.h>
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define ONX_NO_CLONES 1
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || !defined __x86_64__ || \
+	!defined __linux__ || !defined __GLIBC__
+#define ONX_NO_CLONES 1
+#endif
+
+#ifdef ONX_NO_CLONES
+#define ONX_CLONES
+#else
+#define ONX_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+#define ONX_INLINE static inline __attribute__((always_inline))
+
+#endif

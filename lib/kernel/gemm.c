@@ -1,0 +1,180 @@
+/* kernel/gemm.c -- matrix products over OpenBLAS. */
+#include "kernel/gemm.h"
+#include <cblas.h>
+#include <limits.h>
+#include <pthread.h>
+
+#ifdef ONX_F64
+#define blas_gemm cblas_dgemm
+#else
+#define blas_gemm cblas_sgemm
+#endif
+
+enum {
+	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
+	TILE_MAX  = 64,         /* tiles of one product                             */
+	TILE_SIDE = 32          /* no tile is cut below this                        */
+};
+
+/* The one mutable global of the library: OpenBLAS's own number of threads. */
+static pthread_once_t hold = PTHREAD_ONCE_INIT;
+
+static void hold_blas(void)
+{
+	openblas_set_num_threads(1);
+}
+
+void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
+		    real *c)
+{
+	for (size_t i = 0; i < g->m; i++)
+		for (size_t j = 0; j < g->n; j++) {
+			double sum = 0;
+			real *out = &c[i * g->ldc + j];
+
+			for (size_t l = 0; l < g->k; l++)
+				sum += (double)a[g->ta ? l * g->lda + i : i * g->lda + l] *
+				       (double)b[g->tb ? j * g->ldb + l : l * g->ldb + j];
+			*out = (real)(alpha * sum + (beta == 0 ? 0 : (double)beta * *out));
+		}
+}
+
+void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta, real *c)
+{
+	if (g->m == 0 || g->n == 0)
+		return;
+	if (g->k == 0 || g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->lda > INT_MAX ||
+	    g->ldb > INT_MAX || g->ldc > INT_MAX) {
+		onx_gemm_naive(g, alpha, a, b, beta, c);
+		return;
+	}
+	pthread_once(&hold, hold_blas);
+	blas_gemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans,
+		  (int)g->m, (int)g->n, (int)g->k, alpha, a, (int)g->lda, b, (int)g->ldb, beta, c,
+		  (int)g->ldc);
+}
+
+struct job {
+	const struct onx_mat *g;
+	const struct onx_batch *batch;
+	real alpha, beta;
+	const real *a, *b;
+	real *c;
+	size_t tm, tn, rows, cols;      /* tile sides, tiles down and across */
+};
+
+/* Halves the longer side until there are enough tiles for the work. */
+static void cut(struct job *j, size_t batches)
+{
+	const struct onx_mat *g = j->g;
+	const double work = (double)g->m * (double)g->n * (double)g->k / TILE_WORK;
+	const size_t want = work * (double)batches < 0.25 ? 1 :
+			    work > TILE_MAX ? TILE_MAX : work < 2 ? 2 : (size_t)work;
+
+	j->tm = g->m;
+	j->tn = g->n;
+	j->rows = j->cols = 1;
+	while (j->rows * j->cols * batches < want) {
+		size_t *side = j->tm > j->tn ? &j->tm : &j->tn;
+
+		if (*side < 2 * TILE_SIDE)
+			break;
+		*side = (*side / 2 + 15) / 16 * 16;
+		j->rows = onx_pieces(g->m, j->tm);
+		j->cols = onx_pieces(g->n, j->tn);
+	}
+}
+
+static void run_tile(const struct job *j, size_t tile, const real *a, const real *b, real beta, real *c)
+{
+	const struct onx_mat *g = j->g;
+	struct onx_mat t = *g;
+	size_t i0, i1, j0, j1;
+
+	onx_piece(g->m, j->tm, tile / j->cols, &i0, &i1);
+	onx_piece(g->n, j->tn, tile % j->cols, &j0, &j1);
+	t.m = i1 - i0;
+	t.n = j1 - j0;
+	onx_gemm_one(&t, j->alpha, a + (g->ta ? i0 : i0 * g->lda), b + (g->tb ? j0 * g->ldb : j0), beta,
+		     c + i0 * g->ldc + j0);
+}
+
+static void gemm_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+
+	(void)worker;
+	run_tile(j, piece, j->a, j->b, j->beta, j->c);
+}
+
+void onx_gemm(struct onx_pool *pool, const struct onx_mat *g, real alpha, const real *a, const real *b,
+	      real beta, real *c)
+{
+	struct job j = { .g = g, .alpha = alpha, .beta = beta, .a = a, .b = b, .c = c };
+
+	if (g->m == 0 || g->n == 0)
+		return;
+	cut(&j, 1);
+	onx_parallel(pool, j.rows * j.cols, gemm_piece, &j);
+}
+
+/* Adds index * step for the mixed-radix digits of i; the last dim runs fastest. */
+static void locate(size_t i, int rank, const size_t *dim, const size_t *step_a, const size_t *step_b,
+		   const size_t *step_c, size_t at[3])
+{
+	for (int d = rank - 1; d >= 0; d--) {
+		const size_t x = i % dim[d];
+
+		i /= dim[d];
+		at[0] += x * step_a[d];
+		at[1] += x * step_b[d];
+		if (step_c)
+			at[2] += x * step_c[d];
+	}
+}
+
+static size_t volume(int rank, const size_t *dim)
+{
+	size_t n = 1;
+
+	for (int d = 0; d < rank; d++)
+		n *= dim[d];
+	return n;
+}
+
+static void batch_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_batch *b = j->batch;
+	const size_t tiles = j->rows * j->cols, inner = volume(b->n_inner, b->inner);
+	size_t at[3] = { 0 };
+
+	(void)worker;
+	locate(piece / tiles, b->n_outer, b->outer, b->outer_a, b->outer_b, b->outer_c, at);
+	for (size_t i = 0; i < inner; i++) {
+		size_t in[3] = { at[0], at[1], 0 };
+
+		locate(i, b->n_inner, b->inner, b->inner_a, b->inner_b, NULL, in);
+		run_tile(j, piece % tiles, j->a + in[0], j->b + in[1], i ? 1 : j->beta, j->c + at[2]);
+	}
+}
+
+void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct onx_batch *batch,
+		    real alpha, const real *a, const real *b, real beta, real *c)
+{
+	struct job j = { .g = g, .batch = batch, .alpha = alpha, .beta = beta, .a = a, .b = b, .c = c };
+	const size_t outer = volume(batch->n_outer, batch->outer);
+	struct onx_mat empty = *g;
+	struct onx_batch once = *batch;
+
+	if (g->m == 0 || g->n == 0 || outer == 0)
+		return;
+	if (volume(batch->n_inner, batch->inner) == 0) {        /* an empty sum: C = beta * C */
+		empty.k = 0;
+		once.n_inner = 0;
+		j.g = &empty;
+		j.batch = &once;
+	}
+	cut(&j, outer);
+	onx_parallel(pool, outer * j.rows * j.cols, batch_piece, &j);
+}

@@ -1,0 +1,50 @@
+/* kernel/gemm.h -- matrix products, the only door to OpenBLAS.
+ *
+ * All matrices are row-major.  OpenBLAS is held to one thread; the parallel work is ours: C is cut
+ * into tiles whose number depends on the sizes only, and each element of C is one sum taken by one
+ * call, so the bits do not depend on the number of threads.
+ * beta == 0 means that C is not read (it may hold anything); beta == 1 adds to C, which is also how a
+ * bias is given: write it into C first. */
+#ifndef ONX_GEMM_H
+#define ONX_GEMM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/pool.h"
+#include "kernel/real.h"
+
+/* op(A) is m x k, op(B) is k x n, C is m x n.  op(A) = A if !ta, else A transposed, and then A is
+ * stored k x m.  ld*: elements between rows as stored. */
+struct onx_mat {
+	size_t m, n, k;
+	bool ta, tb;
+	size_t lda, ldb, ldc;
+};
+
+/* Many products of one size.  Outer indices choose a C, inner indices are summed over:
+ *     C[o] = alpha * sum over i of op(A[o,i]) op(B[o,i]) + beta * C[o]
+ * The element offset of a matrix is the sum of index * step; a step of 0 broadcasts. */
+#define ONX_BATCH_RANK 10
+struct onx_batch {
+	int n_outer, n_inner;
+	size_t outer[ONX_BATCH_RANK], outer_a[ONX_BATCH_RANK], outer_b[ONX_BATCH_RANK],
+	       outer_c[ONX_BATCH_RANK];
+	size_t inner[ONX_BATCH_RANK], inner_a[ONX_BATCH_RANK], inner_b[ONX_BATCH_RANK];
+};
+
+#define onx_gemm_one ONX_R(onx_gemm_one)
+#define onx_gemm ONX_R(onx_gemm)
+#define onx_gemm_batch ONX_R(onx_gemm_batch)
+#define onx_gemm_naive ONX_R(onx_gemm_naive)
+
+/* C = alpha op(A) op(B) + beta C in the calling thread: for use inside a piece. */
+void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta, real *c);
+/* The same over the pool. */
+void onx_gemm(struct onx_pool *pool, const struct onx_mat *g, real alpha, const real *a, const real *b,
+	      real beta, real *c);
+void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct onx_batch *batch,
+		    real alpha, const real *a, const real *b, real beta, real *c);
+/* Three loops, sums in double: what the tests hold the others to. */
+void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
+		    real *c);
+
+#endif

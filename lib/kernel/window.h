@@ -1,0 +1,41 @@
+/* kernel/window.h -- the geometry of a sliding window, shared by convolution and pooling.
+ * Always three spatial dimensions; those that a 1-D or 2-D operator lacks come first with size 1.
+ * Output position o and tap k meet input position o * stride + k * dil - pad, which may lie outside
+ * [0, in): such a tap reads padding. */
+#ifndef ONX_WINDOW_H
+#define ONX_WINDOW_H
+#include <stddef.h>
+#include <stdint.h>
+
+struct onx_window {
+	size_t in[3], out[3], kern[3];
+	int64_t stride[3], dil[3];
+	int64_t pad[3], pad_end[3];     /* pad_end matters to averages that count padding only */
+	size_t in_n, out_n, kern_n;     /* products of the three                               */
+};
+
+static inline int64_t onx_window_at(const struct onx_window *w, int d, size_t o, size_t k)
+{
+	return (int64_t)o * w->stride[d] + (int64_t)k * w->dil[d] - w->pad[d];
+}
+
+/* Outputs [*lo, *hi) of dimension d whose tap k lies inside the input. */
+static inline void onx_window_valid(const struct onx_window *w, int d, size_t k, size_t *lo, size_t *hi)
+{
+	const int64_t off = onx_window_at(w, d, 0, k), in = (int64_t)w->in[d], s = w->stride[d];
+	const int64_t first = off >= 0 ? 0 : (-off + s - 1) / s;
+	const int64_t end = in - off <= 0 ? 0 : (in - off - 1) / s + 1;
+	const int64_t out = (int64_t)w->out[d];
+
+	*hi = (size_t)(end < out ? end : out);
+	*lo = (size_t)first < *hi ? (size_t)first : *hi;
+}
+
+static inline void onx_window_close(struct onx_window *w)
+{
+	w->in_n = w->in[0] * w->in[1] * w->in[2];
+	w->out_n = w->out[0] * w->out[1] * w->out[2];
+	w->kern_n = w->kern[0] * w->kern[1] * w->kern[2];
+}
+
+#endif
