@@ -1,0 +1,33 @@
+/* recipe/sections.h -- settings that belong to no module of their own: which files a run is about.
+ * Texts and lists belong to the arena that the struct was filled with. */
+#ifndef ONX_SECTIONS_H
+#define ONX_SECTIONS_H
+#include "base/field.h"
+
+/* model: what goes in and what comes out (onnx-adapt). */
+struct onx_model_opts {
+	const char *file;               /* NULL: standard input   */
+	const char *output;             /* NULL: standard output  */
+	bool history;
+};
+extern const struct onx_table onx_model_table;
+
+/* data: the samples; how they are read is described by onx_source_table, onx_preset_table and
+ * onx_augment_table of data/. */
+struct onx_data_opts {
+	const char *data;               /* SRC (data/source.h); NULL: not given                    */
+	const char *val;                /* a fraction in (0, 1), a SRC, or NULL: no validation      */
+};
+extern const struct onx_table onx_data_table;
+/* True and *fraction if val is a number; a number outside (0, 1) is a fault. */
+int onx_val_fraction(const char *val, double *fraction, bool *is, struct onx_err *e) ONX_MUST;
+
+/* eval: how a model is scored and where the report goes (onnx-eval). */
+struct onx_eval_opts {
+	int64_t batch, threads;
+	int64_t top;                    /* an answer is right if the class is among the best `top`  */
+	const char *html;               /* NULL: no page                                            */
+};
+extern const struct onx_table onx_eval_table;
+
+#endif
