@@ -226,6 +226,16 @@ int onx_recipe_take(const struct onx_recipe *r, const char *section, const struc
 	return ONX_OK;
 }
 
+/* Text of a table cell, which a bar would end. */
+static void cell(struct onx_buf *out, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '|')
+			onx_buf_str(out, "\\");
+		onx_buf_add(out, s, 1);
+	}
+}
+
 static void schema_rows(const struct onx_table *t, const char *prefix, struct onx_buf *out)
 {
 	for (const struct onx_field *f = t->field; f->name; f++) {
@@ -240,13 +250,10 @@ static void schema_rows(const struct onx_table *t, const char *prefix, struct on
 		}
 		onx_field_want(f, &b);
 		onx_buf_fmt(out, "| `%s%s` | ", prefix, f->name);
-		/* a bar would end the cell */
-		for (const char *p = b.data ? b.data : ""; *p; p++)
-			onx_buf_fmt(out, *p == '|' ? "\\|" : "%c", *p);
+		cell(out, b.data ? b.data : "");
 		onx_buf_fmt(out, " | %s%s%s | ", f->def && *f->def ? "`" : "",
 			    f->def ? f->def : "must be given", f->def && *f->def ? "`" : "");
-		for (const char *p = f->help ? f->help : ""; *p; p++)
-			onx_buf_fmt(out, *p == '|' ? "\\|" : "%c", *p);
+		cell(out, f->help ? f->help : "");
 		onx_buf_str(out, " |\n");
 		out->lost |= b.lost;
 		onx_buf_release(&b);
