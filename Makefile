@@ -22,6 +22,8 @@ OBJ     := $(ONCE:%.c=$(BUILD)/%.o) $(TWICE:%.c=$(BUILD)/%.f32.o) $(TWICE:%.c=$(
 LIB     := $(BUILD)/libonnxadapt.a
 TOOLS   := $(patsubst tools/%.c,$(BUILD)/bin/%,$(wildcard tools/onnx-*.c))
 TOOLOBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tools/onnx-*.c),$(wildcard tools/*.c)))
+TOOLLIB := $(BUILD)/tools/common.a
+MAN     := $(TOOLS:$(BUILD)/bin/%=$(BUILD)/man/%.1) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/completion/%)
 
 all: $(TOOLS) $(LIB)
 
@@ -45,13 +47,25 @@ $(BUILD)/tools/%.o: tools/%.c
 $(LIB): $(OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
-$(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLOBJ) $(LIB)
+$(TOOLLIB): $(TOOLOBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLLIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL)
+	$(CC) -o $@ $< $(TOOLLIB) $(LIB) $(LDLIBS_ALL)
+
+# Manual pages and bash completion are printed by the programs from their option tables.
+man: $(MAN)
+$(BUILD)/man/%.1: $(BUILD)/bin/%
+	@mkdir -p $(@D)
+	$< --help=man >$@.part && mv $@.part $@
+$(BUILD)/completion/%: $(BUILD)/bin/%
+	@mkdir -p $(@D)
+	$< --help=complete >$@.part && mv $@.part $@
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean
+.PHONY: all man clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

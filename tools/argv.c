@@ -43,7 +43,8 @@ bool onx_common_applies(const struct onx_tool *t, const struct onx_field *f)
 
 bool onx_field_negative(const struct onx_field *f)
 {
-	return f->kind == F_BOOL && f->def && strcmp(f->def, "true") == 0;
+	return f->kind == F_BOOL && f->def &&
+	       (strcmp(f->def, "true") == 0 || strcmp(f->def, "yes") == 0);
 }
 
 struct token {

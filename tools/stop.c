@@ -12,7 +12,7 @@ static void on_signal(int sig)
 	stop = 1;
 }
 
-void onx_stop_catch(void)
+const volatile sig_atomic_t *onx_stop_catch(void)
 {
 	struct sigaction a;
 	const int sigs[] = { SIGINT, SIGTERM };
@@ -28,10 +28,5 @@ void onx_stop_catch(void)
 		if (sigaction(sigs[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(sigs[i], &a, NULL);
 	}
-}
-
-bool onx_stopped(void *unused)
-{
-	(void)unused;
-	return stop != 0;
+	return &stop;
 }

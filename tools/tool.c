@@ -141,7 +141,7 @@ static void say(void *ctx, enum onx_level level, const char *line)
 
 	if (w->common.quiet && level == ONX_INFO)
 		return;
-	onx_progress(w, NULL);
+	onx_tty_line(w, NULL);
 	fprintf(stderr, "%s: %s%s\n", w->tool->name, level == ONX_WARN ? "warning: " : "", line);
 }
 
@@ -177,14 +177,11 @@ static int settings(struct onx_work *w, int argc, char **argv, struct onx_err *e
 	return rc;
 }
 
-static int read_model(struct onx_work *w, struct onx_err *e, bool *hint)
+int onx_work_model(struct onx_work *w, struct onx_err *e)
 {
 	int rc;
 
-	if (!(w->tool->flags & ONX_TOOL_IN) || w->tool->flags & ONX_TOOL_BARE)
-		return ONX_OK;
-	*hint = !w->path && isatty(STDIN_FILENO);
-	if (*hint)
+	if (!w->path && isatty(STDIN_FILENO))
 		return onx_fail(e, ONX_USAGE, "no model: name a file, or pipe one in");
 	rc = onx_model_read(w->path, &w->model, e);
 	return rc < 0 ? onx_while(e, rc, "reading '%s'", w->path ? w->path : "standard input") : rc;
@@ -233,11 +230,11 @@ int onx_tool_main(const struct onx_tool *t, int argc, char **argv)
 	if (rc == ONX_OK && (w.common.help || w.common.version)) {
 		rc = answer(&w, &e);
 	} else {
-		if (rc == ONX_OK)
-			rc = read_model(&w, &e, &hint);
+		if (rc == ONX_OK && t->flags & ONX_TOOL_IN && !(t->flags & ONX_TOOL_BARE))
+			rc = onx_work_model(&w, &e);
 		if (rc == ONX_OK)
 			rc = t->run(&w, &e);
-		onx_progress(&w, NULL);
+		onx_tty_line(&w, NULL);
 		if (rc == ONX_OK || (rc == ONX_NO && w.text.len)) {
 			struct onx_err werr = { 0 };
 			int wrote = write_result(&w, &werr);

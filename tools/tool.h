@@ -13,6 +13,7 @@
  * w->opt[], in the order of the sets. */
 #ifndef ONX_TOOL_H
 #define ONX_TOOL_H
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,6 +81,9 @@ int onx_tool_main(const struct onx_tool *t, int argc, char **argv);
 int onx_work_defaults(struct onx_work *w, struct onx_err *e) ONX_MUST;
 /* Copies the rows that the recipe gives for this tool's sections into w->opt[]. */
 int onx_work_recipe(struct onx_work *w, const char *path, struct onx_err *e) ONX_MUST;
+/* Reads the named model, or the one on standard input; the frame does it for tools without
+ * ONX_TOOL_BARE. */
+int onx_work_model(struct onx_work *w, struct onx_err *e) ONX_MUST;
 /* Rows that must be given, and the tables' own checks. */
 int onx_work_check(struct onx_work *w, struct onx_err *e) ONX_MUST;
 /* The line that this tool leaves in the model: name, version and the options that differ from their
@@ -101,13 +105,12 @@ bool onx_field_negative(const struct onx_field *f);
 /* help.c: the page in one of the forms "text", "man", "complete". */
 int onx_help(const struct onx_tool *t, const char *form, struct onx_buf *out, struct onx_err *e) ONX_MUST;
 
-/* stop.c: ^C and SIGTERM.  After onx_stop_catch() the first one only sets the flag, so that a long run
- * can end cleanly; the second one kills as ever. */
-void onx_stop_catch(void);
-bool onx_stopped(void *unused);
+/* stop.c: ^C and SIGTERM.  From then on the first one only sets the flag that is returned, so that a
+ * long run can end cleanly; the second one kills as ever. */
+const volatile sig_atomic_t *onx_stop_catch(void);
 
 /* tty.c: the progress line on a terminal; nothing anywhere else and nothing with --quiet. */
-void onx_progress(struct onx_work *w, const char *line);        /* NULL: wipe it */
-bool onx_progress_shown(const struct onx_work *w);
+void onx_tty_line(struct onx_work *w, const char *line);        /* NULL: wipe it */
+bool onx_tty_shown(const struct onx_work *w);
 
 #endif

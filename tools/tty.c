@@ -4,18 +4,18 @@
 #include <unistd.h>
 #include "tool.h"
 
-bool onx_progress_shown(const struct onx_work *w)
+bool onx_tty_shown(const struct onx_work *w)
 {
 	return !w->common.quiet && isatty(STDERR_FILENO);
 }
 
 /* Cut to the width of the terminal: a line that wraps cannot be written over. */
-void onx_progress(struct onx_work *w, const char *line)
+void onx_tty_line(struct onx_work *w, const char *line)
 {
 	struct winsize size = { 0 };
 	int width = 80;
 
-	if (!onx_progress_shown(w))
+	if (!onx_tty_shown(w))
 		return;
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
 		width = size.ws_col;

@@ -1,0 +1,87 @@
+/* tools/info_check.c -- the pre-flight: can this be trained, and if not, where and what then? */
+#include <string.h>
+#include "info.h"
+
+/* What the loss works on: the marked logits, else the outputs. */
+static const uint32_t *targets(const struct onx_info *f, uint32_t *logits, uint32_t *n)
+{
+	const char *name = onx_model_meta(f->w->model, "onnx_adapt.logits");
+
+	*logits = name ? onx_graph_find(f->g, name) : ONX_NONE;
+	if (*logits != ONX_NONE) {
+		*n = 1;
+		return logits;
+	}
+	*n = f->g->n_output;
+	return f->g->output;
+}
+
+static void say_block(const struct onx_info *f, const char *where, const char *why, const char *out,
+		      struct onx_json *list)
+{
+	struct onx_buf *text = &f->w->text;
+
+	if (list) {
+		struct onx_json *o = onx_json_object();
+
+		onx_json_str(o, "node", where);
+		onx_json_str(o, "why", why);
+		onx_json_str(o, "way_out", out);
+		onx_json_put(list, NULL, o);
+	} else {
+		onx_buf_fmt(text, "%s: %s%s%s\n", where, why, out ? "; " : "", out ? out : "");
+	}
+}
+
+static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
+{
+	struct onx_json *top;
+	int rc;
+
+	if (!list) {
+		if (n == 0)
+			onx_buf_fmt(&f->w->text, "ready: %llu weights in %u tensors can train\n",
+				    (unsigned long long)f->trains, f->n_train);
+		return n ? onx_fail(e, ONX_NO, "cannot train as it is: %u obstacle%s", n, n == 1 ? "" : "s")
+			 : ONX_OK;
+	}
+	top = onx_json_object();
+	onx_json_bool(top, "ready", n == 0);
+	onx_json_put(top, "blocks", list);
+	rc = onx_json_print(top, true, &f->w->text, e);
+	onx_json_free(top);
+	onx_buf_str(&f->w->text, "\n");
+	if (rc == ONX_OK && n)
+		rc = onx_fail(e, ONX_NO, "cannot train as it is: %u obstacle%s", n, n == 1 ? "" : "s");
+	return rc;
+}
+
+int onx_info_check(const struct onx_info *f, struct onx_err *e)
+{
+	struct onx_json *list = f->w->common.json ? onx_json_array() : NULL;
+	struct onx_block *block = NULL;
+	uint32_t n = 0, logits, n_target;
+	const uint32_t *target = targets(f, &logits, &n_target);
+	int rc = onx_plan_blocks(f->g, f->train, target, n_target, &f->w->mem, &block, &n, e);
+
+	if (rc < 0) {
+		onx_json_free(list);
+		return rc;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		char name[200];
+
+		say_block(f, onx_node_text(f->g, block[i].node, name, sizeof name), block[i].why,
+			  block[i].way_out, list);
+	}
+	if (f->n_train == 0) {
+		say_block(f, "the model", "no weight is to train",
+			  "onnx-freeze --last 1, or onnx-head for a new classifier", list);
+		n++;
+	}
+	if (!f->plan) {
+		say_block(f, "the model", f->why.text, NULL, list);
+		n++;
+	}
+	return finish(f, list, n, e);
+}
