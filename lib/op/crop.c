@@ -1,0 +1,316 @@
+/* op/crop.c -- operators that keep a part of their input or put a border around it: Slice, Pad. */
+#include "op/move.h"
+#include <inttypes.h>
+
+/* ---- Slice: y[i] = x[start + i * step] ---- */
+
+struct slice { struct onx_ints starts, ends, axes; uint64_t given; };
+static const struct onx_field slice_field[] = {
+	{ "starts", F_INTS, offsetof(struct slice, starts), .def = "", .help = "first element, by axis" },
+	{ "ends", F_INTS, offsetof(struct slice, ends), .def = "", .help = "one past the last element" },
+	{ "axes", F_INTS, offsetof(struct slice, axes), .def = "", .help = "axes meant; default: the first" },
+	{ .name = NULL }
+};
+static const struct onx_table slice_attr = { "Slice", sizeof(struct slice), slice_field,
+	.given = offsetof(struct slice, given) };
+
+struct range { int64_t start, step, n; };
+
+/* start and end as ONNX clamps them: negative ones count from the end; then into [0, d] for a positive
+ * step, start into [0, d-1] and end into [-1, d-1] for a negative one. */
+static struct range slice_range(int64_t start, int64_t end, int64_t step, int64_t d)
+{
+	const int64_t lo = step > 0 ? 0 : -1, hi = step > 0 ? d : d - 1;
+	struct range r;
+
+	step = step > d + 1 ? d + 1 : step < -(d + 1) ? -(d + 1) : step;
+	start += start < 0 ? d : 0;
+	end += end < 0 ? d : 0;
+	start = start < 0 ? 0 : start > hi ? hi : start;
+	end = end < lo ? lo : end > hi ? hi : end;
+	r.start = start;
+	r.step = step;
+	r.n = step > 0 ? (end - start + step - 1) / step : (start - end - step - 1) / -step;
+	if (r.n < 0 || d == 0 || (step > 0 ? end <= start : start <= end))
+		r.n = 0;
+	return r;
+}
+
+/* The list from input i, or where the node has no such input the attribute. */
+static int slice_list(struct onx_infer *s, int i, const struct onx_ints *attr, struct onx_ints *out,
+		      struct onx_err *e)
+{
+	*out = attr ? *attr : (struct onx_ints){ 0 };
+	return onx_has_in(s, i) ? onx_in_ints(s, i, &out->v, &out->n, e) : ONX_OK;
+}
+
+static int slice_ranges(struct onx_infer *s, const struct slice *a, struct range *r, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	struct onx_ints starts, ends, axes, steps;
+	bool seen[ONX_RANK] = { false };
+	int rc = slice_list(s, 1, &a->starts, &starts, e);
+
+	if (rc == ONX_OK)
+		rc = slice_list(s, 2, &a->ends, &ends, e);
+	if (rc == ONX_OK)
+		rc = slice_list(s, 3, &a->axes, &axes, e);
+	if (rc == ONX_OK)
+		rc = slice_list(s, 4, NULL, &steps, e);
+	if (rc < 0)
+		return rc;
+	if (ends.n != starts.n || (axes.n && axes.n != starts.n) || (steps.n && steps.n != starts.n))
+		return onx_fail(e, ONX_SHAPE, "%zu starts, %zu ends, %zu axes, %zu steps, wanted as many of each",
+				starts.n, ends.n, axes.n, steps.n);
+	for (int i = 0; i < x->rank; i++)
+		r[i] = (struct range){ 0, 1, x->dim[i] };
+	for (size_t i = 0; i < starts.n; i++) {
+		int axis;
+
+		rc = onx_axis(axes.n ? axes.v[i] : (int64_t)i, x->rank, &axis, e);
+		if (rc < 0)
+			return rc;
+		if (seen[axis])
+			return onx_fail(e, ONX_SHAPE, "axis %d is given twice", axis);
+		if (steps.n && steps.v[i] == 0)
+			return onx_fail(e, ONX_SHAPE, "a step of 0 on axis %d", axis);
+		seen[axis] = true;
+		r[axis] = slice_range(starts.v[i], ends.v[i], steps.n ? steps.v[i] : 1, x->dim[axis]);
+	}
+	return ONX_OK;
+}
+
+static int slice_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	struct onx_shape y = { .rank = x->rank };
+	int64_t from[ONX_RANK], to[ONX_RANK];
+	struct range r[ONX_RANK];
+	struct onx_move *m;
+	size_t n;
+	int rc = slice_ranges(s, attr, r, e);
+
+	for (int i = 0; rc == ONX_OK && i < x->rank; i++)
+		y.dim[i] = r[i].n;
+	if (rc == ONX_OK)
+		rc = onx_count(y.rank, y.dim, &n, e);
+	if (rc == ONX_OK)
+		rc = onx_move_new(s, 1, &m, e);
+	if (rc < 0)
+		return rc;
+	onx_strides(x->rank, x->dim, from);
+	onx_strides(y.rank, y.dim, to);
+	for (int i = 0; i < y.rank && n > 0; i++) {
+		m->w[0].from0 += r[i].start * from[i];
+		onx_walk_dim(&m->w[0], r[i].n, to[i], r[i].n > 1 ? r[i].step * from[i] : 0);
+		m->zero = m->zero || y.dim[i] != x->dim[i];
+	}
+	if (n == 0) {
+		onx_walk_dim(&m->w[0], 0, 0, 0);
+		m->zero = true;
+	}
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
+/* ---- Pad ---- */
+
+enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP };
+struct pad { int mode; struct onx_ints pads; double value; uint64_t given; };
+static const char *const pad_modes[] = { "constant", "reflect", "edge", "wrap", NULL };
+static const struct onx_field pad_field[] = {
+	{ "mode", F_ENUM, offsetof(struct pad, mode), .def = "constant", .choices = pad_modes,
+	  .help = "what stands in the border" },
+	{ "pads", F_INTS, offsetof(struct pad, pads), .def = "",
+	  .help = "elements to add before each axis, then after each axis; negative ones crop" },
+	{ "value", F_REAL, offsetof(struct pad, value), .def = "0", .help = "what mode constant puts" },
+	{ .name = NULL }
+};
+static const struct onx_table pad_attr = { "Pad", sizeof(struct pad), pad_field,
+	.given = offsetof(struct pad, given) };
+
+struct pad_geo {
+	struct onx_move move;           /* mode constant: the part of y that x covers */
+	bool constant;
+	struct onx_remap map;           /* the other modes                            */
+};
+
+/* Which element of an axis of n stands at place j, for j outside 0..n-1 too. */
+static int64_t pad_source(enum pad_mode mode, int64_t j, int64_t n)
+{
+	if (mode == PAD_EDGE || n == 1)
+		return j < 0 ? 0 : j >= n ? n - 1 : j;
+	const int64_t period = mode == PAD_WRAP ? n : 2 * (n - 1);
+	int64_t k = j % period;
+
+	k += k < 0 ? period : 0;
+	return k < n ? k : period - k;
+}
+
+static int pad_map(struct onx_infer *s, enum pad_mode mode, const struct onx_shape *y, const int64_t *before,
+		   struct onx_remap *map, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	int64_t from[ONX_RANK];
+
+	onx_strides(x->rank, x->dim, from);
+	map->rank = x->rank;
+	for (int i = 0; i < x->rank; i++) {
+		int64_t *at = ONX_NEWS(s->mem, int64_t, (size_t)y->dim[i] + 1);
+
+		if (!at)
+			return onx_nomem(e, 8.0 * (double)y->dim[i], "the border of an axis");
+		if (x->dim[i] == 0 && y->dim[i] != 0)
+			return onx_fail(e, ONX_SHAPE, "axis %d is empty, nothing to fill the border with", i);
+		for (int64_t k = 0; k < y->dim[i]; k++)
+			at[k] = pad_source(mode, k - before[i], x->dim[i]) * from[i];
+		map->dim[i] = y->dim[i];
+		map->at[i] = at;
+	}
+	return ONX_OK;
+}
+
+/* The box that x and y share. */
+static void pad_walk(const struct onx_shape *x, const struct onx_shape *y, const int64_t *before, size_t n,
+		     struct onx_move *m)
+{
+	int64_t from[ONX_RANK], to[ONX_RANK];
+	bool empty = n == 0;
+
+	onx_strides(x->rank, x->dim, from);
+	onx_strides(y->rank, y->dim, to);
+	for (int i = 0; i < x->rank && !empty; i++) {
+		const int64_t lo = before[i] > 0 ? before[i] : 0;
+		const int64_t end = x->dim[i] + before[i], hi = end < y->dim[i] ? end : y->dim[i];
+
+		m->zero = m->zero || hi - lo != x->dim[i];
+		empty = hi <= lo;
+		if (empty)
+			break;
+		m->w[0].to0 += lo * to[i];
+		m->w[0].from0 += (lo - before[i]) * from[i];
+		onx_walk_dim(&m->w[0], hi - lo, to[i], from[i]);
+	}
+	if (empty) {
+		m->w[0] = (struct onx_walk){ .rank = 1, .dim = { 0 } };
+		m->zero = true;
+	}
+}
+
+/* before and after by axis; y's shape. */
+static int pad_amounts(struct onx_infer *s, const struct pad *a, int64_t *before, struct onx_shape *y,
+		       struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	struct onx_ints pads, axes = { 0 };
+	int rc = slice_list(s, 1, &a->pads, &pads, e);
+
+	if (rc == ONX_OK)
+		rc = slice_list(s, 3, NULL, &axes, e);
+	if (rc < 0)
+		return rc;
+	const size_t n = onx_has_in(s, 3) ? axes.n : (size_t)x->rank;
+	if (pads.n != 2 * n)
+		return onx_fail(e, ONX_SHAPE, "%zu pads for %zu axes, wanted %zu", pads.n, n, 2 * n);
+	*y = *x;
+	for (int i = 0; i < x->rank; i++)
+		before[i] = 0;
+	bool seen[ONX_RANK] = { false };
+	for (size_t i = 0; i < n; i++) {
+		int axis;
+
+		rc = onx_axis(onx_has_in(s, 3) ? axes.v[i] : (int64_t)i, x->rank, &axis, e);
+		if (rc < 0)
+			return rc;
+		if (seen[axis])
+			return onx_fail(e, ONX_SHAPE, "axis %d is given twice", axis);
+		seen[axis] = true;
+		before[axis] = pads.v[i];
+		if (pads.v[i] < -x->dim[axis] || pads.v[i] > INT64_MAX / 4 ||
+		    __builtin_add_overflow(x->dim[axis] + pads.v[i], pads.v[i + n], &y->dim[axis]) ||
+		    y->dim[axis] < 0)
+			return onx_fail(e, ONX_SHAPE, "axis %d of %" PRId64 " cannot be padded by %" PRId64
+					" and %" PRId64, axis, x->dim[axis], pads.v[i], pads.v[i + n]);
+	}
+	return ONX_OK;
+}
+
+static int pad_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct pad *a = attr;
+	int64_t before[ONX_RANK];
+	struct onx_shape y;
+	struct onx_move *m;
+	size_t n;
+	int rc = pad_amounts(s, a, before, &y, e);
+
+	if (rc == ONX_OK)
+		rc = onx_count(y.rank, y.dim, &n, e);
+	if (rc == ONX_OK && onx_has_in(s, 2))
+		rc = onx_want_same_type(s, 0, 2, e);
+	if (rc == ONX_OK && onx_has_in(s, 2) && onx_span(s->in[2].shape.dim, 0, s->in[2].shape.rank) != 1)
+		rc = onx_fail(e, ONX_SHAPE, "the constant of the border is not a single element");
+	if (rc == ONX_OK)
+		rc = onx_move_new(s, 1, &m, e);
+	if (rc < 0)
+		return rc;
+	struct pad_geo *g = ONX_NEW(s->mem, struct pad_geo);
+	if (!g)
+		return onx_nomem(e, sizeof *g, "geometry of a border");
+	g->constant = a->mode == PAD_CONSTANT || n == 0;
+	if (g->constant)
+		pad_walk(&s->in[0].shape, &y, before, n, m);
+	else
+		rc = pad_map(s, (enum pad_mode)a->mode, &y, before, &g->map, e);
+	g->move = *m;
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return rc;
+}
+
+/* A border of an integer type takes the attribute's whole part, strings "" (no version has both an
+ * attribute and other types than float; newer ones give the value as input 2). */
+static void pad_forward(const struct onx_call *c)
+{
+	static const char *const empty = "";
+	const struct pad *a = c->attr;
+	const struct pad_geo *g = c->geo;
+	const real value = (real)a->value;
+	const void *fill = onx_dtype_real(c->x[0].type) ? &value : NULL;
+
+	if (!g->constant) {
+		onx_remap_copy(&g->map, c->y[0].v, c->x[0].v, NULL, c->y[0].width, c->pool);
+		return;
+	}
+	if (c->x[0].type == ONX_STRING)
+		fill = &empty;
+	if (c->n_x > 2 && c->x[2].v)
+		fill = c->x[2].v;
+	onx_fill(c->y[0].v, c->y[0].n, fill, c->y[0].width);
+	onx_walk_copy(&g->move.w[0], c->y[0].v, c->x[0].v, c->y[0].width, c->pool);
+}
+
+static void pad_backward(const struct onx_call *c)
+{
+	const struct pad_geo *g = c->geo;
+	const struct onx_view *dx = &c->dx[0];
+
+	if (!dx->v)
+		return;
+	if (!dx->add && (!g->constant || g->move.zero))
+		onx_fill(dx->v, dx->n, NULL, sizeof(real));
+	if (g->constant)
+		onx_walk_back(&g->move.w[0], dx->v, c->dy[0].v, dx->add, c->pool);
+	else
+		onx_remap_back(&g->map, dx->v, c->dy[0].v);
+}
+
+const struct onx_op ONX_R(onx_ops_crop)[] = {
+	{ .domain = "", .type = "Slice", .since = 1, .min_in = 1, .max_in = 5, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
+	  .forward = onx_move_forward, .backward = onx_move_backward },
+	{ .domain = "", .type = "Pad", .since = 2, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &pad_attr, .infer = pad_infer,
+	  .forward = pad_forward, .backward = pad_backward },
+	{ .type = NULL }
+};

@@ -1,0 +1,290 @@
+/* op/walk.c -- see walk.h.  A walk runs row by row: the innermost dimension is a loop over bytes of one
+ * width, the others are an odometer.  Rows are numbered, so any piece of rows can start by itself. */
+#include "op/walk.h"
+#include <string.h>
+
+enum { GRAIN = 1 << 15 };               /* elements a piece should have */
+
+void onx_walk_dim(struct onx_walk *w, int64_t dim, int64_t to, int64_t from)
+{
+	if (dim == 1)
+		return;
+	if (w->rank > 0) {
+		const int k = w->rank - 1;
+
+		if (w->to[k] == to * dim && w->from[k] == from * dim) {
+			w->dim[k] *= dim;
+			w->to[k] = to;
+			w->from[k] = from;
+			return;
+		}
+	}
+	w->dim[w->rank] = dim;
+	w->to[w->rank] = to;
+	w->from[w->rank++] = from;
+}
+
+/* Where row `row` of dims 0..rank-1 starts; idx is the odometer. */
+static void seek(const struct onx_walk *w, int rank, size_t row, int64_t *idx, int64_t *to, int64_t *from)
+{
+	*to = w->to0;
+	*from = w->from0;
+	for (int i = rank - 1; i >= 0; i--) {
+		const int64_t k = (int64_t)(row % (size_t)w->dim[i]);
+
+		row /= (size_t)w->dim[i];
+		idx[i] = k;
+		*to += k * w->to[i];
+		*from += k * w->from[i];
+	}
+}
+
+static inline void step(const struct onx_walk *w, int rank, int64_t *idx, int64_t *to, int64_t *from)
+{
+	for (int i = rank - 1; i >= 0; i--) {
+		*to += w->to[i];
+		*from += w->from[i];
+		if (++idx[i] < w->dim[i])
+			return;
+		idx[i] = 0;
+		*to -= w->dim[i] * w->to[i];
+		*from -= w->dim[i] * w->from[i];
+	}
+}
+
+/* n elements of type T (which has no trap values: bytes are moved) with strides. */
+#define ROW(name, T)                                                                          \
+static void name(void *to, const void *from, int64_t n, int64_t st, int64_t sf)                \
+{                                                                                             \
+	T *t = to;                                                                            \
+	const T *f = from;                                                                    \
+	for (int64_t i = 0; i < n; i++)                                                       \
+		t[i * st] = f[i * sf];                                                        \
+}
+ROW(row1, uint8_t)
+ROW(row2, uint16_t)
+ROW(row4, uint32_t)
+ROW(row8, uint64_t)
+#undef ROW
+
+static void row(void *to, const void *from, int64_t n, int64_t st, int64_t sf, size_t width)
+{
+	if (st == 1 && sf == 1)
+		memcpy(to, from, (size_t)n * width);
+	else if (width == 4)
+		row4(to, from, n, st, sf);
+	else if (width == 8)
+		row8(to, from, n, st, sf);
+	else if (width == 1)
+		row1(to, from, n, st, sf);
+	else if (width == 2)
+		row2(to, from, n, st, sf);
+	else
+		for (int64_t i = 0; i < n; i++)
+			memcpy((char *)to + i * st * (int64_t)width,
+			       (const char *)from + i * sf * (int64_t)width, width);
+}
+
+struct job {
+	const struct onx_walk *w;
+	void *to;
+	const void *from;
+	size_t width, rows, grain;
+	int kept;
+	bool add;
+};
+
+static void copy_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_walk *w = j->w;
+	const int outer = w->rank > 0 ? w->rank - 1 : 0;
+	const int64_t n = w->rank > 0 ? w->dim[outer] : 1;
+	const int64_t st = w->rank > 0 ? w->to[outer] : 1, sf = w->rank > 0 ? w->from[outer] : 1;
+	int64_t idx[ONX_WALK_RANK] = { 0 }, to, from;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->rows, j->grain, piece, &lo, &hi);
+	seek(w, outer, lo, idx, &to, &from);
+	for (size_t r = lo; r < hi; r++) {
+		row((char *)j->to + to * (int64_t)j->width, (const char *)j->from + from * (int64_t)j->width,
+		    n, st, sf, j->width);
+		step(w, outer, idx, &to, &from);
+	}
+}
+
+void onx_walk_copy(const struct onx_walk *w, void *to, const void *from, size_t width, struct onx_pool *p)
+{
+	const int outer = w->rank > 0 ? w->rank - 1 : 0;
+	const int64_t n = w->rank > 0 ? w->dim[outer] : 1;
+	struct job j = { .w = w, .to = to, .from = from, .width = width };
+
+	j.rows = (size_t)onx_span(w->dim, 0, outer);
+	if (n == 0 || j.rows == 0)
+		return;
+	j.grain = (size_t)(n < GRAIN ? GRAIN / n : 1);
+	onx_parallel(p, onx_pieces(j.rows, j.grain), copy_piece, &j);
+}
+
+/* Sum of dto over dims kept..rank-1 (those with from == 0), starting at `to`. */
+static double sum_from(const struct onx_walk *w, int kept, const real *dto)
+{
+	const int last = w->rank - 1;
+	struct onx_walk inner = { .rank = last - kept };
+	int64_t idx[ONX_WALK_RANK] = { 0 }, to = 0, none = 0;
+	double s = 0;
+
+	for (int i = 0; i < inner.rank; i++) {
+		inner.dim[i] = w->dim[kept + i];
+		inner.to[i] = w->to[kept + i];
+	}
+	const size_t rows = (size_t)onx_span(inner.dim, 0, inner.rank);
+	for (size_t r = 0; r < rows; r++) {
+		for (int64_t i = 0; i < w->dim[last]; i++)
+			s += (double)dto[to + i * w->to[last]];
+		step(&inner, inner.rank, idx, &to, &none);
+	}
+	return s;
+}
+
+static void back_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_walk *w = j->w;
+	const real *dto = j->from;
+	real *dfrom = j->to;
+	int64_t idx[ONX_WALK_RANK] = { 0 }, to, from;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->rows, j->grain, piece, &lo, &hi);
+	seek(w, j->kept, lo, idx, &to, &from);
+	for (size_t r = lo; r < hi; r++) {
+		const real g = j->kept == w->rank ? dto[to] : (real)sum_from(w, j->kept, dto + to);
+
+		onx_put(&dfrom[from], j->add, g);
+		step(w, j->kept, idx, &to, &from);
+	}
+}
+
+void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool add, struct onx_pool *p)
+{
+	struct onx_walk k = { .to0 = w->to0, .from0 = w->from0 };
+	struct job j = { .w = &k, .to = dfrom, .from = dto, .add = add };
+	size_t sums = 1;
+
+	for (int i = 0; i < w->rank; i++)
+		if (w->from[i] != 0)
+			onx_walk_dim(&k, w->dim[i], w->to[i], w->from[i]);
+	j.kept = k.rank;
+	for (int i = 0; i < w->rank; i++)
+		if (w->from[i] == 0) {
+			k.dim[k.rank] = w->dim[i];
+			k.to[k.rank] = w->to[i];
+			k.from[k.rank++] = 0;
+			sums *= (size_t)w->dim[i];
+		}
+	j.rows = (size_t)onx_span(k.dim, 0, j.kept);
+	j.grain = sums < GRAIN ? GRAIN / (sums + 1) + 1 : 1;
+	onx_parallel(p, onx_pieces(j.rows, j.grain), back_piece, &j);
+}
+
+struct remap_job { const struct onx_remap *m; char *to; const char *from, *fill; size_t width, rows, grain; };
+
+/* Sum of the entries of all dims but the last for a row, or -1. */
+static int64_t remap_row(const struct onx_remap *m, size_t r)
+{
+	int64_t at = 0;
+
+	for (int i = m->rank - 2; i >= 0; i--) {
+		const int64_t a = m->at[i][r % (size_t)m->dim[i]];
+
+		if (a < 0)
+			return -1;
+		at += a;
+		r /= (size_t)m->dim[i];
+	}
+	return at;
+}
+
+static void remap_piece(void *ctx, size_t piece, int worker)
+{
+	const struct remap_job *j = ctx;
+	const struct onx_remap *m = j->m;
+	const int64_t n = m->dim[m->rank - 1], *at = m->at[m->rank - 1];
+	const size_t w = j->width;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->rows, j->grain, piece, &lo, &hi);
+	for (size_t r = lo; r < hi; r++) {
+		const int64_t base = remap_row(m, r);
+		char *to = j->to + r * (size_t)n * w;
+
+		if (base < 0) {
+			onx_fill(to, (size_t)n, j->fill, w);
+			continue;
+		}
+		for (int64_t i = 0; i < n; i++)
+			if (at[i] < 0)
+				onx_fill(to + (size_t)i * w, 1, j->fill, w);
+			else
+				row(to + (size_t)i * w, j->from + (size_t)(base + at[i]) * w, 1, 0, 0, w);
+	}
+}
+
+void onx_remap_copy(const struct onx_remap *m, void *to, const void *from, const void *fill, size_t width,
+		    struct onx_pool *p)
+{
+	struct remap_job j = { .m = m, .to = to, .from = from, .fill = fill, .width = width };
+
+	if (m->rank == 0) {
+		memcpy(to, from, width);
+		return;
+	}
+	const int64_t n = m->dim[m->rank - 1];
+	j.rows = (size_t)onx_span(m->dim, 0, m->rank - 1);
+	if (n == 0)
+		return;
+	j.grain = (size_t)(n < GRAIN ? GRAIN / n : 1);
+	onx_parallel(p, onx_pieces(j.rows, j.grain), remap_piece, &j);
+}
+
+void onx_remap_back(const struct onx_remap *m, real *dfrom, const real *dto)
+{
+	if (m->rank == 0) {
+		*dfrom += *dto;
+		return;
+	}
+	const int64_t n = m->dim[m->rank - 1], *at = m->at[m->rank - 1];
+	const size_t rows = n ? (size_t)onx_span(m->dim, 0, m->rank - 1) : 0;
+
+	for (size_t r = 0; r < rows; r++) {
+		const int64_t base = remap_row(m, r);
+
+		for (int64_t i = 0; base >= 0 && i < n; i++)
+			if (at[i] >= 0)
+				dfrom[base + at[i]] += dto[r * (size_t)n + (size_t)i];
+	}
+}
+
+void onx_fill(void *to, size_t n, const void *value, size_t width)
+{
+	char *t = to;
+	size_t done = 1;
+
+	if (n == 0)
+		return;
+	if (!value) {
+		memset(t, 0, n * width);
+		return;
+	}
+	memcpy(t, value, width);
+	while (done < n) {                      /* doubles what is there */
+		const size_t more = done < n - done ? done : n - done;
+
+		memcpy(t + done * width, t, more * width);
+		done += more;
+	}
+}
