@@ -152,6 +152,20 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 	return rc;
 }
 
+/* Did the rule itself give all numbers?  Shape and Size know them whatever their input holds. */
+static bool settled(const struct onx_infer *s)
+{
+	bool any = false;
+	for (int i = 0; i < s->n_out; i++) {
+		if (s->out[i].type == ONX_UNDEFINED)
+			continue;
+		if (!s->out[i].value)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 static bool can_fold(const struct work *w, uint32_t id)
 {
 	const struct onx_infer *s = w->f->infer[id];
@@ -254,7 +268,7 @@ static int walk(struct work *w, struct onx_err *e)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
 					onx_node_text(g, id, name, sizeof name));
 		rc = infer(w, id, e);
-		if (rc == ONX_OK) {
+		if (rc == ONX_OK && !settled(w->f->infer[id])) {
 			w->f->run[id] = !can_fold(w, id);
 			if (!w->f->run[id])
 				rc = fold(w, id, e);

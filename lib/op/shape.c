@@ -184,6 +184,25 @@ static const struct onx_field shape_field[] = {
 static const struct onx_table shape_attr = { "Shape", sizeof(struct ends), shape_field,
 	.given = offsetof(struct ends, given) };
 
+/* Output 0 = n whole numbers that are known now, whether or not the input's numbers are. */
+static int give_ints(struct onx_infer *s, const int64_t *v, int rank, int64_t n, struct onx_err *e)
+{
+	struct onx_shape y = { .rank = rank, .dim = { n } };
+	struct onx_view *value = ONX_NEW(s->mem, struct onx_view);
+	int64_t *copy = ONX_NEWS(s->mem, int64_t, ONX_RANK), *dim = ONX_NEW(s->mem, int64_t);
+
+	if (!value || !copy || !dim)
+		return onx_nomem(e, ONX_RANK * sizeof *copy, "a shape");
+	*dim = n;
+	for (int64_t i = 0; i < n; i++)
+		copy[i] = v[i];
+	*value = (struct onx_view){ .v = copy, .n = (size_t)n, .rank = rank, .dim = dim, .type = ONX_INT64,
+				    .width = 8 };
+	onx_set_out(s, 0, ONX_INT64, &y);
+	s->out[0].value = value;
+	return ONX_OK;
+}
+
 static int64_t clamp_axis(int64_t v, int rank)
 {
 	v += v < 0 ? rank : 0;
@@ -200,10 +219,8 @@ static int shape_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		return onx_nomem(e, 8, "first axis of a shape");
 	*from = clamp_axis(a->start, rank);
 	const int64_t end = onx_given(&shape_attr, a, "end") ? clamp_axis(a->end, rank) : rank;
-	const struct onx_shape y = { .rank = 1, .dim = { end > *from ? end - *from : 0 } };
 	s->geo = from;
-	onx_set_out(s, 0, ONX_INT64, &y);
-	return ONX_OK;
+	return give_ints(s, s->in[0].shape.dim + *from, 1, end > *from ? end - *from : 0, e);
 }
 
 static void shape_forward(const struct onx_call *c)
@@ -216,12 +233,10 @@ static void shape_forward(const struct onx_call *c)
 
 static int size_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
-	const struct onx_shape y = { .rank = 0 };
+	const int64_t n = onx_span(s->in[0].shape.dim, 0, s->in[0].shape.rank);
 
 	(void)attr;
-	(void)e;
-	onx_set_out(s, 0, ONX_INT64, &y);
-	return ONX_OK;
+	return give_ints(s, &n, 0, 1, e);
 }
 
 static void size_forward(const struct onx_call *c)
