@@ -94,7 +94,7 @@ static int constant_infer(struct onx_infer *s, const void *attr, struct onx_err 
 {
 	const struct constant *a = attr;
 	struct onx_shape y = { .rank = 0 };
-	struct onx_view *v;
+	struct onx_view *v = NULL;
 	int rc = ONX_OK;
 
 	if (a->value) {
@@ -143,7 +143,7 @@ static int of_shape_infer(struct onx_infer *s, const void *attr, struct onx_err 
 	const struct of_shape *a = attr;
 	struct onx_shape y = { .rank = 0 };
 	const int64_t *dim;
-	struct onx_view *v;
+	struct onx_view *v = NULL;
 	size_t n, count;
 	int rc = onx_in_ints(s, 0, &dim, &n, e);
 
