@@ -31,8 +31,8 @@ extern const struct onx_table onx_augment_table;
 
 /* Whether anything is random at all: then nothing behind it may be cached across epochs. */
 bool onx_augment_on(const struct onx_augment *g);
-/* base -> fitted picture of p->h x p->w x p->c.  base is the decoded picture, or what
- * onx_augment_base made of it. */
+/* base -> fitted picture of p->h x p->w x p->c.  base is what onx_augment_base made of the decoded
+ * picture with the same g; where nothing is random, out is a copy of it. */
 int onx_augment_apply(const struct onx_augment *g, const struct onx_preset *p,
 		      const struct onx_image *base, uint64_t seed, uint64_t epoch, uint64_t sample,
 		      struct onx_image *out, struct onx_err *e) ONX_MUST;

@@ -1,0 +1,191 @@
+#include "data/image.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/arena.h"
+#include "base/io.h"
+#include "data/codec_i.h"
+
+static bool is_jpeg(const uint8_t *d, size_t n)
+{
+	return n >= 3 && d[0] == 0xff && d[1] == 0xd8 && d[2] == 0xff;
+}
+
+static bool is_png(const uint8_t *d, size_t n)
+{
+	return n >= 8 && memcmp(d, "\x89PNG\r\n\x1a\n", 8) == 0;
+}
+
+static bool is_webp(const uint8_t *d, size_t n)
+{
+	return n >= 12 && memcmp(d, "RIFF", 4) == 0 && memcmp(d + 8, "WEBP", 4) == 0;
+}
+
+static const struct codec {
+	const char *name;
+	const char *ending[2];
+	bool (*is)(const uint8_t *d, size_t n);
+	onx_codec_fn *decode;
+} codecs[] = {
+	{ "JPEG", { ".jpg", ".jpeg" }, is_jpeg, onx_jpeg_decode },
+	{ "PNG", { ".png", NULL }, is_png, onx_png_decode },
+	{ "WebP", { ".webp", NULL }, is_webp, onx_webp_decode },
+	{ .name = NULL }
+};
+
+static const struct codec *find_codec(const void *data, size_t n)
+{
+	const struct codec *c;
+
+	for (c = codecs; c->name; c++)
+		if (c->is(data, n))
+			return c;
+	return NULL;
+}
+
+const char *onx_image_kind(const void *data, size_t n)
+{
+	const struct codec *c = find_codec(data, n);
+
+	return c ? c->name : NULL;
+}
+
+bool onx_image_named(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	if (!dot)
+		return false;
+	for (const struct codec *c = codecs; c->name; c++)
+		for (int i = 0; i < 2; i++)
+			if (c->ending[i] && strcasecmp(dot, c->ending[i]) == 0)
+				return true;
+	return false;
+}
+
+int onx_image_bound(uint64_t w, uint64_t h, const char *what, struct onx_err *e)
+{
+	if (w < 1 || h < 1 || w > ONX_SIDE_MAX || h > ONX_SIDE_MAX || w * h > ONX_PIXELS_MAX)
+		return onx_fail(e, ONX_UNSUP, "'%s': a picture of %" PRIu64 "x%" PRIu64
+				" pixels, wanted at most %d on a side and %ld in all", what, w, h,
+				ONX_SIDE_MAX, ONX_PIXELS_MAX);
+	return ONX_OK;
+}
+
+int onx_image_new(int w, int h, int c, struct onx_image *out, struct onx_err *e)
+{
+	memset(out, 0, sizeof(*out));
+	if (w < 1 || h < 1 || w > ONX_SIDE_MAX || h > ONX_SIDE_MAX)
+		return onx_fail(e, ONX_SHAPE, "a picture of %dx%d pixels", w, h);
+	out->px = onx_heap((size_t)w * (size_t)h, (size_t)c);
+	if (!out->px)
+		return onx_nomem(e, (double)w * h * c, "a picture");
+	out->w = w;
+	out->h = h;
+	out->c = c;
+	return ONX_OK;
+}
+
+void onx_image_release(struct onx_image *m)
+{
+	onx_heap_free(m->px);
+	memset(m, 0, sizeof(*m));
+}
+
+int onx_image_channels(struct onx_image *m, int c, struct onx_err *e)
+{
+	struct onx_image to;
+	size_t n = (size_t)m->w * (size_t)m->h;
+	int rc;
+
+	if (m->c == c)
+		return ONX_OK;
+	if (c != 1 && c != 3)
+		return onx_fail(e, ONX_SHAPE, "a picture of %d channels, wanted 1 or 3", c);
+	rc = onx_image_new(m->w, m->h, c, &to, e);
+	if (rc < 0)
+		return rc;
+	if (c == 1)
+		for (size_t i = 0; i < n; i++)
+			to.px[i] = onx_luma(m->px[3 * i], m->px[3 * i + 1], m->px[3 * i + 2]);
+	else
+		for (size_t i = 0; i < n; i++)
+			memset(to.px + 3 * i, m->px[i], 3);
+	onx_image_release(m);
+	*m = to;
+	return ONX_OK;
+}
+
+/* EXIF orientation: which corner the first row and the first column of the stored picture stand for.
+ * Output pixel (x, y) comes from stored (sx, sy); 5 to 8 swap the axes. */
+static int make_upright(struct onx_image *m, int orientation, struct onx_err *e)
+{
+	bool swap = orientation >= 5;
+	bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+	bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+	struct onx_image to;
+	size_t c = (size_t)m->c;
+	int rc;
+
+	if (orientation == 1)
+		return ONX_OK;
+	rc = onx_image_new(swap ? m->h : m->w, swap ? m->w : m->h, m->c, &to, e);
+	if (rc < 0)
+		return rc;
+	for (int y = 0; y < to.h; y++)
+		for (int x = 0; x < to.w; x++) {
+			int sx = swap ? y : x, sy = swap ? x : y;
+
+			sx = mirror_x ? m->w - 1 - sx : sx;
+			sy = mirror_y ? m->h - 1 - sy : sy;
+			memcpy(to.px + ((size_t)y * (size_t)to.w + (size_t)x) * c,
+			       m->px + ((size_t)sy * (size_t)m->w + (size_t)sx) * c, c);
+		}
+	onx_image_release(m);
+	*m = to;
+	return ONX_OK;
+}
+
+int onx_image_decode(const void *data, size_t n, const char *what, const struct onx_decode *o,
+		     struct onx_image *out, struct onx_err *e)
+{
+	static const struct onx_decode plain = { 0, 0, 0 };
+	const struct codec *c = find_codec(data, n);
+	int orientation = 1, rc;
+
+	memset(out, 0, sizeof(*out));
+	o = o ? o : &plain;
+	if (n == 0)
+		return onx_fail(e, ONX_FORMAT, "'%s' is empty", what);
+	if (!c)
+		return onx_fail(e, ONX_FORMAT, "'%s' is not a JPEG, PNG or WebP picture", what);
+	rc = c->decode(data, n, what, o, out, &orientation, e);
+	if (rc < 0)
+		return rc;
+	rc = o->channels ? onx_image_channels(out, o->channels, e) : ONX_OK;
+	if (rc == ONX_OK)
+		rc = make_upright(out, orientation, e);
+	if (rc < 0) {
+		onx_image_release(out);
+		return onx_while(e, rc, "decoding '%s'", what);
+	}
+	return ONX_OK;
+}
+
+int onx_image_read(const char *path, const struct onx_decode *o, struct onx_image *out,
+		   struct onx_err *e)
+{
+	struct onx_bytes b = { 0 };
+	int rc;
+
+	memset(out, 0, sizeof(*out));
+	rc = onx_read(path, SIZE_MAX, &b, e);
+	if (rc < 0)
+		return rc;
+	rc = onx_image_decode(b.data, b.len, path, o, out, e);
+	onx_bytes_release(&b);
+	return rc;
+}
