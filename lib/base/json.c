@@ -349,6 +349,8 @@ int onx_json_parse(const char *text, size_t n, struct onx_json **out, struct onx
 
 const struct onx_json *onx_json_get(const struct onx_json *j, const char *key)
 {
+	if (!key)
+		return j;
 	if (!j || j->type != J_OBJECT)
 		return NULL;
 	const size_t at = find_key(j, key);

@@ -23,7 +23,7 @@ void onx_json_put(struct onx_json *j, const char *key, struct onx_json *child); 
 int onx_json_print(const struct onx_json *j, bool pretty, struct onx_buf *out, struct onx_err *e) ONX_MUST;
 
 /* Reading, for marks and event logs.  Getters give the default where the key is absent or of
- * another type. */
+ * another type.  key NULL: j itself, for the elements of an array. */
 int onx_json_parse(const char *text, size_t n, struct onx_json **out, struct onx_err *e) ONX_MUST;
 const char *onx_json_get_str(const struct onx_json *j, const char *key, const char *def);
 double onx_json_get_real(const struct onx_json *j, const char *key, double def);
