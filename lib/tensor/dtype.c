@@ -90,8 +90,8 @@ uint16_t onx_to_f16(float f)
 	const uint32_t u = bits_of(f), abs = u & 0x7FFFFFFF;
 	const uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
 
-	if (abs > 0x7F800000)           /* NaN: keep what fits of the payload, stay a quiet NaN */
-		return (uint16_t)(sign | 0x7E00 | (abs >> 13 & 0x1FF));
+	if (abs > 0x7F800000)           /* NaN: keep what fits of the payload, but stay NaN */
+		return (uint16_t)(sign | 0x7C00 | (abs >> 13 & 0x3FF ? abs >> 13 & 0x3FF : 0x200));
 	if (abs >= 0x47800000)          /* 65536 and up, infinity */
 		return (uint16_t)(sign | 0x7C00);
 	if (abs >= 0x38800000)          /* normal; a carry out of the mantissa is right, up to Inf */
@@ -112,7 +112,7 @@ uint16_t onx_to_bf16(float f)
 	const uint32_t u = bits_of(f);
 
 	if ((u & 0x7FFFFFFF) > 0x7F800000)
-		return (uint16_t)(u >> 16 | 0x40);
+		return (uint16_t)(u >> 16 & 0x7F ? u >> 16 : u >> 16 | 0x40);
 	return (uint16_t)shift_rne(u, 16);
 }
 
