@@ -13,6 +13,7 @@ struct onx_exec {
 	struct onx_call *call;          /* by step                                        */
 	struct onx_view *view;          /* by tensor, with addresses                      */
 	double *seconds;
+	double seed_wide; float seed;   /* what backward starts from                      */
 	struct onx_view **dx;           /* by backward step: its own copies, with .add    */
 };
 
@@ -32,7 +33,7 @@ static int reserve(struct onx_block_mem *b, size_t bytes, struct onx_err *e)
 	return b->base ? ONX_OK : onx_nomem(e, (double)bytes, "the tensors of a run");
 }
 
-static void *address(const struct onx_exec *x, const struct onx_tensor *t)
+static void *address(struct onx_exec *x, const struct onx_tensor *t)
 {
 	const size_t width = x->params && x->params->wide ? 8 : 4;
 	switch (t->at) {
@@ -40,6 +41,7 @@ static void *address(const struct onx_exec *x, const struct onx_tensor *t)
 	case ONX_AT_PARAM: return (char *)x->params->weight + t->element * width;
 	case ONX_AT_GRAD:  return (char *)x->params->grad + t->element * width;
 	case ONX_AT_BLOCK: return (char *)x->block->base + x->plan->life[t->life].offset;
+	case ONX_AT_SEED:  return t->view.width == 8 ? (void *)&x->seed_wide : (void *)&x->seed;
 	case ONX_AT_NONE:  break;
 	}
 	return NULL;
@@ -160,9 +162,11 @@ void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step)
 		run(x, i);
 }
 
-void onx_exec_backward(struct onx_exec *x, bool accumulate)
+void onx_exec_backward(struct onx_exec *x, bool accumulate, double share)
 {
 	const struct onx_plan *p = x->plan;
+	x->seed_wide = share;
+	x->seed = (float)share;
 	for (uint32_t i = p->n_forward; i < p->n_step; i++) {
 		const struct onx_step *s = &p->step[i];
 		for (uint32_t k = 0; k < s->n_x; k++)

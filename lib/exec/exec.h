@@ -35,8 +35,8 @@ void onx_exec_free(struct onx_exec *x);
  * Feeds are to be given before each forward. */
 void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src);
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step);
-/* After forward: gradients of the loss into params->grad, set or (accumulate) added. */
-void onx_exec_backward(struct onx_exec *x, bool accumulate);
+/* After forward: gradients of `share` times the loss into params->grad, set or (accumulate) added. */
+void onx_exec_backward(struct onx_exec *x, bool accumulate, double share);
 /* A target, a feed or a constant; good after forward and until another plan runs on the same block.
  * NULL if the plan does not have it. */
 const struct onx_view *onx_exec_view(struct onx_exec *x, uint32_t value);

@@ -222,7 +222,7 @@ static int step_back(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	return rc < 0 ? rc : sum_twins(b, id, at, e);
 }
 
-/* d loss / d loss = 1. */
+/* d loss / d loss: 1, or the share of a micro-batch; exec says. */
 static int seed(struct onx_builder *b, struct onx_err *e)
 {
 	struct onx_view view;
@@ -232,11 +232,7 @@ static int seed(struct onx_builder *b, struct onx_err *e)
 	if (view.n != 1 || !onx_dtype_real(view.type))
 		return onx_fail(e, ONX_SHAPE, "the loss must be one real number, '%s' is not",
 				b->g->value[b->want->loss].name);
-	view.v = onx_alloc(&b->p->arena, 1, view.width);
-	if (!view.v)
-		return onx_nomem(e, view.width, "the plan");
-	onx_view_put_real(&view, 0, 1);
-	b->grad_tensor[b->want->loss] = onx_plan_add_tensor(b, &view, ONX_AT_CONST);
+	b->grad_tensor[b->want->loss] = onx_plan_add_tensor(b, &view, ONX_AT_SEED);
 	b->written[b->want->loss] = true;
 	return b->grad_tensor[b->want->loss] == ONX_NONE ? onx_nomem(e, 64, "the plan") : ONX_OK;
 }

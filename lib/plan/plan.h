@@ -7,12 +7,12 @@
  *
  * Places of a tensor: CONST (numbers known now), PARAM (a trainable weight or a running statistic: one
  * block that outlives plans, exec/exec.h), GRAD (gradient of a weight, the twin block), BLOCK (an offset
- * in the plan's own memory). */
+ * in the plan's own memory), SEED (the one number that backward starts from). */
 #ifndef ONX_PLAN_H
 #define ONX_PLAN_H
 #include "graph/facts.h"
 
-enum onx_place { ONX_AT_NONE, ONX_AT_CONST, ONX_AT_PARAM, ONX_AT_GRAD, ONX_AT_BLOCK };
+enum onx_place { ONX_AT_NONE, ONX_AT_CONST, ONX_AT_PARAM, ONX_AT_GRAD, ONX_AT_BLOCK, ONX_AT_SEED };
 struct onx_tensor {
 	struct onx_view view;           /* .v is filled by exec, except for constants              */
 	enum onx_place at;

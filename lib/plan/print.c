@@ -9,7 +9,7 @@ static void tensor(const struct onx_plan *p, uint32_t id, struct onx_buf *out)
 		return;
 	}
 	const struct onx_tensor *t = &p->tensor[id];
-	static const char mark[] = { '?', 'c', 'w', 'g', '@' };
+	static const char mark[] = { '?', 'c', 'w', 'g', '@', 's' };
 	onx_buf_fmt(out, " %s%c", onx_shape_text(t->view.rank, t->view.dim, text, sizeof text), mark[t->at]);
 	if (t->at == ONX_AT_BLOCK)
 		onx_buf_fmt(out, "%zu", p->life[t->life].offset);
