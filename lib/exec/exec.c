@@ -129,13 +129,22 @@ void onx_exec_free(struct onx_exec *x)
 	onx_heap_free(x);
 }
 
-void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src)
+void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes)
 {
 	const uint32_t t = x->plan->value_tensor[value];
 	bind(x);
 	if (t == ONX_NONE || x->plan->tensor[t].at != ONX_AT_BLOCK)
-		return;                         /* the plan found that nobody reads it */
-	memcpy(x->view[t].v, src, x->view[t].n * x->view[t].width);
+		return NULL;                    /* the plan found that nobody reads it */
+	*bytes = x->view[t].n * x->view[t].width;
+	return x->view[t].v;
+}
+
+void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src)
+{
+	size_t bytes;
+	void *to = onx_exec_feed_at(x, value, &bytes);
+	if (to)
+		memcpy(to, src, bytes);
 }
 
 static double now(void)

@@ -34,6 +34,8 @@ void onx_exec_free(struct onx_exec *x);
 /* Copies numbers into a fed value: `src` in memory form, as many elements as the feed's shape has.
  * Feeds are to be given before each forward. */
 void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src);
+/* The memory of a feed, for a caller that gathers its numbers there; NULL where nobody reads it. */
+void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes);
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step);
 /* After forward: gradients of `share` times the loss into params->grad, set or (accumulate) added. */
 void onx_exec_backward(struct onx_exec *x, bool accumulate, double share);
