@@ -62,6 +62,8 @@ void onx_loader_stop(struct onx_loader *l);     /* workers rest; the pass is ove
  * serves the training and the validation part of one source.  What is kept with and without is
  * kept apart. */
 void onx_loader_augment(struct onx_loader *l, const struct onx_augment *g);
+/* Samples a batch in the passes that follow: the memory budget may want less than was asked for. */
+void onx_loader_rebatch(struct onx_loader *l, size_t batch);
 size_t onx_loader_cached(const struct onx_loader *l);   /* bytes kept */
 
 #endif

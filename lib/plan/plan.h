@@ -90,7 +90,8 @@ int onx_plan_blocks(const struct onx_graph *g, const bool *weight, const uint32_
 
 /* plan/prefix.c: the part of the graph that depends on no trainable weight and on no random node, so that
  * it can run once per sample.  `cut`: the values at its border that the rest reads, one slice a sample
- * (n == 0: there is no such part worth the name; `why` says so in words). */
+ * (n == 0: there is no such part worth the name; `why` says so in words).  A feed that the rest reads itself
+ * is part of the cut.  Targets are to be the logits, not the loss. */
 struct onx_prefix {
 	uint32_t *cut, n;
 	const char *why;

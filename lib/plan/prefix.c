@@ -25,14 +25,6 @@ static int moving(const struct onx_graph *g, const struct onx_facts_want *w, str
 	return ONX_OK;
 }
 
-static bool is_feed(const struct onx_facts_want *w, uint32_t v)
-{
-	for (uint32_t i = 0; i < w->n_feed; i++)
-		if (w->feed[i].value == v)
-			return true;
-	return false;
-}
-
 /* Is there a slice of v for each sample?  Dim 0 is the batch that the feeds were bound with. */
 static bool sliced(const struct onx_facts *f, uint32_t v, int64_t batch)
 {
@@ -56,8 +48,8 @@ static void add_cut(const struct onx_facts *f, uint32_t v, int64_t batch, struct
 	out->cut[out->n++] = v;
 }
 
-static void border(const struct onx_graph *g, const struct onx_facts *f, const struct onx_facts_want *w,
-		   const bool *moves, int64_t batch, struct onx_prefix *out)
+static void border(const struct onx_graph *g, const struct onx_facts *f, const bool *moves, int64_t batch,
+		   struct onx_prefix *out)
 {
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
@@ -75,8 +67,7 @@ static void border(const struct onx_graph *g, const struct onx_facts *f, const s
 			continue;
 		}
 		for (uint32_t k = 0; k < n->n_in; k++)
-			if (n->in[k] != ONX_NONE && !moves[n->in[k]] && !f->fact[n->in[k]].value &&
-			    !is_feed(w, n->in[k]))
+			if (n->in[k] != ONX_NONE && !moves[n->in[k]] && !f->fact[n->in[k]].value)
 				add_cut(f, n->in[k], batch, out, g->value[n->in[k]].name);
 	}
 }
@@ -95,7 +86,7 @@ int onx_plan_prefix(const struct onx_graph *g, struct onx_consts *c, const struc
 	if (rc < 0)
 		return rc;
 	const int64_t batch = w->n_feed && w->feed[0].shape.rank ? w->feed[0].shape.dim[0] : 1;
-	border(g, f, w, moves, batch, out);
+	border(g, f, moves, batch, out);
 	if (out->why) {
 		out->why = onx_text(a, "'%s' has no dimension for the samples", out->why);
 		out->n = 0;

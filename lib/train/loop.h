@@ -49,6 +49,7 @@ struct onx_train_ask {
 	void (*progress)(void *ctx, const struct onx_progress *p); void *progress_ctx;  /* may be NULL */
 	const volatile sig_atomic_t *stop;      /* set by Ctrl-C; may be NULL                        */
 	bool dry;                       /* plan and say, do not compute                              */
+	bool wide;                      /* see onx_train_wide; the loaders are made with the same     */
 };
 struct onx_train_result {
 	uint64_t epochs, best_epoch, steps;
@@ -58,6 +59,8 @@ struct onx_train_result {
 	bool stopped, early;
 };
 
+/* Training in double: where a weight that trains is stored so. */
+bool onx_train_wide(const struct onx_graph *g, const bool *weight);
 /* Trains and writes the weights (the best ones, if o->keep_best and there is validation) into the model.
  * ONX_NUMERIC where a loss is not finite: nothing is written. */
 int onx_train(const struct onx_train_ask *ask, struct onx_train_result *r, struct onx_err *e) ONX_MUST;

@@ -1,0 +1,51 @@
+/* train/loop_i.h -- the state of one training; private to train/. */
+#ifndef ONX_LOOP_I_H
+#define ONX_LOOP_I_H
+#include "train/feature.h"
+#include "train/loop.h"
+#include "train/optim.h"
+#include "train/runner.h"
+#include "train/sched.h"
+
+struct onx_trainer {
+	const struct onx_train_ask *ask;
+	const struct onx_train_opts *o;
+	struct onx_arena arena;
+	struct onx_modes modes;
+	struct onx_consts consts;
+	struct onx_params *params;
+	struct onx_block_mem block;
+	struct onx_runner train, eval, prefix;
+	struct onx_prefix cut;          /* n == 0: no frozen prefix is kept                  */
+	bool kept;                      /* features are used                                 */
+	struct onx_features tf, vf;     /* of the training and the validation samples        */
+	struct onx_feed *in_feed, *feed;        /* of the model's inputs; of train and eval   */
+	uint32_t n_in, n_feed;
+	struct onx_optim optim;
+	uint32_t eval_target[2];
+	size_t micro;                   /* samples computed at once                          */
+	size_t step_samples;            /* samples of one step: batch * accumulate           */
+	uint64_t per_epoch, total;      /* steps                                             */
+	double lr;
+	uint32_t *order;                /* of the epoch                                      */
+	void *y;                        /* labels of a micro-batch, where features are used  */
+	void *best;                     /* weights of the best epoch                         */
+	double best_score[2];           /* the larger the better, compared in this order     */
+	uint64_t epoch, step, best_epoch, since_best;
+	struct onx_score best_val;
+	struct onx_score e_train, e_val;
+	double began;
+	size_t fixed_bytes;             /* weights, gradients, state, constants, features    */
+};
+
+int onx_trainer_setup(struct onx_trainer *t, struct onx_err *e) ONX_MUST;      /* train/setup.c */
+/* Computes the frozen prefix of all samples and says what is going to happen. */
+int onx_trainer_begin(struct onx_trainer *t, struct onx_train_result *r, struct onx_err *e) ONX_MUST;
+void onx_trainer_release(struct onx_trainer *t);
+double onx_clock(void);                                 /* seconds, monotonic */
+
+/* train/ckpt.c: everything that the next epoch depends on. */
+int onx_ckpt_write(const struct onx_trainer *t, const char *dir, struct onx_err *e) ONX_MUST;
+int onx_ckpt_read(struct onx_trainer *t, const char *dir, struct onx_err *e) ONX_MUST;
+
+#endif
