@@ -2,6 +2,7 @@
  *
  * DIR/state.ckpt, little-endian:
  *   "ONXCKPT1"  u64 key  u64 epoch, step, optimiser steps, best epoch, epochs since  f64 score[2]
+ *   the best epoch's score on the validation data (struct onx_score)
  *   u64 n, width, blocks   then the blocks of n numbers: weights, optimiser state, best weights
  * The key is a hash of the settings and of what trains: a checkpoint of another run is refused. */
 #include <errno.h>
@@ -14,6 +15,7 @@ struct head {
 	char magic[8];
 	uint64_t key, epoch, step, t, best_epoch, since;
 	double score[2];
+	struct onx_score best_val;
 	uint64_t n, width, blocks;
 };
 
@@ -68,7 +70,7 @@ int onx_ckpt_write(const struct onx_trainer *t, const char *dir, struct onx_err 
 	const struct head h = {
 		.magic = "ONXCKPT1", .key = key_of(t), .epoch = t->epoch, .step = t->step, .t = t->optim.t,
 		.best_epoch = t->best_epoch, .since = t->since_best,
-		.score = { t->best_score[0], t->best_score[1] }, .n = t->params->n,
+		.score = { t->best_score[0], t->best_score[1] }, .best_val = t->best_val, .n = t->params->n,
 		.width = t->ask->wide ? 8 : 4, .blocks = n_blocks(t) };
 	if (mkdir(dir, 0777) != 0 && errno != EEXIST)
 		return onx_fail(e, ONX_IO, "cannot create the folder '%s': %s", dir, strerror(errno));
@@ -109,6 +111,8 @@ static int take(struct onx_trainer *t, const struct onx_bytes *b, const char *pa
 	t->best_epoch = h.best_epoch;
 	t->since_best = h.since;
 	memcpy(t->best_score, h.score, sizeof h.score);
+	t->best_val = h.best_val;
+	t->best_val.confusion = NULL;
 	return ONX_OK;
 }
 

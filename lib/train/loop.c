@@ -47,25 +47,6 @@ static struct onx_view labels(const struct onx_trainer *t, const struct onx_sour
 	return y;
 }
 
-/* Binary cross-entropy wants real targets: classes 0 and 1 as numbers, or one column a class. */
-static void feed_target(const struct onx_trainer *t, struct onx_exec *x, const struct onx_view *y)
-{
-	size_t room;
-	char *to = onx_exec_feed_at(x, t->ask->obj.target, &room);
-	const struct onx_view *v = onx_exec_view(x, t->ask->obj.target);
-	if (!to)
-		return;
-	if (v->type == y->type && v->n == y->n) {
-		memcpy(to, y->v, room);
-		return;
-	}
-	const size_t per = y->n ? v->n / y->n : 0;
-	for (size_t i = 0; i < v->n && per; i++) {
-		const int64_t c = onx_view_int(y, i / per);
-		onx_view_put_real(v, i, per == 1 ? (double)c : (double)(c == (int64_t)(i % per)));
-	}
-}
-
 /* One source of micro-batches: the loader, or the kept features. */
 struct stream {
 	struct onx_trainer *t;
@@ -113,7 +94,7 @@ static int stream_next(struct stream *s, struct onx_runner *r, size_t limit, str
 		onx_exec_feed(m->x, s->t->in_feed[i].value, b->input[i].v);
 	if (s->f)
 		onx_features_feed(s->f, m->sample, m->n, s->view, m->x);
-	feed_target(s->t, m->x, &m->y);
+	onx_feed_target(m->x, s->t->ask->obj.target, &m->y);
 	s->at += m->n;
 	return ONX_OK;
 }

@@ -69,18 +69,18 @@ int onx_train(const struct onx_train_ask *ask, struct onx_train_result *r, struc
 struct onx_eval_ask {
 	struct onx_graph *g;
 	struct onx_objective obj;
-	struct onx_loader *loader;
+	struct onx_loader *loader; const struct onx_source *src;
 	struct onx_list list;
-	int64_t batch, ignore_index;
-	int threads;
+	int64_t ignore_index;
 	struct onx_pool *pool;
 	void (*progress)(void *ctx, const struct onx_progress *p); void *progress_ctx;
 	const volatile sig_atomic_t *stop;
 };
 int onx_evaluate(const struct onx_eval_ask *ask, struct onx_score *score, struct onx_err *e) ONX_MUST;
 
-/* Synthetic data: seconds of each of `steps` training steps of o->batch samples (after one that is not
- * counted), for onnx-train --bench. */
+/* Synthetic data, for onnx-train --bench: `steps` training steps after one that is not counted; seconds of
+ * each; `feed` are the model's inputs with the batch bound; peak_bytes as planned.  Uses g, obj, weight, o,
+ * pool and wide of the ask. */
 int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed, int steps,
 		    double *seconds, size_t *peak_bytes, struct onx_err *e) ONX_MUST;
 

@@ -44,6 +44,12 @@ int onx_trainer_begin(struct onx_trainer *t, struct onx_train_result *r, struct 
 void onx_trainer_release(struct onx_trainer *t);
 double onx_clock(void);                                 /* seconds, monotonic */
 
+/* train/target.c: the feed of the labels for one sample, and filling it: classes as INT64; for binary
+ * cross-entropy as numbers 0 and 1, or one column a class. */
+struct onx_feed onx_target_feed(const struct onx_objective *obj, const struct onx_graph *g,
+				const struct onx_source *src, bool wide);
+void onx_feed_target(struct onx_exec *x, uint32_t target, const struct onx_view *y);
+
 /* train/ckpt.c: everything that the next epoch depends on. */
 int onx_ckpt_write(const struct onx_trainer *t, const char *dir, struct onx_err *e) ONX_MUST;
 int onx_ckpt_read(struct onx_trainer *t, const char *dir, struct onx_err *e) ONX_MUST;

@@ -83,13 +83,7 @@ static int step_feeds(struct onx_trainer *t, struct onx_err *e)
 							.type = f->type };
 		}
 	}
-	struct onx_feed *y = &t->feed[n];
-	*y = (struct onx_feed){ .value = t->ask->obj.target, .shape = { .rank = 1 } };
-	y->type = t->ask->obj.n_class ? ONX_INT64 : t->ask->wide ? ONX_DOUBLE : ONX_FLOAT;
-	if (t->ask->src->task == ONX_TASK_REGRESS) {
-		y->shape.rank = 2;
-		y->shape.dim[1] = (int64_t)t->ask->src->n_target;
-	}
+	t->feed[n] = onx_target_feed(&t->ask->obj, t->ask->g, t->ask->src, t->ask->wide);
 	t->n_feed = n + 1;
 	return ONX_OK;
 }
@@ -126,7 +120,7 @@ static int runners(struct onx_trainer *t, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* The largest micro-batch -- batch, then halves -- whose plans fit in what the budget leaves. */
+/* The largest micro-batch -- batch, then its divisors, so that steps are whole -- whose plans fit in what the budget leaves. */
 static int fit(struct onx_trainer *t, struct onx_err *e)
 {
 	const size_t width = t->ask->wide ? 8 : 4;
@@ -150,7 +144,9 @@ static int fit(struct onx_trainer *t, struct onx_err *e)
 			rc = onx_runner_get(&t->prefix, (int64_t)t->micro, &x, NULL, e);
 		if (rc != ONX_NOMEM || !mem || t->micro == 1)
 			return rc < 0 ? onx_while(e, rc, "planning batches of %zu", t->micro) : rc;
-		t->micro = (t->micro + 1) / 2;
+		do
+			t->micro--;
+		while ((size_t)t->o->batch % t->micro != 0);
 	}
 }
 
@@ -237,6 +233,17 @@ static uint64_t features_key(const struct onx_trainer *t, const struct onx_list 
 	return key;
 }
 
+static int val_features(struct onx_trainer *t, struct onx_features_ask *a, struct onx_err *e)
+{
+	a->loader = t->ask->vloader;
+	a->src = t->ask->vsrc;
+	a->list = t->ask->val;
+	a->views = 1;
+	a->key = features_key(t, &a->list, 0);
+	onx_loader_augment(t->ask->vloader, NULL);
+	return onx_features_make(a, &t->vf, e);
+}
+
 static int features(struct onx_trainer *t, struct onx_err *e)
 {
 	const bool random = t->ask->augment && onx_augment_on(t->ask->augment);
@@ -251,17 +258,11 @@ static int features(struct onx_trainer *t, struct onx_err *e)
 	a.key = features_key(t, &a.list, random ? (uint64_t)t->o->seed + 1 + a.views : 0);
 	onx_loader_augment(t->ask->loader, random ? t->ask->augment : NULL);
 	int rc = onx_features_make(&a, &t->tf, e);
-	if (rc < 0 || t->ask->val.n == 0)
-		return rc;
-	a.loader = t->ask->vloader;
-	a.src = t->ask->vsrc;
-	a.list = t->ask->val;
-	a.views = 1;
-	a.key = features_key(t, &a.list, 0);
-	onx_loader_augment(t->ask->vloader, NULL);
-	rc = onx_features_make(&a, &t->vf, e);
-	onx_say(&t->ask->note, ONX_INFO, t->tf.reused ? "frozen part: taken from '%s'"
-		: "frozen part: done in %.1f s", t->tf.reused ? t->o->cache_dir : "", onx_clock() - began);
+	if (rc == ONX_OK && t->ask->val.n)
+		rc = val_features(t, &a, e);
+	if (rc == ONX_OK)
+		onx_say(&t->ask->note, ONX_INFO, "frozen part: %s in %.1f s",
+			t->tf.reused ? "taken from the cache folder" : "done", onx_clock() - began);
 	return rc;
 }
 

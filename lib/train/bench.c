@@ -1,0 +1,84 @@
+/* train/bench.c -- how fast training is, on numbers that mean nothing. */
+#include <string.h>
+#include "base/rng.h"
+#include "train/loop_i.h"
+
+struct bench {
+	struct onx_arena arena;
+	struct onx_modes modes;
+	struct onx_consts consts;
+	struct onx_block_mem block;
+	struct onx_params *params;
+	struct onx_optim optim;
+	struct onx_plan *plan;
+	struct onx_exec *exec;
+};
+
+static void fill(struct onx_exec *x, uint32_t value, int64_t n_class)
+{
+	size_t room;
+	const struct onx_view *v = onx_exec_feed_at(x, value, &room) ? onx_exec_view(x, value) : NULL;
+	struct onx_rng r;
+	onx_rng_init(&r, 1, ONX_RNG_TEST, value, 0);
+	for (size_t i = 0; v && i < v->n; i++)
+		if (onx_dtype_real(v->type))
+			onx_view_put_real(v, i, onx_rng_range(&r, -1, 1));
+		else
+			onx_view_put_int(v, i, (int64_t)i % (n_class > 0 ? n_class : 2));
+}
+
+static int setup(struct bench *b, const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n,
+		 struct onx_err *e)
+{
+	int rc = onx_plan_modes(ask->g, ask->weight, ask->o->bn, &b->arena, &b->modes, e);
+	if (rc == ONX_OK)
+		rc = onx_params_new(ask->g, b->modes.variable, ask->wide, &b->params, e);
+	if (rc == ONX_OK)
+		rc = onx_optim_init(&b->optim, ask->o, b->params, ask->weight, e);
+	if (rc < 0)
+		return rc;
+	struct onx_feed *all = ONX_NEWS(&b->arena, struct onx_feed, n + 2);
+	if (!all)
+		return onx_nomem(e, sizeof *all, "the inputs");
+	memcpy(all, feed, n * sizeof *all);
+	all[n] = onx_target_feed(&ask->obj, ask->g, NULL, ask->wide);
+	all[n].shape.dim[0] = n && feed[0].shape.rank ? feed[0].shape.dim[0] : 1;
+	const uint32_t target[] = { ask->obj.loss };
+	const struct onx_plan_want w = {
+		.facts = { .feed = all, .n_feed = n + 1, .target = target, .n_target = 1,
+			   .variable = b->modes.variable, .train = b->modes.train, .wide = ask->wide,
+			   .pool = ask->pool },
+		.loss = ask->obj.loss, .weight = ask->weight, .threads = onx_pool_threads(ask->pool) };
+	rc = onx_plan_make(ask->g, &b->consts, &w, &b->plan, e);
+	if (rc == ONX_OK)
+		rc = onx_exec_new(b->plan, b->params, &b->block, ask->pool, &b->exec, e);
+	for (uint32_t i = 0; rc == ONX_OK && i <= n; i++)
+		fill(b->exec, all[i].value, ask->obj.n_class);
+	return rc;
+}
+
+int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed, int steps,
+		    double *seconds, size_t *peak_bytes, struct onx_err *e)
+{
+	struct bench b = { 0 };
+	onx_consts_init(&b.consts, ask->g);
+	int rc = setup(&b, ask, feed, n_feed, e);
+	for (int i = -1; rc == ONX_OK && i < steps; i++) {
+		const double since = onx_clock();
+		onx_exec_forward(b.exec, 1, (uint64_t)(i + 1));
+		onx_exec_backward(b.exec, false, 1);
+		onx_optim_step(&b.optim, 1e-6, ask->pool);
+		if (i >= 0)
+			seconds[i] = onx_clock() - since;
+	}
+	if (rc == ONX_OK)
+		*peak_bytes = b.block.bytes + b.params->n * (ask->wide ? 8 : 4) * (2 + b.optim.n_state);
+	onx_exec_free(b.exec);
+	onx_plan_free(b.plan);
+	onx_optim_release(&b.optim);
+	onx_params_free(b.params);
+	onx_block_release(&b.block);
+	onx_consts_release(&b.consts);
+	onx_arena_release(&b.arena);
+	return rc;
+}
