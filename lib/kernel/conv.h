@@ -26,9 +26,9 @@ struct onx_conv_geo {
 	struct onx_window w;
 };
 
-/* b may be NULL.  dgrad and wgrad set dx, dw, or add to them.  */
+/* b may be NULL.  With `add` the result is added to what y, dx, dw hold; else they are not read. */
 typedef void ONX_R(onx_conv_forward_fn)(struct onx_pool *pool, const struct onx_conv_geo *g,
-	const real *x, const real *w, const real *b, real *y, void *scratch);
+	const real *x, const real *w, const real *b, real *y, bool add, void *scratch);
 typedef void ONX_R(onx_conv_dgrad_fn)(struct onx_pool *pool, const struct onx_conv_geo *g,
 	const real *w, const real *dy, real *dx, bool add, void *scratch);
 typedef void ONX_R(onx_conv_wgrad_fn)(struct onx_pool *pool, const struct onx_conv_geo *g,

@@ -109,7 +109,8 @@ ONX_INLINE bool rows_meet(const struct onx_window *w, size_t r, size_t kr, size_
 }
 
 ONX_CLONES
-static void plane_forward(const struct onx_window *w, const real *x, const real *k, real b, real *y)
+static void plane_forward(const struct onx_window *w, const real *x, const real *k, real b, bool add,
+			  real *y)
 {
 	const struct cols in = cols_of(w);
 	const size_t rows = w->out[0] * w->out[1], taps = w->kern[0] * w->kern[1];
@@ -119,7 +120,7 @@ static void plane_forward(const struct onx_window *w, const real *x, const real 
 		size_t row;
 
 		for (size_t i = 0; i < w->out[2]; i++)
-			to[i] = b;
+			to[i] = add ? to[i] + b : b;
 		for (size_t t = 0; t < taps; t++)
 			if (rows_meet(w, r, t, &row))
 				row_forward(w, in, x + row * w->in[2], k + t * w->kern[2], to);
@@ -203,14 +204,14 @@ static void forward_piece(void *ctx, size_t piece, int worker)
 		const size_t ch = i % (g->groups * g->m);
 
 		plane_forward(&g->w, j->x + i / g->m * g->w.in_n, j->w + ch * g->w.kern_n,
-			      j->b ? j->b[ch] : 0, j->y + i * g->w.out_n);
+			      j->b ? j->b[ch] : 0, j->add, j->y + i * g->w.out_n);
 	}
 }
 
 void onx_conv_dw_forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x,
-			 const real *w, const real *b, real *y, void *scratch)
+			 const real *w, const real *b, real *y, bool add, void *scratch)
 {
-	struct job j = { .g = g, .x = x, .w = w, .b = b, .y = y };
+	struct job j = { .g = g, .x = x, .w = w, .b = b, .y = y, .add = add };
 
 	(void)scratch;
 	set_grain(&j, g->n * g->groups * g->m, g->w.out_n * g->w.kern_n);

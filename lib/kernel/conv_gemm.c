@@ -161,15 +161,15 @@ static void forward_piece(void *ctx, size_t piece, int worker)
 	if (j->b)
 		for (size_t m = m0; m < m1; m++)
 			for (size_t i = 0; i < p1 - p0; i++)
-				y[(m - m0) * p + i] = j->b[group * g->m + m];
-	onx_gemm_one(&mat, 1, j->w + (group * g->m + m0) * k, col, j->b ? 1 : 0, y);
+				onx_put(&y[(m - m0) * p + i], j->add, j->b[group * g->m + m]);
+	onx_gemm_one(&mat, 1, j->w + (group * g->m + m0) * k, col, j->b || j->add ? 1 : 0, y);
 }
 
 void onx_conv_gemm_forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x,
-			   const real *w, const real *b, real *y, void *scratch)
+			   const real *w, const real *b, real *y, bool add, void *scratch)
 {
-	struct job j = { .g = g, .cut = cut_forward(g), .x = x, .w = w, .b = b, .y = y, .col = scratch,
-			 .direct = onx_conv_pointwise(g) };
+	struct job j = { .g = g, .cut = cut_forward(g), .x = x, .w = w, .b = b, .y = y, .add = add,
+			 .col = scratch, .direct = onx_conv_pointwise(g) };
 
 	j.col_step = col_elements(g, g->c, j.cut.cols);
 	onx_parallel(pool, g->n * g->groups * j.cut.tiles * j.cut.parts, forward_piece, &j);

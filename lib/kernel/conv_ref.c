@@ -21,7 +21,8 @@ static bool meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
 }
 
 void onx_conv_ref_forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x,
-			  const real *w, const real *b, real *y, void *scratch)
+			  const real *w, const real *b, real *y, bool add,
+			  void *scratch)
 {
 	const size_t kn = g->w.kern_n, p = g->w.out_n, planes = g->n * g->groups * g->m;
 	size_t at;
@@ -34,7 +35,7 @@ void onx_conv_ref_forward(struct onx_pool *pool, const struct onx_conv_geo *g, c
 		for (size_t t = 0; t < g->c * kn; t++)
 			if (meet(&g->w, i % p, t % kn, &at))
 				sum += (double)w[ch * g->c * kn + t] * x[(from + t / kn) * g->w.in_n + at];
-		y[i] = (real)sum;
+		onx_put(&y[i], add, (real)sum);
 	}
 }
 
