@@ -8,7 +8,8 @@
  * metadata by name (by domain, by key); nodes by name where both files have it exactly once, else
  * by their first named output.  What has no partner is REMOVED (only in a) or ADDED (only in b).
  * Two nodes that are paired are CHANGED once for each field that is not the same.  Numbers of a
- * weight are compared in the type of the file: first as bytes, then as numbers. */
+ * weight are compared in the type of the file: first as bytes, then as numbers; whether they lie in
+ * raw_data, typed fields or a file of their own makes no difference. */
 #ifndef ONX_DIFF_H
 #define ONX_DIFF_H
 #include <stdbool.h>
@@ -40,7 +41,7 @@ struct onx_difference {
 	enum onx_diff_what what;
 	const char *name;               /* of the node, weight, key, ...; never NULL                  */
 	const char *field;              /* CHANGED: "inputs", "attribute 'axis'", "shape", "type",
-					   "values", "storage", "order"; "" otherwise                 */
+					   "values", "order"; "" otherwise                            */
 	const char *a, *b;              /* how it reads in either model; "" where it is absent        */
 	bool numbers;                   /* gap is filled: two weights of one type and shape           */
 	struct onx_gap gap;             /* elements beyond the tolerance, worst, where                */
