@@ -394,3 +394,10 @@ int64_t onx_json_get_int(const struct onx_json *j, const char *key, int64_t def)
 
 	return v && v->type == J_INT ? v->i : def;
 }
+
+bool onx_json_get_bool(const struct onx_json *j, const char *key, bool def)
+{
+	const struct onx_json *v = onx_json_get(j, key);
+
+	return v && v->type == J_BOOL ? v->i != 0 : def;
+}

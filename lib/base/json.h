@@ -28,6 +28,7 @@ int onx_json_parse(const char *text, size_t n, struct onx_json **out, struct onx
 const char *onx_json_get_str(const struct onx_json *j, const char *key, const char *def);
 double onx_json_get_real(const struct onx_json *j, const char *key, double def);
 int64_t onx_json_get_int(const struct onx_json *j, const char *key, int64_t def);
+bool onx_json_get_bool(const struct onx_json *j, const char *key, bool def);
 size_t onx_json_len(const struct onx_json *j);                          /* array; 0 otherwise  */
 /* Borrowed children, good while j lives. */
 const struct onx_json *onx_json_at(const struct onx_json *j, size_t i);

@@ -53,7 +53,6 @@ static int add_step(struct onx_run *r, const struct onx_json *j, struct onx_err 
 static int add_epoch(struct onx_run *r, const struct onx_json *j, struct onx_err *e)
 {
 	struct onx_epoch *v = room(r, r->epoch, r->n_epoch, &r->cap_epoch, sizeof *v);
-	const struct onx_json *best = onx_json_get(j, "best");
 
 	if (!v)
 		return onx_nomem(e, (double)r->cap_epoch * sizeof *v, "the event log");
@@ -67,7 +66,7 @@ static int add_epoch(struct onx_run *r, const struct onx_json *j, struct onx_err
 	v->val_loss = onx_json_get_real(j, "val_loss", NAN);
 	v->val_accuracy = onx_json_get_real(j, "val_accuracy", NAN);
 	v->seconds = onx_json_get_real(j, "seconds", NAN);
-	v->best = best && onx_json_get_bool(j, "best", false);
+	v->best = onx_json_get_bool(j, "best", false);
 	r->n_epoch++;
 	return ONX_OK;
 }
