@@ -1,0 +1,298 @@
+/* op/gemm.c -- Gemm and MatMul. */
+#include "kernel/gemm.h"
+#include "op/infer.h"
+
+struct gemm_attr { double alpha, beta; bool ta, tb; };
+
+static const struct onx_field gemm_field[] = {
+	{ "alpha", F_REAL, offsetof(struct gemm_attr, alpha), .def = "1", .help = "factor of A * B" },
+	{ "beta", F_REAL, offsetof(struct gemm_attr, beta), .def = "1", .help = "factor of C" },
+	{ "transA", F_BOOL, offsetof(struct gemm_attr, ta), .def = "0", .help = "A is stored transposed" },
+	{ "transB", F_BOOL, offsetof(struct gemm_attr, tb), .def = "0", .help = "B is stored transposed" },
+	{ .name = NULL }
+};
+static const struct onx_table gemm_table = { "Gemm", sizeof(struct gemm_attr), gemm_field, .check = NULL };
+
+struct gemm_geo {
+	struct onx_mat mat;
+	size_t row, col;        /* steps of C along the rows and columns of Y: 0 where it is broadcast */
+	size_t n_c;
+};
+
+static int gemm_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct gemm_attr *a = attr;
+	struct gemm_geo *g = ONX_NEW(s->mem, struct gemm_geo);
+	const int64_t *da = s->in[0].shape.dim, *db = s->in[1].shape.dim;
+	int rc;
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "Gemm");
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
+	    (rc = onx_want_rank(s, 0, 2, 2, e)) < 0 || (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
+		return rc;
+	const struct onx_shape y = { 2, { da[a->ta ? 1 : 0], db[a->tb ? 0 : 1] } };
+	const int64_t k = da[a->ta ? 0 : 1];
+	size_t n;
+
+	if (k != db[a->tb ? 1 : 0])
+		return onx_fail(e, ONX_SHAPE, "A has %lld columns, B %lld rows (after transA, transB)",
+				(long long)k, (long long)db[a->tb ? 1 : 0]);
+	if ((rc = onx_count(2, y.dim, &n, e)) < 0)
+		return rc;
+	g->mat = (struct onx_mat){ .m = (size_t)y.dim[0], .n = (size_t)y.dim[1], .k = (size_t)k,
+				   .ta = a->ta, .tb = a->tb, .lda = (size_t)da[1], .ldb = (size_t)db[1],
+				   .ldc = (size_t)y.dim[1] };
+	if (onx_has_in(s, 2)) {
+		const struct onx_shape *c = &s->in[2].shape;
+		struct onx_shape both;
+
+		if ((rc = onx_want_same_type(s, 0, 2, e)) < 0 || (rc = onx_broadcast(c, &y, &both, e)) < 0)
+			return rc;
+		if (!onx_shape_equal(&both, &y))
+			return onx_fail(e, ONX_SHAPE, "C does not broadcast to the %lld x %lld of the product",
+					(long long)y.dim[0], (long long)y.dim[1]);
+		const int64_t cols = c->rank > 0 ? c->dim[c->rank - 1] : 1;
+		const int64_t rows = c->rank > 1 ? c->dim[c->rank - 2] : 1;
+
+		g->col = cols > 1;
+		g->row = rows > 1 ? (size_t)cols : 0;
+		g->n_c = (size_t)(rows * cols);
+	}
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
+static double gemm_macs(const struct onx_infer *s, const void *attr)
+{
+	const struct gemm_geo *g = s->geo;
+
+	(void)attr;
+	return (double)g->mat.m * (double)g->mat.n * (double)g->mat.k;
+}
+
+/* Y [m,n] = alpha op(A) op(B) + beta C */
+static void gemm_forward(const struct onx_call *c)
+{
+	const struct gemm_attr *a = c->attr;
+	const struct gemm_geo *g = c->geo;
+	const real *b = c->n_x > 2 ? c->x[2].v : NULL;
+	real *y = c->y[0].v;
+
+	for (size_t i = 0; b && i < g->mat.m; i++)
+		for (size_t j = 0; j < g->mat.n; j++)
+			y[i * g->mat.n + j] = (real)a->beta * b[i * g->row + j * g->col];
+	onx_gemm(c->pool, &g->mat, (real)a->alpha, c->x[0].v, c->x[1].v, b ? 1 : 0, y);
+}
+
+/* dC = beta dY summed over what was broadcast, in double */
+static void gemm_bias_back(const struct onx_call *c, const struct gemm_geo *g, real beta)
+{
+	const real *dy = c->dy[0].v;
+	real *dc = c->dx[2].v;
+	const size_t rows = g->row ? g->mat.m : 1, cols = g->col ? g->mat.n : 1;
+	const size_t in = g->row ? 1 : g->mat.m, across = g->col ? 1 : g->mat.n;
+
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < cols; j++) {
+			double sum = 0;
+
+			for (size_t k = 0; k < in; k++)
+				for (size_t l = 0; l < across; l++)
+					sum += dy[(i + k) * g->mat.n + j + l];
+			onx_put(&dc[i * cols + j], c->dx[2].add, beta * (real)sum);
+		}
+}
+
+/* dop(A) = alpha dY op(B)', dop(B) = alpha op(A)' dY */
+static void gemm_backward(const struct onx_call *c)
+{
+	const struct gemm_attr *a = c->attr;
+	const struct gemm_geo *g = c->geo;
+	const struct onx_mat *t = &g->mat;
+	const real *dy = c->dy[0].v;
+
+	if (c->dx[0].v && !a->ta) {
+		const struct onx_mat d = { t->m, t->k, t->n, false, !a->tb, t->n, t->ldb, t->lda };
+
+		onx_gemm(c->pool, &d, (real)a->alpha, dy, c->x[1].v, c->dx[0].add, c->dx[0].v);
+	} else if (c->dx[0].v) {
+		const struct onx_mat d = { t->k, t->m, t->n, a->tb, true, t->ldb, t->n, t->lda };
+
+		onx_gemm(c->pool, &d, (real)a->alpha, c->x[1].v, dy, c->dx[0].add, c->dx[0].v);
+	}
+	if (c->dx[1].v && !a->tb) {
+		const struct onx_mat d = { t->k, t->n, t->m, !a->ta, false, t->lda, t->n, t->ldb };
+
+		onx_gemm(c->pool, &d, (real)a->alpha, c->x[0].v, dy, c->dx[1].add, c->dx[1].v);
+	} else if (c->dx[1].v) {
+		const struct onx_mat d = { t->n, t->k, t->m, true, a->ta, t->n, t->lda, t->ldb };
+
+		onx_gemm(c->pool, &d, (real)a->alpha, dy, c->x[0].v, c->dx[1].add, c->dx[1].v);
+	}
+	if (c->n_x > 2 && c->dx[2].v)
+		gemm_bias_back(c, g, (real)a->beta);
+}
+
+/* ---- MatMul: numpy.matmul ---- */
+
+struct matmul_geo {
+	struct onx_mat mat;
+	struct onx_batch y, a, b;       /* batches of Y, of dA and of dB */
+};
+
+/* The batch dims of one operand against those of Y, aligned at the right. */
+static size_t step_of(const int64_t *dim, int batch, int at, size_t last)
+{
+	size_t step = last;
+
+	if (at < 0 || dim[at] == 1)
+		return 0;
+	for (int d = batch - 1; d > at; d--)
+		step *= (size_t)dim[d];
+	return step;
+}
+
+static void outer(struct onx_batch *b, size_t n, size_t sa, size_t sb, size_t sc)
+{
+	const int i = b->n_outer++;
+
+	b->outer[i] = n;
+	b->outer_a[i] = sa;
+	b->outer_b[i] = sb;
+	b->outer_c[i] = sc;
+}
+
+static void inner(struct onx_batch *b, size_t n, size_t sa, size_t sb)
+{
+	const int i = b->n_inner++;
+
+	b->inner[i] = n;
+	b->inner_a[i] = sa;
+	b->inner_b[i] = sb;
+}
+
+/* Y[..] = A[..] B[..];  dA[..] = sum of dY B' and dB[..] = sum of A' dY over what was broadcast. */
+static void batch_dim(struct matmul_geo *g, size_t n, size_t sa, size_t sb, size_t sy)
+{
+	outer(&g->y, n, sa, sb, sy);
+	if (sa)
+		outer(&g->a, n, sy, sb, sa);
+	else
+		inner(&g->a, n, sy, sb);
+	if (sb)
+		outer(&g->b, n, sa, sy, sb);
+	else
+		inner(&g->b, n, sa, sy);
+}
+
+static int matmul_shapes(struct onx_infer *s, struct onx_shape *a, struct onx_shape *b, struct onx_shape *y,
+			 struct onx_err *e)
+{
+	struct onx_shape ba, bb;
+	int rc;
+
+	*a = s->in[0].shape;
+	*b = s->in[1].shape;
+	if (a->rank == 1)
+		*a = (struct onx_shape){ 2, { 1, a->dim[0] } };
+	if (b->rank == 1)
+		*b = (struct onx_shape){ 2, { b->dim[0], 1 } };
+	if (a->dim[a->rank - 1] != b->dim[b->rank - 2])
+		return onx_fail(e, ONX_SHAPE, "A has %lld columns, B %lld rows",
+				(long long)a->dim[a->rank - 1], (long long)b->dim[b->rank - 2]);
+	ba = *a;
+	bb = *b;
+	ba.rank -= 2;
+	bb.rank -= 2;
+	if ((rc = onx_broadcast(&ba, &bb, y, e)) < 0)
+		return rc;
+	y->dim[y->rank++] = a->dim[a->rank - 2];
+	y->dim[y->rank++] = b->dim[b->rank - 1];
+	return ONX_OK;
+}
+
+static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct matmul_geo *g = ONX_NEW(s->mem, struct matmul_geo);
+	struct onx_shape a, b, y = { 0 };
+	size_t count;
+	int rc;
+
+	(void)attr;
+	if (!g)
+		return onx_nomem(e, sizeof *g, "MatMul");
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
+	    (rc = onx_want_rank(s, 0, 1, ONX_RANK, e)) < 0 || (rc = onx_want_rank(s, 1, 1, ONX_RANK, e)) < 0 ||
+	    (rc = matmul_shapes(s, &a, &b, &y, e)) < 0 || (rc = onx_count(y.rank, y.dim, &count, e)) < 0)
+		return rc;
+	size_t m = (size_t)y.dim[y.rank - 2];
+	const size_t n = (size_t)y.dim[y.rank - 1], k = (size_t)a.dim[a.rank - 1];
+	const size_t one_a = m * k, one_y = m * n;
+
+	if (b.rank == 2) {              /* one B for all: one tall product */
+		for (int d = 0; d < a.rank - 2; d++)
+			m *= (size_t)a.dim[d];
+	} else {
+		for (int d = 0; d < y.rank - 2; d++)
+			batch_dim(g, (size_t)y.dim[d],
+				  step_of(a.dim, a.rank - 2, d - (y.rank - a.rank), one_a),
+				  step_of(b.dim, b.rank - 2, d - (y.rank - b.rank), k * n),
+				  step_of(y.dim, y.rank - 2, d, one_y));
+	}
+	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .lda = k, .ldb = n, .ldc = n };
+	s->geo = g;
+	if (s->in[1].shape.rank == 1)
+		y.rank--;
+	if (s->in[0].shape.rank == 1) {         /* drop the row that was added to A */
+		if (s->in[1].shape.rank != 1)
+			y.dim[y.rank - 2] = y.dim[y.rank - 1];
+		y.rank--;
+	}
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
+static double matmul_macs(const struct onx_infer *s, const void *attr)
+{
+	const struct matmul_geo *g = s->geo;
+	double n = (double)g->mat.m * (double)g->mat.n * (double)g->mat.k;
+
+	(void)attr;
+	for (int d = 0; d < g->y.n_outer; d++)
+		n *= (double)g->y.outer[d];
+	return n;
+}
+
+/* Y [..,m,n] = A [..,m,k] B [..,k,n] */
+static void matmul_forward(const struct onx_call *c)
+{
+	const struct matmul_geo *g = c->geo;
+
+	onx_gemm_batch(c->pool, &g->mat, &g->y, 1, c->x[0].v, c->x[1].v, 0, c->y[0].v);
+}
+
+static void matmul_backward(const struct onx_call *c)
+{
+	const struct matmul_geo *g = c->geo;
+	const size_t m = g->mat.m, n = g->mat.n, k = g->mat.k;
+	const struct onx_mat da = { m, k, n, false, true, n, n, k }, db = { k, n, m, true, false, k, n, n };
+
+	if (c->dx[0].v)
+		onx_gemm_batch(c->pool, &da, &g->a, 1, c->dy[0].v, c->x[1].v, c->dx[0].add, c->dx[0].v);
+	if (c->dx[1].v)
+		onx_gemm_batch(c->pool, &db, &g->b, 1, c->x[0].v, c->dy[0].v, c->dx[1].add, c->dx[1].v);
+}
+
+const struct onx_op ONX_R(onx_ops_gemm)[] = {
+	{ .domain = "", .type = "Gemm", .since = 7, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,
+	  .attr = &gemm_table, .infer = gemm_infer, .macs = gemm_macs, .forward = gemm_forward,
+	  .backward = gemm_backward },
+	{ .domain = "", .type = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 3,
+	  .infer = matmul_infer, .macs = matmul_macs, .forward = matmul_forward,
+	  .backward = matmul_backward },
+	{ .type = NULL }
+};
