@@ -83,7 +83,7 @@ static int find_trained(struct onx_info *f, struct onx_err *e)
 {
 	const char *const *name;
 	size_t n;
-	int rc = onx_mark_list(f->w->model, "train", &f->w->mem, &name, &n, e);
+	int rc = onx_mark_list(f->w->model, ONX_MARK "train", &f->w->mem, &name, &n, e);
 
 	if (rc < 0)
 		return rc;

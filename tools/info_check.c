@@ -1,11 +1,12 @@
 /* tools/info_check.c -- the pre-flight: can this be trained, and if not, where and what then? */
 #include <string.h>
 #include "info.h"
+#include "model/mark.h"
 
 /* What the loss works on: the marked logits, else the outputs. */
 static const uint32_t *targets(const struct onx_info *f, uint32_t *logits, uint32_t *n)
 {
-	const char *name = onx_model_meta(f->w->model, "onnx_adapt.logits");
+	const char *name = onx_model_meta(f->w->model, ONX_MARK "logits");
 
 	*logits = name ? onx_graph_find(f->g, name) : ONX_NONE;
 	if (*logits != ONX_NONE) {

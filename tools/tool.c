@@ -199,6 +199,8 @@ static int write_result(struct onx_work *w, struct onx_err *e)
 			rc = onx_work_history(w, e);
 		return rc == ONX_OK ? onx_model_write(w->model, to, e) : rc;
 	}
+	if (w->tool->flags & ONX_TOOL_DIR)
+		to = NULL;
 	if (w->text.len || to)
 		rc = onx_write_file(to, false, w->text.data ? w->text.data : "", w->text.len, e);
 	return rc;

@@ -38,7 +38,8 @@ enum onx_tool_flag {
 	ONX_TOOL_IN   = 1,      /* reads a model: the first operand without '=', or standard input      */
 	ONX_TOOL_OUT  = 2,      /* writes a model and adds to its history; otherwise it writes text     */
 	ONX_TOOL_JSON = 4,      /* has --json                                                            */
-	ONX_TOOL_BARE = 8       /* with ONX_TOOL_IN: run reads the model itself, if it wants one         */
+	ONX_TOOL_BARE = 8,      /* with ONX_TOOL_IN: run reads the model itself, if it wants one         */
+	ONX_TOOL_DIR  = 16      /* --output names a folder that run fills; text goes to standard output  */
 };
 
 /* Settings that every tool knows (those that apply to it). */

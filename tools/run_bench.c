@@ -1,0 +1,101 @@
+/* tools/run_bench.c -- how fast a model runs: synthetic inputs, median of the runs. */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include "base/json.h"
+#include "run.h"
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *x, const void *y)
+{
+	const double a = *(const double *)x, b = *(const double *)y;
+
+	return (a > b) - (a < b);
+}
+
+/* Even numbers in [-1, 1) for real types, zeros for all others: those may be indices. */
+static int fill(struct onx_runner *r, uint32_t k, struct onx_err *e)
+{
+	struct onx_feed *f = &r->feed[k];
+	struct onx_view *v = &r->in[k];
+	int rc = onx_count(f->shape.rank, f->shape.dim, &v->n, e);
+
+	if (rc < 0)
+		return rc;
+	v->type = f->type;
+	v->rank = f->shape.rank;
+	v->dim = f->shape.dim;
+	v->width = (uint8_t)onx_dtype_store(f->type, false);
+	v->v = onx_alloc(&r->s.mem, v->n ? v->n : 1, v->width);
+	if (!v->v)
+		return onx_nomem(e, (double)v->n * v->width, "an input");
+	for (size_t i = 0; onx_dtype_real(v->type) && i < v->n; i++)
+		onx_view_put_real(v, i, (double)((i * 2654435761u + k) % 65536) / 32768 - 1);
+	return ONX_OK;
+}
+
+static int report(struct onx_runner *r, double median, double low, double high, struct onx_err *e)
+{
+	struct rusage use;
+	double rate = (double)r->o->batch / median;
+	int64_t peak;
+	int rc;
+
+	getrusage(RUSAGE_SELF, &use);
+	peak = (int64_t)use.ru_maxrss * 1024;
+	if (r->w->common.json) {
+		struct onx_json *o = onx_json_object();
+
+		onx_json_real(o, "samples_per_s", rate);
+		onx_json_int(o, "peak_bytes", peak);
+		onx_json_int(o, "block_bytes", (int64_t)r->s.plan->bytes);
+		onx_json_int(o, "batch", r->o->batch);
+		onx_json_int(o, "runs", r->o->bench);
+		onx_json_int(o, "threads", onx_pool_threads(r->s.pool));
+		onx_json_real(o, "multiply_adds_per_s", r->s.plan->macs / median);
+		rc = onx_json_print(o, true, &r->w->text, e);
+		onx_json_free(o);
+		onx_buf_str(&r->w->text, "\n");
+		return rc;
+	}
+	onx_buf_fmt(&r->w->text, "%.4g samples/s (median of %lld runs of %lld with %d threads; slowest %.4g, "
+		    "fastest %.4g), %.4g billion multiply-adds/s\npeak memory %.1f MiB, %.1f MiB of it planned\n",
+		    rate, (long long)r->o->bench, (long long)r->o->batch, onx_pool_threads(r->s.pool),
+		    (double)r->o->batch / high, (double)r->o->batch / low, r->s.plan->macs / median * 1e-9,
+		    (double)peak / (1 << 20), (double)r->s.plan->bytes / (1 << 20));
+	return ONX_OK;
+}
+
+int onx_run_bench(struct onx_runner *r, struct onx_err *e)
+{
+	const size_t n = (size_t)r->o->bench;
+	double *took = ONX_NEWS(&r->s.mem, double, n);
+	int rc = took ? ONX_OK : onx_nomem(e, (double)n * sizeof *took, "the times");
+
+	for (uint32_t k = 0; rc == ONX_OK && k < r->s.g->n_input; k++)
+		if (!r->in[k].v)
+			rc = fill(r, k, e);
+	if (rc == ONX_OK)
+		rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
+	for (size_t i = 0; rc == ONX_OK && i <= n; i++) {       /* the first one warms up */
+		double t;
+
+		for (uint32_t k = 0; k < r->s.g->n_input; k++)
+			onx_exec_feed(r->s.x, r->s.g->input[k], r->in[k].v);
+		t = now();
+		onx_exec_forward(r->s.x, 0, 0);
+		if (i)
+			took[i - 1] = now() - t;
+	}
+	if (rc < 0)
+		return rc;
+	qsort(took, n, sizeof *took, by_value);
+	return report(r, n % 2 ? took[n / 2] : (took[n / 2 - 1] + took[n / 2]) / 2, took[0], took[n - 1], e);
+}

@@ -1,0 +1,41 @@
+/* tools/session.c -- a model ready to run forward. */
+#include "session.h"
+
+int onx_session_open(struct onx_session *s, struct onx_model *m, int64_t threads, struct onx_err *e)
+{
+	int rc = onx_graph_build(m, 0, &s->g, e);
+
+	if (rc < 0)
+		return rc;
+	onx_consts_init(&s->consts, s->g);
+	return onx_pool_new((int)threads, &s->pool, e);
+}
+
+int onx_session_plan(struct onx_session *s, const struct onx_feed *feed, uint32_t n, struct onx_err *e)
+{
+	struct onx_plan_want want = { .loss = ONX_NONE, .threads = onx_pool_threads(s->pool) };
+	int rc;
+
+	onx_exec_free(s->x);
+	s->x = NULL;
+	onx_plan_free(s->plan);
+	s->plan = NULL;
+	want.facts.feed = feed;
+	want.facts.n_feed = n;
+	want.facts.pool = s->pool;
+	rc = onx_plan_make(s->g, &s->consts, &want, &s->plan, e);
+	return rc < 0 ? rc : onx_exec_new(s->plan, NULL, &s->block, s->pool, &s->x, e);
+}
+
+void onx_session_close(struct onx_session *s)
+{
+	onx_exec_free(s->x);
+	onx_plan_free(s->plan);
+	onx_block_release(&s->block);
+	if (s->g)
+		onx_consts_release(&s->consts);
+	onx_graph_free(s->g);
+	onx_pool_free(s->pool);
+	onx_arena_release(&s->mem);
+	*s = (struct onx_session){ 0 };
+}
