@@ -14,7 +14,7 @@ struct onx_run_opts {
 };
 enum onx_run_format { ONX_RUN_NPY, ONX_RUN_PB };
 
-struct onx_runner {
+struct onx_run_job {
 	struct onx_work *w;
 	const struct onx_run_opts *o;
 	const struct onx_preset_opts *preset;
@@ -27,17 +27,17 @@ struct onx_runner {
 };
 
 /* run_in.c: NAME=FILE and bare files into r->in and r->feed. */
-int onx_run_inputs(struct onx_runner *r, struct onx_err *e) ONX_MUST;
+int onx_run_inputs(struct onx_run_job *r, struct onx_err *e) ONX_MUST;
 /* Decodes picture i into input 0. */
-int onx_run_picture(struct onx_runner *r, size_t i, struct onx_err *e) ONX_MUST;
+int onx_run_picture(struct onx_run_job *r, size_t i, struct onx_err *e) ONX_MUST;
 /* A name a line; an index before a comma is left out ("17,jay" is "jay"). */
 int onx_read_labels(const char *path, struct onx_arena *a, const char *const **v, size_t *n,
 		    struct onx_err *e) ONX_MUST;
 
 /* run_out.c: the outputs of one run as text, JSON or files. `what`: name of the picture, or NULL. */
-int onx_run_outputs(struct onx_runner *r, const char *what, struct onx_err *e) ONX_MUST;
+int onx_run_outputs(struct onx_run_job *r, const char *what, struct onx_err *e) ONX_MUST;
 
 /* run_bench.c: synthetic inputs, median of o->bench runs. */
-int onx_run_bench(struct onx_runner *r, struct onx_err *e) ONX_MUST;
+int onx_run_bench(struct onx_run_job *r, struct onx_err *e) ONX_MUST;
 
 #endif

@@ -21,7 +21,7 @@ static int by_value(const void *x, const void *y)
 }
 
 /* Even numbers in [-1, 1) for real types, zeros for all others: those may be indices. */
-static int fill(struct onx_runner *r, uint32_t k, struct onx_err *e)
+static int fill(struct onx_run_job *r, uint32_t k, struct onx_err *e)
 {
 	struct onx_feed *f = &r->feed[k];
 	struct onx_view *v = &r->in[k];
@@ -41,7 +41,7 @@ static int fill(struct onx_runner *r, uint32_t k, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int report(struct onx_runner *r, double median, double low, double high, struct onx_err *e)
+static int report(struct onx_run_job *r, double median, double low, double high, struct onx_err *e)
 {
 	struct rusage use;
 	double rate = (double)r->o->batch / median;
@@ -73,7 +73,7 @@ static int report(struct onx_runner *r, double median, double low, double high, 
 	return ONX_OK;
 }
 
-int onx_run_bench(struct onx_runner *r, struct onx_err *e)
+int onx_run_bench(struct onx_run_job *r, struct onx_err *e)
 {
 	const size_t n = (size_t)r->o->bench;
 	double *took = ONX_NEWS(&r->s.mem, double, n);

@@ -46,7 +46,7 @@ int onx_read_labels(const char *path, struct onx_arena *a, const char *const **v
 }
 
 /* An array of this shape as input k: the ranks must be the same, or a missing batch of 1 is added. */
-static int fit_shape(struct onx_runner *r, uint32_t k, struct onx_shape *shape, const char *path,
+static int fit_shape(struct onx_run_job *r, uint32_t k, struct onx_shape *shape, const char *path,
 		     struct onx_err *e)
 {
 	const struct onx_value *v = &r->s.g->value[r->s.g->input[k]];
@@ -69,7 +69,7 @@ static int fit_shape(struct onx_runner *r, uint32_t k, struct onx_shape *shape, 
 }
 
 /* Memory for input k in its own type. */
-static int give(struct onx_runner *r, uint32_t k, enum onx_dtype type, const struct onx_shape *shape,
+static int give(struct onx_run_job *r, uint32_t k, enum onx_dtype type, const struct onx_shape *shape,
 		struct onx_err *e)
 {
 	struct onx_feed *f = &r->feed[k];
@@ -90,14 +90,14 @@ static int give(struct onx_runner *r, uint32_t k, enum onx_dtype type, const str
 	return v->v ? ONX_OK : onx_nomem(e, (double)n * v->width, "an input");
 }
 
-static enum onx_dtype type_of(const struct onx_runner *r, uint32_t k, enum onx_dtype file)
+static enum onx_dtype type_of(const struct onx_run_job *r, uint32_t k, enum onx_dtype file)
 {
 	enum onx_dtype t = r->s.g->value[r->s.g->input[k]].type;
 
 	return t == ONX_UNDEFINED ? file : t;
 }
 
-static int from_array(struct onx_runner *r, uint32_t k, const struct onx_array *a, const char *path,
+static int from_array(struct onx_run_job *r, uint32_t k, const struct onx_array *a, const char *path,
 		      struct onx_err *e)
 {
 	struct onx_shape shape = a->shape;
@@ -110,7 +110,7 @@ static int from_array(struct onx_runner *r, uint32_t k, const struct onx_array *
 	return rc < 0 ? rc : onx_array_load(a, 0, &r->in[k], e);
 }
 
-static int from_tensor(struct onx_runner *r, uint32_t k, const char *path, struct onx_err *e)
+static int from_tensor(struct onx_run_job *r, uint32_t k, const char *path, struct onx_err *e)
 {
 	struct onx_tensor_file *f = NULL;
 	const struct onx_weight *t;
@@ -136,7 +136,7 @@ static int from_tensor(struct onx_runner *r, uint32_t k, const char *path, struc
 	return rc;
 }
 
-static int from_npz(struct onx_runner *r, uint32_t k, const char *path, struct onx_err *e)
+static int from_npz(struct onx_run_job *r, uint32_t k, const char *path, struct onx_err *e)
 {
 	struct onx_npz *z = NULL;
 	struct onx_array a = { 0 };
@@ -160,7 +160,7 @@ static bool ends(const char *path, const char *with)
 
 /* The picture's input is as large as bound; pixels become numbers as the model's mark or the options
  * say. */
-static int picture_into(struct onx_runner *r, uint32_t k, const char *path, struct onx_err *e)
+static int picture_into(struct onx_run_job *r, uint32_t k, const char *path, struct onx_err *e)
 {
 	const struct onx_value *v = &r->s.g->value[r->s.g->input[k]];
 	struct onx_data_want want = { v->name, r->feed[k].type, r->feed[k].shape.rank, r->feed[k].shape.dim };
@@ -176,12 +176,12 @@ static int picture_into(struct onx_runner *r, uint32_t k, const char *path, stru
 	return rc < 0 ? rc : onx_preset_file(&p, path, &r->in[k], e);
 }
 
-int onx_run_picture(struct onx_runner *r, size_t i, struct onx_err *e)
+int onx_run_picture(struct onx_run_job *r, size_t i, struct onx_err *e)
 {
 	return picture_into(r, 0, r->picture[i], e);
 }
 
-static int read_input(struct onx_runner *r, uint32_t k, const char *path, struct onx_err *e)
+static int read_input(struct onx_run_job *r, uint32_t k, const char *path, struct onx_err *e)
 {
 	struct onx_array a = { 0 };
 	int rc;
@@ -204,7 +204,7 @@ static int read_input(struct onx_runner *r, uint32_t k, const char *path, struct
 }
 
 /* The input that "NAME=FILE" is about. */
-static int named(struct onx_runner *r, const char *arg, uint32_t *k, const char **path, struct onx_err *e)
+static int named(struct onx_run_job *r, const char *arg, uint32_t *k, const char **path, struct onx_err *e)
 {
 	const struct onx_graph *g = r->s.g;
 	const char *eq = strrchr(arg, '='), *near, **names;
@@ -226,7 +226,7 @@ static int named(struct onx_runner *r, const char *arg, uint32_t *k, const char 
 }
 
 /* Small whole numbers are told to the plan, which may need them for shapes. */
-static int tell_known(struct onx_runner *r, struct onx_err *e)
+static int tell_known(struct onx_run_job *r, struct onx_err *e)
 {
 	for (uint32_t k = 0; k < r->s.g->n_input; k++) {
 		const struct onx_view *v = &r->in[k];
@@ -241,7 +241,7 @@ static int tell_known(struct onx_runner *r, struct onx_err *e)
 	return ONX_OK;
 }
 
-int onx_run_inputs(struct onx_runner *r, struct onx_err *e)
+int onx_run_inputs(struct onx_run_job *r, struct onx_err *e)
 {
 	int rc = ONX_OK;
 

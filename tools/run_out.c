@@ -38,13 +38,13 @@ static size_t best(const struct onx_view *v, size_t s, size_t n_class, size_t k,
 	return n;
 }
 
-static const char *label(const struct onx_runner *r, size_t c)
+static const char *label(const struct onx_run_job *r, size_t c)
 {
 	return c < r->n_label ? r->label[c] : NULL;
 }
 
 /* The best classes of each sample of an output. */
-static int top(struct onx_runner *r, const struct onx_view *v, const char *what, struct onx_json *into,
+static int top(struct onx_run_job *r, const struct onx_view *v, const char *what, struct onx_json *into,
 	       struct onx_err *e)
 {
 	size_t samples = v->rank > 1 ? (size_t)v->dim[0] : 1, n = samples ? v->n / samples : 0;
@@ -85,7 +85,7 @@ static int top(struct onx_runner *r, const struct onx_view *v, const char *what,
 	return ONX_OK;
 }
 
-static void print(struct onx_runner *r, const char *name, const struct onx_view *v)
+static void print(struct onx_run_job *r, const char *name, const struct onx_view *v)
 {
 	struct onx_buf *out = &r->w->text;
 	size_t n = r->o->print == 0 || v->n < (size_t)r->o->print ? v->n : (size_t)r->o->print;
@@ -124,7 +124,7 @@ static struct onx_json *listed(const char *name, const struct onx_view *v)
 }
 
 /* A name of an output as a file name: what may not be in one becomes '_'. */
-static const char *file_name(struct onx_runner *r, const char *what, const char *name)
+static const char *file_name(struct onx_run_job *r, const char *what, const char *name)
 {
 	const char *base = what ? strrchr(what, '/') : NULL;
 	char *s = onx_text(&r->s.mem, "%s%s%s%s", what ? base ? base + 1 : what : "", what ? "." : "", name,
@@ -138,7 +138,7 @@ static const char *file_name(struct onx_runner *r, const char *what, const char 
 	return s;
 }
 
-static int write_one(struct onx_runner *r, const char *what, const char *name, const struct onx_view *v,
+static int write_one(struct onx_run_job *r, const char *what, const char *name, const struct onx_view *v,
 		     struct onx_err *e)
 {
 	const char *dir = r->w->common.output, *file = file_name(r, what, name);
@@ -152,7 +152,7 @@ static int write_one(struct onx_runner *r, const char *what, const char *name, c
 					  : onx_npy_write(path, v, e);
 }
 
-int onx_run_outputs(struct onx_runner *r, const char *what, struct onx_err *e)
+int onx_run_outputs(struct onx_run_job *r, const char *what, struct onx_err *e)
 {
 	struct onx_json *result = r->json ? onx_json_object() : NULL, *list = r->json ? onx_json_array() : NULL;
 	int rc = ONX_OK;

@@ -11,8 +11,7 @@
 
 /* Options that say how to run or where to write; the result does not depend on them. */
 static const char *const how[] = {
-	"threads", "mem", "events", "checkpoint", "resume", "bench", "html", "skip-bad", "cache",
-	"check", "plan", NULL
+	"threads", "events", "checkpoint", "resume", "bench", "html", "cache", "cache-dir", "check", NULL
 };
 
 int onx_work_defaults(struct onx_work *w, struct onx_err *e)
