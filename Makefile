@@ -93,7 +93,7 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLLIB) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) -o $@ $< $(TOOLLIB) $(LIB) $(LDLIBS_ALL)
 .SECONDEXPANSION:
-$(TESTS): $(BUILD)/%: $(BUILD)/%.o $$(patsubst %.c,$(BUILD)/%.o,$$(wildcard $$(dir $$*)lib/*.c)) $(LIB)
+$(TESTS): $(BUILD)/%: $(BUILD)/%.o $$(addprefix $(BUILD)/,$$(addsuffix .o,$$(basename $$(wildcard $$(dir $$*)lib/*.c)))) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL) -lcmocka
 

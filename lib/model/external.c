@@ -27,9 +27,10 @@ static int parse_count(const char *s, uint64_t *out)
 	if (!*s)
 		return -1;
 	for (; *s; s++) {
-		if (*s < '0' || *s > '9' || v > (INT64_MAX - 9) / 10)
+		const uint64_t digit = (uint64_t)(unsigned char)*s - '0';
+		if (digit > 9 || v > (INT64_MAX - digit) / 10)
 			return -1;
-		v = v * 10 + (uint64_t)(*s - '0');
+		v = v * 10 + digit;
 	}
 	*out = v;
 	return 0;
@@ -123,7 +124,8 @@ int onx_external_folder(int dir, const char *location, bool make, int *fd, char 
 		close(at);
 		at = below;
 		errno = why;
-		memcpy(name, step, sizeof step);
+		if (at >= 0)
+			memcpy(name, step, sizeof step);
 	}
 	if (at >= 0 && step_rc == 0) {
 		*fd = at;

@@ -297,7 +297,8 @@ const char *onx_wire_sniff(const uint8_t *p, size_t n)
 			return kinds[i].what;
 	const size_t look = n < 512 ? n : 512;
 	for (size_t i = 0; i < look; i++)
-		if ((p[i] < 0x20 && p[i] != '\n' && p[i] != '\r' && p[i] != '\t') || p[i] == 0x7f)
+		if ((p[i] < 0x20 && p[i] != '\n' && p[i] != '\r' && p[i] != '\t') || p[i] == 0x7f ||
+		    p[i] == 0xc0 || p[i] == 0xc1 || p[i] > 0xf4)        /* never in UTF-8 */
 			return NULL;
 	return "text";
 }
