@@ -26,10 +26,11 @@ static void adam_##suffix(const struct rule *r, size_t n, real *w, const real *g
 {                                                                                                  \
 	const real b1 = (real)r->b1, b2 = (real)r->b2, eps = (real)r->eps, k = (real)r->scale;      \
 	const real step = (real)(r->lr / r->c1), c2 = (real)sqrt(r->c2), decay = (real)r->decay;    \
+	const real a1 = (real)(1 - r->b1), a2 = (real)(1 - r->b2);                                  \
 	for (size_t i = 0; i < n; i++) {                                                           \
 		const real g = grad[i] * k + decay * w[i];                                         \
-		m[i] = b1 * m[i] + (1 - b1) * g;                                                   \
-		v[i] = b2 * v[i] + (1 - b2) * g * g;                                               \
+		m[i] = b1 * m[i] + a1 * g;                                                         \
+		v[i] = b2 * v[i] + a2 * g * g;                                                     \
 		w[i] -= step * m[i] / (root(v[i]) / c2 + eps);                                     \
 	}                                                                                          \
 }                                                                                                  \
