@@ -1,6 +1,6 @@
 /* kernel/conv_ref.c -- the formulas of conv.h as they stand, sums in double; and the bias. */
 #include "kernel/conv.h"
-#include "kernel/cpu.h"
+#include "kernel/lanes.h"
 
 /* Where output position o (row-major) and tap k meet the input; false in the padding. */
 static bool meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
@@ -107,21 +107,10 @@ void onx_conv_bias(struct onx_pool *pool, size_t n, size_t ch, size_t p, const r
 	onx_parallel(pool, onx_pieces(n * ch, j.grain), bias_piece, &j);
 }
 
-/* Eight running sums in double, so that the loop is not one chain of additions. */
 ONX_CLONES
 static double row_sum(const real *x, size_t n)
 {
-	double lane[8] = { 0 }, sum = 0;
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8)
-		for (size_t l = 0; l < 8; l++)
-			lane[l] += x[i + l];
-	for (; i < n; i++)
-		lane[i % 8] += x[i];
-	for (size_t l = 0; l < 8; l++)
-		sum += lane[l];
-	return sum;
+	return onx_sum(x, n);
 }
 
 static void bgrad_piece(void *ctx, size_t piece, int worker)

@@ -1,0 +1,168 @@
+/* kernel/norm_rows.c -- normalisation along rows. */
+#include "kernel/lanes.h"
+#include "kernel/norm.h"
+
+enum { PIECE = 1 << 14, BLOCKS = 16 };
+
+struct job {
+	const struct onx_rows *g;
+	const struct onx_rows_grad *t;
+	const real *x, *scale, *bias;
+	real *y, *stat;
+	double *partial;        /* [blocks][2][n_par] */
+	size_t grain;
+};
+
+static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
+
+ONX_CLONES
+static void row_stats(const struct onx_rows *g, const real *x, real *stat)
+{
+	const double mean = g->centre ? onx_sum(x, g->len) / (double)g->len : 0;
+	const double var = onx_sum_square(x, mean, g->len) / (double)g->len;
+
+	stat[0] = (real)mean;
+	stat[1] = (real)(1 / sqrt(var + g->eps));
+}
+
+/* Elements lo..hi-1 of a row, which share one scale and bias (s, b), or have their own (step 1). */
+ONX_CLONES
+static void run_forward(const real *restrict x, const real *stat, const real *s, const real *b, bool own,
+			size_t n, real *restrict y)
+{
+	const real m = stat[0], inv = stat[1];
+
+	if (!own)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (x[i] - m) * inv * (s ? *s : 1) + (b ? *b : 0);
+	else if (s && b)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (x[i] - m) * inv * s[i] + b[i];
+	else
+		for (size_t i = 0; i < n; i++)
+			y[i] = (x[i] - m) * inv * (s ? s[i] : 1) + (b ? b[i] : 0);
+}
+
+/* Calls of the loops above for one row: `run` elements at a time, or the whole row if run is 1. */
+static void row_forward(const struct job *j, size_t r)
+{
+	const struct onx_rows *g = j->g;
+	const size_t base = r % g->period * g->first, step = g->run == 1 ? g->len : g->run;
+	const real *x = j->x + r * g->len;
+
+	row_stats(g, x, j->stat + 2 * r);
+	for (size_t i = 0; i < g->len; i += step) {
+		const size_t par = base + i / g->run;
+
+		run_forward(x + i, j->stat + 2 * r, j->scale ? j->scale + par : NULL,
+			    j->bias ? j->bias + par : NULL, g->run == 1, min_z(step, g->len - i),
+			    j->y + r * g->len + i);
+	}
+}
+
+static void forward_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->g->rows, j->grain, piece, &lo, &hi);
+	for (size_t r = lo; r < hi; r++)
+		row_forward(j, r);
+}
+
+void onx_rows_forward(struct onx_pool *pool, const struct onx_rows *g, const real *x, const real *scale,
+		      const real *bias, real *y, real *stat)
+{
+	struct job j = { .g = g, .x = x, .scale = scale, .bias = bias, .y = y, .stat = stat,
+			 .grain = PIECE / (g->len + 1) + 1 };
+
+	if (g->len)
+		onx_parallel(pool, onx_pieces(g->rows, j.grain), forward_piece, &j);
+}
+
+size_t onx_rows_scratch(const struct onx_rows *g)
+{
+	return BLOCKS * 2 * g->n_par * sizeof(double);
+}
+
+/* With h = dy * scale and xhat = (x - mean) * inv, means taken over the row:
+ *     dx = inv * (h - mean(h) - xhat * mean(h * xhat)) + dmean / len - dinv * inv^2 * xhat / len
+ * (without mean(h) and dmean where nothing is subtracted). */
+static void row_dx(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r)
+{
+	const real *x = t->x + r * g->len, *dy = t->dy ? t->dy + r * g->len : NULL;
+	const size_t base = r % g->period * g->first;
+	const double m = t->stat[2 * r], inv = t->stat[2 * r + 1], len = (double)g->len;
+	double sum = 0, product = 0;
+
+	for (size_t i = 0; dy && i < g->len; i++) {
+		const double h = dy[i] * (t->scale ? (double)t->scale[base + i / g->run] : 1);
+
+		sum += h;
+		product += h * (x[i] - m);
+	}
+	const double flat = (g->centre ? -inv * sum + (t->dmean ? (double)t->dmean[r] : 0) : 0) / len;
+	const double slope = (-inv * inv * inv * product - (t->dinv ? t->dinv[r] * inv * inv * inv : 0)) / len;
+
+	for (size_t i = 0; i < g->len; i++) {
+		const double h = dy ? dy[i] * (t->scale ? (double)t->scale[base + i / g->run] : 1) : 0;
+
+		onx_put(&t->dx[r * g->len + i], t->add_x, (real)(inv * h + slope * (x[i] - m) + flat));
+	}
+}
+
+static void row_parameters(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r, double *sum)
+{
+	const real *x = t->x + r * g->len, *dy = t->dy + r * g->len;
+	const size_t base = r % g->period * g->first;
+	const real m = t->stat[2 * r], inv = t->stat[2 * r + 1];
+
+	for (size_t i = 0; i < g->len; i++) {
+		const size_t par = base + i / g->run;
+
+		sum[par] += dy[i] * ((x[i] - m) * inv);
+		sum[g->n_par + par] += dy[i];
+	}
+}
+
+static void backward_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_rows *g = j->g;
+	double *sum = j->partial ? j->partial + piece * 2 * g->n_par : NULL;
+	size_t lo, hi;
+
+	(void)worker;
+	for (size_t i = 0; sum && i < 2 * g->n_par; i++)
+		sum[i] = 0;
+	onx_piece(g->rows, j->grain, piece, &lo, &hi);
+	for (size_t r = lo; r < hi; r++) {
+		if (j->t->dx)
+			row_dx(g, j->t, r);
+		if (sum && j->t->dy)
+			row_parameters(g, j->t, r, sum);
+	}
+}
+
+void onx_rows_backward(struct onx_pool *pool, const struct onx_rows *g, const struct onx_rows_grad *t)
+{
+	struct job j = { .g = g, .t = t, .partial = t->dscale || t->dbias ? t->scratch : NULL };
+
+	j.grain = (g->rows + BLOCKS - 1) / BLOCKS;
+	const size_t blocks = onx_pieces(g->rows, j.grain);
+
+	onx_parallel(pool, blocks, backward_piece, &j);
+	for (size_t i = 0; j.partial && i < g->n_par; i++) {
+		double scale = 0, bias = 0;
+
+		for (size_t b = 0; b < blocks; b++) {
+			scale += j.partial[(2 * b) * g->n_par + i];
+			bias += j.partial[(2 * b + 1) * g->n_par + i];
+		}
+		if (t->dscale)
+			onx_put(&t->dscale[i], t->add_scale, (real)scale);
+		if (t->dbias)
+			onx_put(&t->dbias[i], t->add_bias, (real)bias);
+	}
+}
