@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/names.h"
 #include "model/model.h"
@@ -24,8 +25,8 @@ struct onx_value {
 	const struct onx_weight *init;  /* its numbers: an initializer or a Constant node             */
 	bool input, output;             /* of the graph.  An IR 3 initializer is also an input        */
 	bool from_node;                 /* made by a Constant node rather than an initializer         */
-	void *proto;                    /* graph inputs and outputs: the ValueInfoProto               */
-	bool changed;                   /* the declared shape was edited                              */
+	void *proto;                    /* the ValueInfoProto that declares it; NULL: none             */
+	bool changed;                   /* the declared type or shape was edited; !has_shape: forget it */
 };
 struct onx_node {
 	const char *name, *type, *domain;
@@ -34,6 +35,7 @@ struct onx_node {
 	const void *attr;               /* filled through op->attr                                    */
 	uint32_t n_in, n_out;
 	uint32_t *in, *out;             /* value ids; ONX_NONE: absent                                */
+	uint32_t *captured, n_captured; /* values that the bodies of If, Loop, Scan read from outside  */
 	void *proto;                    /* source message; NULL: a new node                           */
 	const struct onx_file_node *file;       /* its view: attributes as they are in the file       */
 	const struct onx_file_attr *new_attr; size_t n_new_attr;        /* for a new node's message   */
@@ -70,7 +72,8 @@ int onx_graph_order(struct onx_graph *g, struct onx_err *e) ONX_MUST;
 /* Every invariant: ids in range, one maker for each value, order right, names unique. */
 int onx_graph_check(const struct onx_graph *g, struct onx_err *e) ONX_MUST;
 
-/* Who reads a value: nodes use[first[v]] .. use[first[v+1]-1] (in order). */
+/* Who reads a value: nodes use[first[v]] .. use[first[v+1]-1] (in order, each node once; a node whose
+ * body captures the value reads it too). */
 struct onx_uses { uint32_t *first, *use; };
 int onx_graph_uses(const struct onx_graph *g, struct onx_arena *a, struct onx_uses *out, struct onx_err *e) ONX_MUST;
 
@@ -84,6 +87,10 @@ int onx_graph_add_weight(struct onx_graph *g, const char *name, enum onx_dtype t
 int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type, const char *name,
 		       const uint32_t *in, uint32_t n_in, const uint32_t *out, uint32_t n_out,
 		       const struct onx_file_attr *attr, size_t n_attr, uint32_t *id, struct onx_err *e) ONX_MUST;
+
+/* graph/dump.c: stable text, one line for each input, weight, node and output: for golden files and
+ * for looking at a rewrite. */
+void onx_graph_dump(const struct onx_graph *g, struct onx_buf *out);
 
 /* graph/attr.c: attributes of a file node into op->attr's struct; unknown and missing ones are faults. */
 int onx_attr_fill(const struct onx_op *op, const struct onx_file_attr *attr, size_t n, struct onx_arena *a,

@@ -1,0 +1,19 @@
+/* graph/graph_i.h -- what the files of graph/ share; private to graph/. */
+#ifndef ONX_GRAPH_I_H
+#define ONX_GRAPH_I_H
+#include "graph/graph.h"
+
+/* A value or node at the end of its table; value names must be free.  In a new node all ids are 0. */
+int onx_graph_new_value(struct onx_graph *g, const char *name, uint32_t *id, struct onx_err *e) ONX_MUST;
+int onx_graph_new_node(struct onx_graph *g, uint32_t n_in, uint32_t n_out, uint32_t *id, struct onx_err *e)
+	ONX_MUST;
+/* The numbers of a Constant node, in whichever attribute it has them; *out NULL where it has none that we
+ * can read (sparse).  Non-tensor attributes become a new tensor in the model's arena. */
+int onx_constant_weight(struct onx_model *m, const struct onx_file_node *n, const struct onx_weight **out,
+			struct onx_err *e) ONX_MUST;
+/* A Constant node that keeps its numbers in value_float or value_floats, which have moved since: writes
+ * the attribute as it is now.  1: changed, 0: as it was. */
+int onx_constant_changed(const struct onx_file_node *n, const struct onx_weight *w, struct onx_arena *a,
+			 struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
+
+#endif

@@ -1,0 +1,61 @@
+/* graph/weights.c -- which constants are weights: found from the slots that want them, backwards through
+ * nodes that only move numbers. */
+#include "graph/graph_i.h"
+#include "op/infer.h"
+#include <string.h>
+
+static const char *const movers[] = { "Reshape", "Transpose", "Cast", "Identity", "Squeeze", "Unsqueeze",
+	"Flatten", "DequantizeLinear", NULL };
+
+static bool moves(const struct onx_node *n)
+{
+	for (size_t i = 0; !*n->domain && movers[i]; i++)
+		if (strcmp(n->type, movers[i]) == 0)
+			return true;
+	return false;
+}
+
+/* wanted: any size; wanted_many: by an element-wise operator, where a single number is a setting. */
+struct marks { bool *wanted, *wanted_many, *stat; };
+
+static void mark_node(const struct onx_node *n, struct marks *m)
+{
+	if (moves(n) && n->n_in > 0 && n->in[0] != ONX_NONE && n->n_out > 0 && n->out[0] != ONX_NONE) {
+		m->wanted[n->in[0]] |= m->wanted[n->out[0]];
+		m->wanted_many[n->in[0]] |= m->wanted_many[n->out[0]];
+	}
+	for (uint32_t i = 0; n->op && i < n->n_in && i < 16; i++) {
+		if (n->in[i] == ONX_NONE)
+			continue;
+		if (n->op->stat >> i & 1)
+			m->stat[n->in[i]] = true;
+		if (n->op->weight >> i & 1) {
+			if (n->op->infer == onx_infer_broadcast)
+				m->wanted_many[n->in[i]] = true;
+			else
+				m->wanted[n->in[i]] = true;
+		}
+	}
+}
+
+static bool trainable_type(enum onx_dtype t)
+{
+	return t == ONX_FLOAT || t == ONX_DOUBLE || t == ONX_FLOAT16 || t == ONX_BFLOAT16;
+}
+
+int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e)
+{
+	struct marks m = { ONX_NEWS(a, bool, (size_t)g->n_value + 1), ONX_NEWS(a, bool, (size_t)g->n_value + 1),
+			   ONX_NEWS(a, bool, (size_t)g->n_value + 1) };
+	if (!m.wanted || !m.wanted_many || !m.stat)
+		return onx_nomem(e, 3.0 * g->n_value, "weights");
+	for (uint32_t i = g->n_order; i-- > 0; )
+		mark_node(&g->node[g->order[i]], &m);
+	for (uint32_t v = 0; v < g->n_value; v++) {
+		const struct onx_weight *w = g->value[v].init;
+		m.wanted[v] = w && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&
+			      (m.wanted[v] || (m.wanted_many[v] && w->n > 1));
+	}
+	*is = m.wanted;
+	return ONX_OK;
+}
