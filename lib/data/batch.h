@@ -38,6 +38,7 @@ struct onx_batch {
 	struct onx_view y;              /* classify: INT64 [n]; regress: FLOAT [n, n_target]        */
 	const uint32_t *index;          /* n sample numbers                                         */
 	size_t first;                   /* place of its first sample in the epoch's order           */
+	int64_t y_dim[2];               /* behind y                                                 */
 };
 
 struct onx_loader;

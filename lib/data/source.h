@@ -10,8 +10,8 @@
  *   images,labels   IDX files (the format of MNIST), gzip-compressed or not
  *
  * It gives n samples; each has n_part parts (one for each model input that was asked for), and a
- * class or real targets.  Classes are sorted: names by byte order, whole numbers by value.  If the
- * model already has class names (`labels`), the source is mapped onto those and a class outside
+ * class or real targets.  Classes are sorted: names by byte order, the whole numbers of .npy, .npz
+ * and IDX files by value.  If the model already has class names (`labels`), the source is mapped onto those and a class outside
  * them is a fault.
  *
  * A source owns everything that is reached from it; arrays are mapped where the file allows it.
