@@ -1,0 +1,126 @@
+/* op/clip.c -- Clip: y = min(max(x, lo), hi); bounds are attributes before opset 11, inputs since. */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+struct clip { double min, max; };
+static const struct onx_field clip_field[] = {
+	{ .name = "min", .kind = F_REAL, .off = offsetof(struct clip, min), .def = "-3.4028234663852886e38",
+	  .help = "lower bound" },
+	{ .name = "max", .kind = F_REAL, .off = offsetof(struct clip, max), .def = "3.4028234663852886e38",
+	  .help = "upper bound" },
+	{ .name = NULL }
+};
+static const struct onx_table clip_attr = { .name = "Clip", .size = sizeof(struct clip),
+					    .field = clip_field };
+
+struct bounds { const struct onx_call *c; real lo, hi; };
+
+/* Where lo > hi, everything becomes hi (Clip-11 and later). */
+static struct bounds bounds(const struct onx_call *c)
+{
+	struct bounds b = { c, -(real)INFINITY, (real)INFINITY };
+	const struct clip *p = c->attr;
+
+	if (p) {
+		b.lo = p->min <= -3.4028234663852886e38 ? b.lo : (real)p->min;
+		b.hi = p->max >= 3.4028234663852886e38 ? b.hi : (real)p->max;
+	}
+	if (c->n_x > 1 && c->x[1].v)
+		b.lo = *(const real *)c->x[1].v;
+	if (c->n_x > 2 && c->x[2].v)
+		b.hi = *(const real *)c->x[2].v;
+	b.lo = b.lo > b.hi ? b.hi : b.lo;
+	return b;
+}
+
+static void clip_y(const void *ctx, size_t from, size_t to)
+{
+	const struct bounds *b = ctx;
+	const real *x = b->c->x[0].v, lo = b->lo, hi = b->hi;
+	real *y = b->c->y[0].v;
+
+	for (size_t i = from; i < to; i++)
+		y[i] = x[i] < lo ? lo : x[i] > hi ? hi : x[i];
+}
+
+/* dx = dy strictly between the bounds, 0 at and beyond them: as PyTorch's hardtanh, which is what
+ * exporters write as Clip (ReLU6). */
+static void clip_dx(const void *ctx, size_t from, size_t to)
+{
+	const struct bounds *b = ctx;
+	const real *y = b->c->y[0].v, *dy = b->c->dy[0].v, lo = b->lo, hi = b->hi;
+	real *dx = b->c->dx[0].v;
+	const bool add = b->c->dx[0].add;
+
+	for (size_t i = from; i < to; i++)
+		onx_put(&dx[i], add, y[i] > lo && y[i] < hi ? dy[i] : 0);
+}
+
+static void clip_ints(const struct onx_call *c)
+{
+	const bool wide = c->x[0].type == ONX_UINT64;
+	const uint64_t flip = wide ? 0 : (uint64_t)1 << 63;     /* makes signed order unsigned */
+	const uint64_t lo = c->n_x > 1 && c->x[1].v ? (uint64_t)onx_view_int(&c->x[1], 0) ^ flip : 0;
+	const uint64_t hi = c->n_x > 2 && c->x[2].v ? (uint64_t)onx_view_int(&c->x[2], 0) ^ flip
+						    : UINT64_MAX;
+
+	for (size_t i = 0; i < c->y[0].n; i++) {
+		uint64_t x = (uint64_t)onx_view_int(&c->x[0], i) ^ flip;
+		x = x < lo ? lo : x;
+		x = x > hi ? hi : x;
+		onx_view_put_int(&c->y[0], i, (int64_t)(x ^ flip));
+	}
+}
+
+static void clip_forward(const struct onx_call *c)
+{
+	if (!onx_dtype_real(c->x[0].type)) {
+		clip_ints(c);
+		return;
+	}
+	const struct bounds b = bounds(c);
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, clip_y, &b);
+}
+
+static void clip_backward(const struct onx_call *c)
+{
+	const struct bounds b = bounds(c);
+
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, clip_dx, &b);
+}
+
+static int clip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+
+	if (class != ONX_CLASS_REAL && (s->version < 12 ||
+	    (class != ONX_CLASS_INT && class != ONX_CLASS_UINT)))
+		return onx_want_real(s, 0, e);
+	for (int i = 1; i < 3; i++) {
+		size_t n;
+		if (!onx_has_in(s, i))
+			continue;
+		int rc = onx_want_same_type(s, 0, i, e);
+		if (rc == ONX_OK)
+			rc = onx_count(s->in[i].shape.rank, s->in[i].shape.dim, &n, e);
+		if (rc < 0)
+			return rc;
+		if (n != 1)
+			return onx_fail(e, ONX_SHAPE, "input %d has %zu elements, wanted one number", i, n);
+	}
+	return onx_infer_same_any(s, attr, e);
+}
+
+#define CLIP(since_, max_in_, table_)                                                              \
+	{ .domain = "", .type = "Clip", .since = since_, .min_in = 1, .max_in = max_in_,           \
+	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,            \
+	  .keep = ONX_KEEP_Y(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .alias = 1, .attr = table_,       \
+	  .infer = clip_infer, .forward = clip_forward, .backward = clip_backward }
+
+const struct onx_op ONX_R(onx_ops_clip)[] = {
+	CLIP(6, 1, &clip_attr),
+	CLIP(11, 3, NULL),
+	{ .type = NULL }
+};

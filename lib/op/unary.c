@@ -1,0 +1,340 @@
+/* op/unary.c -- y = f(x), element by element.  One row is one operator: the derivative may use x and
+ * y, and `keep` says which of the two it really uses, so that the plan can drop the other.
+ * Comparisons are turned so that NaN passes through. */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+#define X0 ONX_KEEP_X(0)
+#define Y0 ONX_KEEP_Y(0)
+#define E(f) ONX_M(f)
+#define SQRT1_2 ((real)0.70710678118654752440)          /* 1/sqrt(2)  */
+#define SQRT_2_PI ((real)0.79788456080286535588)        /* sqrt(2/pi) */
+
+static inline real sigmoid(real x)
+{
+	const real e = E(exp)(-E(fabs)(x)), r = 1 / (1 + e);
+
+	return x < 0 ? e * r : r;
+}
+
+static inline real softplus(real x)
+{
+	return (x < 0 ? 0 : x) + E(log1p)(E(exp)(-E(fabs)(x)));
+}
+
+/* x * Phi(x), and its derivative Phi(x) + x * phi(x)  (Hendrycks and Gimpel, arXiv:1606.08415). */
+static inline real gelu(real x)
+{
+	return (real)0.5 * x * E(erfc)(-x * SQRT1_2);
+}
+
+static inline real gelu_slope(real x)
+{
+	return (real)0.5 * E(erfc)(-x * SQRT1_2) + x * (real)0.39894228040143267794 * E(exp)(x * x / -2);
+}
+
+static inline real gelu_tanh(real x)
+{
+	return (real)0.5 * x * (1 + E(tanh)(SQRT_2_PI * (x + (real)0.044715 * x * x * x)));
+}
+
+static inline real gelu_tanh_slope(real x)
+{
+	const real t = E(tanh)(SQRT_2_PI * (x + (real)0.044715 * x * x * x));
+
+	return (real)0.5 * (1 + t) +
+	       (real)0.5 * x * (1 - t * t) * SQRT_2_PI * (1 + (real)0.134145 * x * x);
+}
+
+static inline real mish_slope(real x)
+{
+	const real t = E(tanh)(softplus(x));
+
+	return t + x * (1 - t * t) * sigmoid(x);
+}
+
+static inline real swish_slope(real x, real a)
+{
+	const real s = sigmoid(a * x);
+
+	return s + a * x * s * (1 - s);
+}
+
+static inline real sign(real x)
+{
+	return x > 0 ? 1 : x < 0 ? -1 : x;
+}
+
+static inline real clamp(real x, real lo, real hi)
+{
+	return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* Every operator here has at most two numbers and a choice. */
+struct unary { double a, b; int choice; };
+
+#define REAL(text, m, d, about) { .name = text, .kind = F_REAL, .off = offsetof(struct unary, m), \
+	.def = d, .help = about }
+#define TABLE(type, ...)                                                                         \
+static const struct onx_field type##_field[] = { __VA_ARGS__, { .name = NULL } };                \
+static const struct onx_table type##_attr =                                                      \
+	{ .name = #type, .size = sizeof(struct unary), .field = type##_field };
+
+static const char *const gelu_choice[] = { "none", "tanh", NULL };
+TABLE(LeakyRelu, REAL("alpha", a, "0.01", "slope for x < 0"))
+TABLE(Elu, REAL("alpha", a, "1", "limit for x -> -inf"))
+TABLE(Selu, REAL("alpha", a, "1.67326319217681884765625", "limit for x -> -inf"),
+      REAL("gamma", b, "1.05070102214813232421875", "scale of the whole"))
+TABLE(Celu, REAL("alpha", a, "1", "limit for x -> -inf"))
+TABLE(HardSigmoid, REAL("alpha", a, "0.2", "slope"), REAL("beta", b, "0.5", "value at 0"))
+TABLE(ThresholdedRelu, REAL("alpha", a, "1", "threshold"))
+TABLE(Shrink, REAL("bias", a, "0", "taken off what passes"), REAL("lambd", b, "0.5", "threshold"))
+TABLE(Swish, REAL("alpha", a, "1", "factor inside the sigmoid"))
+TABLE(QuickGelu, REAL("alpha", a, "1.702", "factor inside the sigmoid"))
+TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unary, choice),
+	      .def = "none", .choices = gelu_choice, .help = "none: by erf; tanh: by tanh" })
+
+/* Derivatives at kinks: Relu, Elu, ThresholdedRelu, Shrink 0 or the left one, Abs 0, HardSigmoid 0,
+ * all as PyTorch.      type         keep  f(x)                          df(x, y)              */
+#define UNARY(U)                                                                             \
+	U(Relu,            Y0, x < 0 ? 0 : x,                    y > 0 ? 1 : 0)              \
+	U(LeakyRelu,       X0, x > 0 ? x : a * x,                x > 0 ? 1 : a)              \
+	U(Sigmoid,         Y0, sigmoid(x),                       y * (1 - y))                \
+	U(Tanh,            Y0, E(tanh)(x),                       1 - y * y)                  \
+	U(Exp,             Y0, E(exp)(x),                        y)                          \
+	U(Log,             X0, E(log)(x),                        1 / x)                      \
+	U(Sqrt,            Y0, E(sqrt)(x),                       (real)0.5 / y)              \
+	U(Neg,             0,  -x,                               -1)                         \
+	U(Abs,             X0, E(fabs)(x),                       sign(x))                    \
+	U(Reciprocal,      Y0, 1 / x,                            -y * y)                     \
+	U(Erf,             X0, E(erf)(x), (real)1.12837916709551257390 * E(exp)(-x * x))     \
+	U(Sin,             X0, E(sin)(x),                        E(cos)(x))                  \
+	U(Cos,             X0, E(cos)(x),                        -E(sin)(x))                 \
+	U(Tan,             Y0, E(tan)(x),                        1 + y * y)                  \
+	U(Asin,            X0, E(asin)(x),                       1 / E(sqrt)((1 - x) * (1 + x)))  \
+	U(Acos,            X0, E(acos)(x),                       -1 / E(sqrt)((1 - x) * (1 + x))) \
+	U(Atan,            X0, E(atan)(x),                       1 / (1 + x * x))            \
+	U(Sinh,            X0, E(sinh)(x),                       E(cosh)(x))                 \
+	U(Cosh,            X0, E(cosh)(x),                       E(sinh)(x))                 \
+	U(Asinh,           X0, E(asinh)(x),                      1 / E(hypot)(x, 1))         \
+	U(Acosh,           X0, E(acosh)(x),                      1 / E(sqrt)((x - 1) * (x + 1))) \
+	U(Atanh,           X0, E(atanh)(x),                      1 / ((1 - x) * (1 + x)))    \
+	U(Elu,             X0, x > 0 ? x : a * E(expm1)(x),      x > 0 ? 1 : a * E(exp)(x))  \
+	U(Selu,            X0, x > 0 ? b * x : b * a * E(expm1)(x), x > 0 ? b : b * a * E(exp)(x)) \
+	U(Celu,            X0, x > 0 ? x : a * E(expm1)(x / a),  x > 0 ? 1 : E(exp)(x / a))  \
+	U(Softplus,        Y0, softplus(x),                      -E(expm1)(-y))              \
+	U(Softsign,        X0, x / (1 + E(fabs)(x)), 1 / ((1 + E(fabs)(x)) * (1 + E(fabs)(x)))) \
+	U(HardSigmoid,     Y0, clamp(a * x + b, 0, 1),           y > 0 && y < 1 ? a : 0)     \
+	U(HardSwish,       X0, x * clamp(x / 6 + (real)0.5, 0, 1),                           \
+			       x < -3 ? 0 : x > 3 ? 1 : x / 3 + (real)0.5)                   \
+	U(Mish,            X0, x * E(tanh)(softplus(x)),         mish_slope(x))              \
+	U(Gelu,            X0, choice ? gelu_tanh(x) : gelu(x),                              \
+			       choice ? gelu_tanh_slope(x) : gelu_slope(x))                  \
+	U(Swish,           X0, x * sigmoid(a * x),               swish_slope(x, a))          \
+	U(ThresholdedRelu, X0, x <= a ? 0 : x,                   x > a ? 1 : 0)              \
+	U(Shrink,          X0, x < -b ? x + a : x > b ? x - a : x - x, x < -b || x > b ? 1 : 0)
+
+/* A derivative of 0 everywhere it exists: no backward. */
+#define STEPS(U)                                                                             \
+	U(Floor,           0,  E(floor)(x),                      0)                          \
+	U(Ceil,            0,  E(ceil)(x),                       0)                          \
+	U(Round,           0,  E(rint)(x),                       0)                          \
+	U(Sign,            0,  sign(x),                          0)
+
+#define NUMBERS                                                                              \
+	const struct unary *p = c->attr;                                                     \
+	const real a = p ? (real)p->a : 0, b = p ? (real)p->b : 0;                           \
+	const int choice = p ? p->choice : 0;                                                \
+	(void)a; (void)b; (void)choice;
+
+#define U(type, keep, f, df)                                                                 \
+static void type##_y(const void *ctx, size_t lo, size_t hi)                                  \
+{                                                                                            \
+	const struct onx_call *c = ctx;                                                      \
+	const real *xs = c->x[0].v;                                                          \
+	real *ys = c->y[0].v;                                                                \
+	NUMBERS                                                                              \
+	for (size_t i = lo; i < hi; i++) {                                                   \
+		const real x = xs[i];                                                        \
+		ys[i] = (real)(f);                                                           \
+	}                                                                                    \
+}                                                                                            \
+static void type##_forward(const struct onx_call *c)                                         \
+{                                                                                            \
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, type##_y, c);                                \
+}
+UNARY(U)
+STEPS(U)
+#undef U
+
+#define U(type, keep, f, df)                                                                 \
+static void type##_dx(const void *ctx, size_t lo, size_t hi)                                 \
+{                                                                                            \
+	const struct onx_call *c = ctx;                                                      \
+	const real *xs = c->x[0].v, *ys = c->y[0].v, *dy = c->dy[0].v;                       \
+	real *dx = c->dx[0].v;                                                               \
+	const bool add = c->dx[0].add;                                                       \
+	NUMBERS                                                                              \
+	for (size_t i = lo; i < hi; i++) {                                                   \
+		const real x = (keep) & X0 ? xs[i] : 0, y = (keep) & Y0 ? ys[i] : 0;         \
+		(void)x; (void)y;                                                            \
+		onx_put(&dx[i], add, dy[i] * (real)(df));                                    \
+	}                                                                                    \
+}                                                                                            \
+static void type##_backward(const struct onx_call *c)                                        \
+{                                                                                            \
+	if (c->dx[0].v)                                                                      \
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, type##_dx, c);                      \
+}
+UNARY(U)
+#undef U
+
+#define U(type, keep, f, df) type##_keep = keep,
+enum { UNARY(U) };
+#undef U
+
+/* Whole numbers: Abs, Neg, Relu, Sign.  Unsigned ones are their own absolute value. */
+static int64_t int_abs(int64_t x)  { return x < 0 ? (int64_t)(0 - (uint64_t)x) : x; }
+static int64_t int_neg(int64_t x)  { return (int64_t)(0 - (uint64_t)x); }
+static int64_t int_relu(int64_t x) { return x < 0 ? 0 : x; }
+static int64_t int_sign(int64_t x) { return (x > 0) - (x < 0); }
+static int64_t int_not(int64_t x)  { return ~x; }
+
+static void ints(const struct onx_call *c, int64_t (*f)(int64_t))
+{
+	const bool wide = c->x[0].type == ONX_UINT64;
+
+	for (size_t i = 0; i < c->y[0].n; i++) {
+		const int64_t x = onx_view_int(&c->x[0], i);
+		int64_t y = f(x);
+		if (wide && x < 0 && f != int_not)      /* above INT64_MAX, not negative */
+			y = f == int_sign ? 1 : x;
+		onx_view_put_int(&c->y[0], i, y);
+	}
+}
+
+#define NUMBER(type, f)                                                                      \
+static void type##_any(const struct onx_call *c)                                             \
+{                                                                                            \
+	if (onx_dtype_real(c->x[0].type))                                                    \
+		type##_forward(c);                                                           \
+	else                                                                                 \
+		ints(c, f);                                                                  \
+}
+NUMBER(Abs, int_abs)
+NUMBER(Neg, int_neg)
+NUMBER(Relu, int_relu)
+NUMBER(Sign, int_sign)
+
+static void bitwise_not(const struct onx_call *c)
+{
+	ints(c, int_not);
+}
+
+static int infer_number(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+
+	if (class != ONX_CLASS_REAL && class != ONX_CLASS_INT && class != ONX_CLASS_UINT)
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a number type",
+				onx_dtype_name(s->in[0].type));
+	return onx_infer_same_any(s, attr, e);
+}
+
+static int infer_int(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+
+	if (class != ONX_CLASS_INT && class != ONX_CLASS_UINT)
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a whole-number type",
+				onx_dtype_name(s->in[0].type));
+	return onx_infer_same_any(s, attr, e);
+}
+
+static int infer_not(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const int rc = onx_want_type(s, 0, ONX_BOOL, e);
+
+	return rc < 0 ? rc : onx_infer_same_any(s, attr, e);
+}
+
+static int infer_question(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	int rc = onx_infer_same(s, attr, e);
+
+	onx_set_out(s, 0, ONX_BOOL, &s->in[0].shape);
+	return rc;
+}
+
+static void not_forward(const struct onx_call *c)
+{
+	const uint8_t *x = c->x[0].v;
+	uint8_t *y = c->y[0].v;
+
+	for (size_t i = 0; i < c->y[0].n; i++)
+		y[i] = !x[i];
+}
+
+static void is_nan_forward(const struct onx_call *c)
+{
+	const real *x = c->x[0].v;
+	uint8_t *y = c->y[0].v;
+
+	for (size_t i = 0; i < c->y[0].n; i++)
+		y[i] = isnan(x[i]) != 0;
+}
+
+struct is_inf { bool negative, positive; };
+static const struct onx_field is_inf_field[] = {
+	{ .name = "detect_negative", .kind = F_BOOL, .off = offsetof(struct is_inf, negative), .def = "1",
+	  .help = "-inf counts" },
+	{ .name = "detect_positive", .kind = F_BOOL, .off = offsetof(struct is_inf, positive), .def = "1",
+	  .help = "+inf counts" },
+	{ .name = NULL }
+};
+static const struct onx_table is_inf_attr = { .name = "IsInf", .size = sizeof(struct is_inf),
+					      .field = is_inf_field };
+
+static void is_inf_forward(const struct onx_call *c)
+{
+	const struct is_inf *p = c->attr;
+	const real *x = c->x[0].v;
+	uint8_t *y = c->y[0].v;
+
+	for (size_t i = 0; i < c->y[0].n; i++)
+		y[i] = isinf(x[i]) && (x[i] > 0 ? p->positive : p->negative);
+}
+
+#define ROW(dom, type_, op_, since_, infer_, table_, forward_)                                   \
+	{ .domain = dom, .type = type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = op_##_keep, .alias = 1,     \
+	  .attr = table_, .infer = infer_, .forward = forward_, .backward = op_##_backward },
+#define REALS(type, since) ROW("", #type, type, since, onx_infer_same, NULL, type##_forward)
+#define TUNED(type, since) ROW("", #type, type, since, onx_infer_same, &type##_attr, type##_forward)
+#define ANY(type, since)   ROW("", #type, type, since, infer_number, NULL, type##_any)
+#define STEP(type_, since_, infer_, forward_)                                                    \
+	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
+	  .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .alias = 1, .infer = infer_,        \
+	  .forward = forward_ },
+#define ASK(type_, since_, infer_, forward_, table_)                                             \
+	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
+	  .max_out = 1, .attr = table_, .infer = infer_, .forward = forward_ },
+
+const struct onx_op ONX_R(onx_ops_unary)[] = {
+	ANY(Relu, 6) TUNED(LeakyRelu, 6) REALS(Sigmoid, 6) REALS(Tanh, 6) REALS(Exp, 6) REALS(Log, 6)
+	REALS(Sqrt, 6) ANY(Neg, 6) ANY(Abs, 6) REALS(Reciprocal, 6) REALS(Erf, 9) REALS(Sin, 7)
+	REALS(Cos, 7) REALS(Tan, 7) REALS(Asin, 7) REALS(Acos, 7) REALS(Atan, 7) REALS(Sinh, 9)
+	REALS(Cosh, 9) REALS(Asinh, 9) REALS(Acosh, 9) REALS(Atanh, 9) TUNED(Elu, 6) TUNED(Selu, 6)
+	TUNED(Celu, 12) REALS(Softplus, 1) REALS(Softsign, 1) TUNED(HardSigmoid, 6)
+	REALS(HardSwish, 14) REALS(Mish, 18) TUNED(Gelu, 20) TUNED(Swish, 24)
+	TUNED(ThresholdedRelu, 10) TUNED(Shrink, 9)
+	ROW("com.microsoft", "Gelu", Gelu, 1, onx_infer_same, NULL, Gelu_forward)
+	ROW("com.microsoft", "QuickGelu", Swish, 1, onx_infer_same, &QuickGelu_attr, Swish_forward)
+	STEP(Floor, 6, onx_infer_same, Floor_forward) STEP(Ceil, 6, onx_infer_same, Ceil_forward)
+	STEP(Round, 11, onx_infer_same, Round_forward) STEP(Sign, 9, infer_number, Sign_any)
+	ASK(Not, 1, infer_not, not_forward, NULL) ASK(BitwiseNot, 18, infer_int, bitwise_not, NULL)
+	ASK(IsNaN, 9, infer_question, is_nan_forward, NULL)
+	ASK(IsInf, 10, infer_question, is_inf_forward, &is_inf_attr)
+	{ .type = NULL }
+};
