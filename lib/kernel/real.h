@@ -10,12 +10,12 @@
 #ifdef ONX_F64
 typedef double real;
 #define ONX_R(name) name##_f64
-#define ONX_M(f) f              /* ONX_M(exp)(x) */
+#define ONX_M(fn) fn            /* ONX_M(exp)(x) */
 #define ONX_REAL_MAX 1.7976931348623157e308
 #else
 typedef float real;
 #define ONX_R(name) name##_f32
-#define ONX_M(f) f##f           /* expf(x) */
+#define ONX_M(fn) fn##f         /* expf(x) */
 #define ONX_REAL_MAX 3.402823466e38f
 #endif
 

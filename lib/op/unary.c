@@ -214,11 +214,11 @@ static void ints(const struct onx_call *c, int64_t (*f)(int64_t))
 	}
 }
 
-#define NUMBER(type, f)                                                                      \
-static void type##_any(const struct onx_call *c)                                             \
+#define NUMBER(name, f)                                                                      \
+static void name##_any(const struct onx_call *c)                                             \
 {                                                                                            \
 	if (onx_dtype_real(c->x[0].type))                                                    \
-		type##_forward(c);                                                           \
+		name##_forward(c);                                                           \
 	else                                                                                 \
 		ints(c, f);                                                                  \
 }
