@@ -1,0 +1,80 @@
+/* op/where.c -- Where: y = condition ? a : b, broadcast, any element type. */
+#include "kernel/real.h"
+#include <string.h>
+#include "op/infer.h"
+#include "op/loop.h"
+
+static void where_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
+{
+	const size_t width = c->y[0].width;
+	const uint8_t *pick = (const uint8_t *)c->x[0].v + off[1];
+	const char *a = (const char *)c->x[1].v + off[2] * width;
+	const char *b = (const char *)c->x[2].v + off[3] * width;
+	char *y = (char *)c->y[0].v + off[0] * width;
+
+	for (size_t i = 0; i < n; i++)
+		memmove(y + i * width,
+			pick[i * step[1]] ? a + i * step[2] * width : b + i * step[3] * width, width);
+}
+
+static void walk(const struct onx_call *c, struct onx_walk *w)
+{
+	const struct onx_view *in[3] = { &c->x[0], &c->x[1], &c->x[2] };
+
+	onx_walk_init(w, &c->y[0], in, 3);
+}
+
+static void where_forward(const struct onx_call *c)
+{
+	struct onx_walk w;
+
+	walk(c, &w);
+	onx_walk_run(c, &w, c->y[0].n, where_run);
+}
+
+#define TERM(name, when)                                                                     \
+static void name(const struct onx_call *c, double *acc, size_t every, const size_t *off,     \
+		 const size_t *step, size_t n)                                               \
+{                                                                                            \
+	const uint8_t *pick = (const uint8_t *)c->x[0].v + off[1];                           \
+	const real *dy = (const real *)c->dy[0].v + off[0];                                  \
+	for (size_t i = 0; i < n; i++)                                                       \
+		acc[i * every] += when pick[i * step[1]] ? (double)dy[i] : 0;                \
+}
+TERM(where_da, !!)
+TERM(where_db, !)
+
+static void where_backward(const struct onx_call *c)
+{
+	struct onx_walk w;
+
+	walk(c, &w);
+	if (c->dx[1].v)
+		onx_walk_grad(c, &w, 2, &c->dx[1], where_da);
+	if (c->dx[2].v)
+		onx_walk_grad(c, &w, 3, &c->dx[2], where_db);
+}
+
+static int where_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct onx_shape ab, shape;
+	int rc = onx_want_type(s, 0, ONX_BOOL, e);
+
+	(void)attr;
+	if (rc == ONX_OK)
+		rc = onx_want_same_type(s, 1, 2, e);
+	if (rc == ONX_OK)
+		rc = onx_broadcast(&s->in[1].shape, &s->in[2].shape, &ab, e);
+	if (rc == ONX_OK)
+		rc = onx_broadcast(&s->in[0].shape, &ab, &shape, e);
+	if (rc == ONX_OK)
+		onx_set_out(s, 0, s->in[1].type, &shape);
+	return rc;
+}
+
+const struct onx_op ONX_R(onx_ops_where)[] = {
+	{ .domain = "", .type = "Where", .since = 9, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_NEVER, ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 3, .keep = ONX_KEEP_X(0), .alias = 6,
+	  .infer = where_infer, .forward = where_forward, .backward = where_backward },
+	{ .type = NULL }
+};
