@@ -90,6 +90,7 @@ struct op_tensor {
 	const char *const *text;        /* the same as text (strings, int64) */
 };
 int op_tensors(const char *text, struct op_tensor *t, int max, struct onx_arena *a, struct onx_err *e) ONX_MUST;
+int64_t op_whole(const char *text);     /* also uint64 above INT64_MAX, as its bits */
 int op_attr(const struct op_case *c, const struct onx_op *op, struct onx_arena *a, void **out,
 	    struct onx_err *e) ONX_MUST;
 

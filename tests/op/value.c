@@ -159,7 +159,7 @@ static void wanted(struct tally *t, struct op_run *r)
 			if (y->type == ONX_STRING)
 				same = strcmp(((const char **)y->v)[k], w[i].text[k]) == 0;
 			else if (!onx_dtype_real(y->type))
-				same = onx_view_int(y, k) == strtoll(w[i].text[k], NULL, 10);
+				same = onx_view_int(y, k) == op_whole(w[i].text[k]);
 			else
 				same = isnan(w[i].v[k]) ? isnan(onx_view_real(y, k)) != 0
 				     : onx_view_real(y, k) == w[i].v[k] ||

@@ -140,6 +140,11 @@ int op_tensors(const char *text, struct op_tensor *t, int max, struct onx_arena 
 	return n;
 }
 
+int64_t op_whole(const char *text)
+{
+	return text[0] == '-' ? strtoll(text, NULL, 10) : (int64_t)strtoull(text, NULL, 10);
+}
+
 static int set_one(const struct onx_op *op, const char *word, void *obj, struct onx_arena *a,
 		   struct onx_err *e)
 {

@@ -94,7 +94,7 @@ static void fill_input(struct op_run *r, int i, const struct op_tensor *t)
 		else if (onx_dtype_real(v->type))
 			onx_view_put_real(v, k, t->given ? (double)(float)t->v[k] : draw(&g, r->cs, t));
 		else
-			onx_view_put_int(v, k, t->given ? strtoll(t->text[k], NULL, 10)
+			onx_view_put_int(v, k, t->given ? op_whole(t->text[k])
 					 : (int64_t)floor(onx_rng_range(&g, t->lo, t->hi + 1)));
 	}
 }
