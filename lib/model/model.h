@@ -77,8 +77,9 @@ int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_mode
 	ONX_MUST;
 /* An empty model: IR version, one opset import, a graph without nodes.  For onnx-head --layers. */
 int onx_model_new(const char *graph_name, int64_t opset, struct onx_model **out, struct onx_err *e) ONX_MUST;
-/* Writes the file and, where weights are external, the data files beside it, in the same layout.  To a
- * pipe, external data is taken into the file (a fault above 2 GiB). */
+/* Writes the file and, where weights are external, the data files beside it, in the same layout; which
+ * names they get and what is never overwritten is said in model/external.h.  To a pipe, external data is
+ * taken into the file (a fault above 2 GiB). */
 int onx_model_write(struct onx_model *m, const char *path, struct onx_err *e) ONX_MUST;
 int onx_model_bytes(struct onx_model *m, struct onx_buf *out, struct onx_err *e) ONX_MUST; /* one message, nothing external */
 void onx_model_free(struct onx_model *m);
@@ -95,7 +96,8 @@ size_t onx_model_n_functions(const struct onx_model *m);
 
 /* Replaces the main graph by g.  Elements with .proto set keep their message, unknown fields and all
  * (.changed: names, attributes or shape are written into it); those without become new messages.
- * Initializers are named by their .proto likewise.  value_info that names nothing any more is dropped.
+ * Initializers are named by their .proto likewise.  Of g->info, what names nothing any more is dropped;
+ * sparse initializers stay, quantization annotations while their tensor is there.
  * Views handed out earlier stay readable; ask onx_model_graph again for the new state. */
 int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g, struct onx_err *e) ONX_MUST;
 

@@ -334,6 +334,26 @@ static void test_inline(void **state)
 	onx_model_free(m);
 }
 
+/* A disk that is full, a folder that cannot be written: a fault, and nothing left behind. */
+static void test_no_room(void **state)
+{
+	struct onx_err e = { 0 };
+
+	(void)state;
+	put("w.bin", numbers, sizeof numbers);
+	put_model("m.onnx", "w.bin", NULL, NULL, NULL);
+	struct onx_model *m = open_model("m.onnx");
+	if (access("/dev/full", W_OK) == 0)
+		assert_int_equal(onx_model_write(m, "/dev/full", &e), ONX_IO);
+	assert_int_equal(onx_model_write(m, "none/m.onnx", &e), ONX_IO);
+	change(m, 7, 8, 9);
+	assert_int_equal(onx_model_write(m, "w.bin", &e), ONX_IO);
+	assert_non_null(strstr(e.text, "would both be 'w.bin'"));
+	onx_model_free(m);
+	assert_int_equal(entries("."), 2);
+	expect_file("w.bin", 1, 2, 3, 4, 5, 6);
+}
+
 /* Offsets beyond 4 GiB, in a file with a hole. */
 static void test_large(void **state)
 {
@@ -358,7 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_places), T(test_numbers), T(test_no_folder), T(test_in_place), T(test_other_name),
-		T(test_other_folder), T(test_inline), T(test_large),
+		T(test_other_folder), T(test_inline), T(test_no_room), T(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/io.h"
 #include "model/model.h"
 #include "unit/lib/pb.h"
 
@@ -179,13 +181,44 @@ static void test_bit_flips(void **state)
 	onx_buf_release(&b);
 }
 
+/* A real file: cut at every 64th of its length, and one bit flipped in each of its first bytes (where the
+ * graph begins), then here and there. */
+static void test_real_file(void **state)
+{
+	const char *shared = getenv("ONX_SHARED");
+	struct onx_err e = { 0 };
+	struct onx_bytes b;
+	char path[512];
+
+	(void)state;
+	if (!shared || !*shared)
+		skip();
+	snprintf(path, sizeof path, "%s/models/mnist-7-cntk.onnx", shared);
+	if (onx_read(path, SIZE_MAX, &b, &e) < 0)
+		skip();
+	for (size_t i = 0; i < 64; i++) {
+		struct onx_model *m;
+		any(b.data, b.len * i / 64);
+		assert_true(onx_model_parse(b.data, b.len * i / 64, NULL, &m, &e) < 0);
+	}
+	uint8_t *copy = malloc(b.len);
+	memcpy(copy, b.data, b.len);
+	for (size_t i = 0; i < b.len * 8; i += i < 1200 ? 1 : 997) {
+		copy[i / 8] = (uint8_t)(copy[i / 8] ^ 1u << i % 8);
+		any(copy, b.len);
+		copy[i / 8] = (uint8_t)(copy[i / 8] ^ 1u << i % 8);
+	}
+	free(copy);
+	onx_bytes_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_not_onnx), cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_oneof_twice), cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_amplification), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_bit_flips),
+		cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_real_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
