@@ -1,0 +1,35 @@
+# What the tests of the programs share.  Each case runs in a folder of its own.
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+# tools: the programs that were built
+tools() {
+	local t
+	for t in "$ONX_BUILD"/bin/onnx-*; do
+		[ -x "$t" ] && basename "$t"
+	done
+}
+
+# model NAME: a real download beside the repository, or the case is skipped by name
+model() {
+	[ -n "${ONX_SHARED:-}" ] && [ -f "$ONX_SHARED/models/$1" ] || skip "no ../shared/models/$1"
+	echo "$ONX_SHARED/models/$1"
+}
+
+# small: a model that is always there
+small() {
+	echo "$ONX_TOP/samples/fashion5.onnx"
+}
+
+# fault STATUS PATTERN COMMAND...: exit status, one line on standard error that matches, nothing on
+# standard output
+fault() {
+	local want=$1 pattern=$2 status=0
+	shift 2
+	"$@" >out.txt 2>err.txt || status=$?
+	[ "$status" = "$want" ] || { echo "status $status, not $want: $(cat err.txt)"; return 1; }
+	[ "$(wc -l <err.txt)" = 1 ] || { echo "not one line: $(cat err.txt)"; return 1; }
+	[ ! -s out.txt ] || { echo "something on standard output: $(head -c 200 out.txt)"; return 1; }
+	grep -qE -- "$pattern" err.txt || { echo "no '$pattern' in: $(cat err.txt)"; return 1; }
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bats
+# onnx-report: event logs to a page.
+load common
+
+log() {
+	printf '{"event":"start","epochs":2,"batch":32,"lr":0.001,"weights":5130}\n'
+	printf '{"event":"step","step":1,"epoch":1,"loss":2.3,"lr":0.001}\n'
+	printf '{"event":"step","step":2,"epoch":1,"loss":null,"lr":0.0005}\n'
+	printf '{"event":"epoch","epoch":1,"loss":2.0,"accuracy":0.5,"val_loss":1.9,"val_accuracy":0.625,"best":true}\n'
+	printf '{"event":"epoch","epoch":2,"loss":1.5,"accuracy":0.6,"val_loss":2.1,"val_accuracy":0.5}\n'
+	printf '{"event":"later","what":"unknown"}\n'
+	printf '{"event":"end","epochs":2,"best_epoch":1,"seconds":3.5}\n'
+}
+
+@test "one page with plots and tables, nothing from elsewhere" {
+	log | onnx-report >page.html
+	grep -q '62.50&nbsp;%' page.html
+	[ "$(grep -c '<svg' page.html)" = 4 ]
+	[ "$(grep -c 'class="best"' page.html)" = 1 ]
+	grep -q 'ran to its end' page.html
+	! grep -qE 'https?://|<script|src=|@import' page.html
+	! grep -qi 'nan' page.html
+	/usr/bin/python3 - page.html <<-'PY'
+		import sys, html.parser
+		class P(html.parser.HTMLParser):
+		    stack = []
+		    def handle_starttag(self, t, a):
+		        if t not in ('meta', 'path', 'circle', 'rect'): self.stack.append(t)
+		    def handle_endtag(self, t):
+		        if t in ('path', 'circle', 'rect'): return
+		        assert self.stack.pop() == t, t
+		p = P(); p.feed(open(sys.argv[1]).read()); assert not p.stack
+	PY
+}
+
+@test "several runs over each other" {
+	log >a.jsonl
+	log >'b<i>.jsonl'
+	onnx-report a.jsonl 'b<i>.jsonl' -o page.html
+	grep -q 'b&lt;i&gt;.jsonl' page.html
+	! grep -q 'b<i>' page.html
+}
+
+@test "the same page every time" {
+	log >a.jsonl
+	[ "$(onnx-report a.jsonl)" = "$(onnx-report a.jsonl)" ]
+}
+
+@test "a log that was cut off is read as far as it goes" {
+	log | head -c -20 >a.jsonl
+	run -0 --separate-stderr onnx-report a.jsonl
+	[[ "$stderr" == *"warning: 'a.jsonl' ends in the middle of a line"* ]]
+	[[ "$output" == *"cut off"* ]]
+}
+
+@test "what is no log" {
+	printf 'hello\n{}\n' >a.jsonl
+	fault 3 "^onnx-report: a.jsonl:1: " onnx-report a.jsonl
+	printf '{"event":"step","loss":1}\n' >b.jsonl
+	fault 3 "^onnx-report: b.jsonl:1: .*step" onnx-report b.jsonl
+	: >c.jsonl
+	fault 3 "no events" onnx-report c.jsonl
+	fault 6 "No such file" onnx-report nothing.jsonl
+}
