@@ -1,4 +1,6 @@
 # What the tests of the programs share.  Each case runs in a folder of its own.
+bats_require_minimum_version 1.5.0
+
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 }
@@ -32,4 +34,9 @@ fault() {
 	[ "$(wc -l <err.txt)" = 1 ] || { echo "not one line: $(cat err.txt)"; return 1; }
 	[ ! -s out.txt ] || { echo "something on standard output: $(head -c 200 out.txt)"; return 1; }
 	grep -qE -- "$pattern" err.txt || { echo "no '$pattern' in: $(cat err.txt)"; return 1; }
+}
+
+# A plain `! command` never fails a case, because set -e passes negated commands over.
+refute() {
+	! "$@"
 }
