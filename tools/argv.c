@@ -36,7 +36,7 @@ bool onx_common_applies(const struct onx_tool *t, const struct onx_field *f)
 		return t->flags & ONX_TOOL_OUT;
 	if (strcmp(f->name, "recipe") == 0)
 		for (const struct onx_optset *p = t->set; p && p->table; p++)
-			if (p->section[0])
+			if (p->section)
 				return true;
 	return strcmp(f->name, "recipe") != 0;
 }

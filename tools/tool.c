@@ -35,13 +35,11 @@ static int from_recipe(struct onx_work *w, const struct onx_recipe *r, struct on
 {
 	for (int i = 0; w->tool->set && w->tool->set[i].table; i++) {
 		const struct onx_optset *p = &w->tool->set[i];
+		int rc = p->section ? onx_recipe_take(r, p->section, p->table, w->opt[i], &w->seen[i],
+						      &w->mem, e) : ONX_OK;
 
-		for (size_t s = 0; s < 2 && p->section[s]; s++) {
-			int rc = onx_recipe_take(r, p->section[s], p->table, w->opt[i], &w->seen[i],
-						 &w->mem, e);
-			if (rc < 0)
-				return rc;
-		}
+		if (rc < 0)
+			return rc;
 	}
 	return ONX_OK;
 }

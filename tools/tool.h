@@ -24,11 +24,10 @@
 #include "base/note.h"
 #include "model/model.h"
 
-/* A table of options, and the sections of a recipe that it is read from with -r: the second one, where
- * there are two, has the last word (onnx-eval: `data`, then `eval`). */
+/* A table of options, and the section of a recipe that it is read from with -r; NULL: none. */
 struct onx_optset {
 	const struct onx_table *table;
-	const char *section[2];
+	const char *section;
 };
 enum { ONX_SETS = 8 };                 /* most option tables of a tool */
 

@@ -7,6 +7,7 @@
 #include "recipe/recipe.h"
 #include "recipe/sections.h"
 #include "recipe/yaml.h"
+#include "train/config.h"
 
 const struct onx_recipe_row onx_recipe_rows[] = {
 	{ "model", &onx_model_table },
@@ -14,8 +15,9 @@ const struct onx_recipe_row onx_recipe_rows[] = {
 	{ "data", &onx_source_table },
 	{ "data", &onx_preset_table },
 	{ "data", &onx_augment_table },
+	{ "train", &onx_train_table },
+	{ "train", &onx_log_table },
 	{ "eval", &onx_eval_table },
-	{ "eval", &onx_data_table },
 	{ NULL, NULL }
 };
 enum { N_ROW = sizeof onx_recipe_rows / sizeof *onx_recipe_rows - 1, MAX_BYTES = 1 << 20 };

@@ -40,15 +40,31 @@ int onx_val_fraction(const char *val, double *fraction, bool *is, struct onx_err
 	return ONX_OK;
 }
 
+static const struct onx_field log_field[] = {
+	{ "events", F_STR, offsetof(struct onx_log_opts, events), "", .arg = "FILE", .group = "Traces",
+	  .help = "write what happens, one JSON object a line, for onnx-report" },
+	{ "checkpoint", F_STR, offsetof(struct onx_log_opts, checkpoint), "", .arg = "DIR",
+	  .help = "keep the state of the run there, after each epoch" },
+	{ "resume", F_STR, offsetof(struct onx_log_opts, resume), "", .arg = "DIR",
+	  .help = "go on from the state that --checkpoint kept; the result has the same bits as a run that went "
+	  "straight through" },
+	{ "bench", F_INT, offsetof(struct onx_log_opts, bench), "0", 0, 1e6, .arg = "STEPS",
+	  .help = "do not train: run so many steps on synthetic data; print the median of samples/s, and peak "
+	  "memory" },
+	{ .name = NULL }
+};
+const struct onx_table onx_log_table = { "log", sizeof(struct onx_log_opts), log_field, NULL, 0 };
+
 static const struct onx_field eval_field[] = {
+	{ "data", F_STR, offsetof(struct onx_eval_opts, data), NULL, .arg = "SRC", .group = "Evaluation",
+	  .help = "the samples: a folder with one sub-folder a class, a .csv, an .npz with an array for each "
+	  "input and y, x.npy,y.npy, or IDX files images,labels" },
 	{ "batch", F_INT, offsetof(struct onx_eval_opts, batch), "32", 1, 65536, .letter = 'b', .arg = "N",
-	  .help = "samples at a time", .group = "Evaluation" },
-	{ "top", F_INT, offsetof(struct onx_eval_opts, top), "1", 1, 1000, .arg = "K",
-	  .help = "also count as right where the class is among the K best" },
+	  .help = "samples at a time" },
 	{ "html", F_STR, offsetof(struct onx_eval_opts, html), "", .arg = "FILE",
 	  .help = "write the scores and the confusion matrix as a page of their own" },
-	{ "threads", F_INT, offsetof(struct onx_eval_opts, threads), "0", 0, 1024, .arg = "N",
-	  .help = "threads; 0: one for each core" },
+	{ "threads", F_INT, offsetof(struct onx_eval_opts, threads), "0", 0, 1024, .letter = 't', .arg = "N",
+	  .help = "threads; 0: one for each core. The numbers do not depend on it" },
 	{ .name = NULL }
 };
 const struct onx_table onx_eval_table = { "eval", sizeof(struct onx_eval_opts), eval_field, NULL, 0 };

@@ -22,11 +22,19 @@ extern const struct onx_table onx_data_table;
 /* True and *fraction if val is a number; a number outside (0, 1) is a fault. */
 int onx_val_fraction(const char *val, double *fraction, bool *is, struct onx_err *e) ONX_MUST;
 
-/* eval: how a model is scored and where the report goes (onnx-eval). */
+/* train: where a run leaves its traces (the rest of the section is onx_train_table of train/). */
+struct onx_log_opts {
+	const char *events;             /* file or NULL                                            */
+	const char *checkpoint, *resume;        /* folders or NULL                                 */
+	int64_t bench;                  /* steps on synthetic data instead of training; 0: train   */
+};
+extern const struct onx_table onx_log_table;
+
+/* eval: what a model is scored on and where the report goes (onnx-eval). */
 struct onx_eval_opts {
+	const char *data;
 	int64_t batch, threads;
-	int64_t top;                    /* an answer is right if the class is among the best `top`  */
-	const char *html;               /* NULL: no page                                            */
+	const char *html;               /* NULL: no page                                           */
 };
 extern const struct onx_table onx_eval_table;
 
