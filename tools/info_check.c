@@ -80,7 +80,7 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 			  "onnx-freeze --last 1, or onnx-head for a new classifier", list);
 		n++;
 	}
-	if (!f->plan) {
+	if (!f->plan && n == 0) {
 		say_block(f, "the model", f->why.text, NULL, list);
 		n++;
 	}

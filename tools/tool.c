@@ -176,12 +176,9 @@ static int settings(struct onx_work *w, int argc, char **argv, struct onx_err *e
 
 int onx_work_model(struct onx_work *w, struct onx_err *e)
 {
-	int rc;
-
 	if (!w->path && isatty(STDIN_FILENO))
 		return onx_fail(e, ONX_USAGE, "no model: name a file, or pipe one in");
-	rc = onx_model_read(w->path, &w->model, e);
-	return rc < 0 ? onx_while(e, rc, "reading '%s'", w->path ? w->path : "standard input") : rc;
+	return onx_model_read(w->path, &w->model, e);
 }
 
 static int write_result(struct onx_work *w, struct onx_err *e)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# onnx-info and onnx-diff on good and on bad files.
+load common
+
+@test "a model in words" {
+	m=$(model iris-pytorch.onnx)
+	run -0 onnx-info "$m"
+	[[ "$output" == *"input  float [batch_size,4]"* ]]
+	[[ "$output" == *"5: 3 Gemm, 2 Relu"* ]]
+	[[ "$output" == *"795 in 6 tensors"* ]]
+	[[ "$output" == *"nobody has said"* ]]
+	[ "$(onnx-info <"$m" | tail -n +2)" = "$(onnx-info "$m" | tail -n +2)" ]
+}
+
+@test "a model as JSON" {
+	m=$(model mobilenet_v1_0.25_224.onnx)
+	onnx-info --json --weights "$m" >m.json
+	/usr/bin/python3 - m.json <<-'PY'
+		import json, sys
+		m = json.load(open(sys.argv[1]))
+		assert m["parameters"] == 470072 and m["statistics"] == 5472, m["parameters"]
+		assert m["opsets"] == {"ai.onnx": 13}
+		assert m["inputs"] == [{"name": "input", "type": "float", "shape": ["N", 3, 224, 224]}]
+		assert sum(w["elements"] for w in m["weights"] if not w["statistic"]) == 470072
+		assert {o["type"]: o["count"] for o in m["operators"]}["BatchNormalization"] == 27
+		assert m["runs"] and 4e7 < m["multiply_adds"] < 5e7, m
+	PY
+}
+
+@test "every download can be looked at" {
+	model iris-pytorch.onnx >/dev/null
+	for m in "$ONX_SHARED"/models/*.onnx; do
+		onnx-info "$m" >text
+		grep -q '^nodes' text
+		refute grep -q '^cannot run' text
+		onnx-info --dot "$m" >dot
+		[ "$(tail -1 dot)" = "}" ]
+		onnx-info --plan "$m" | grep -q 'multiply-adds forward'
+	done
+}
+
+@test "weights of a model: Constant nodes count" {
+	run -0 onnx-info --weights "$(model ppocr-cls-paddle2onnx.onnx)"
+	[[ "$output" == *"(Constant node)"* ]]
+}
+
+@test "--ops lists operators from their rows" {
+	onnx-info --ops >ops
+	grep -qE '^Conv +[0-9]+  trains' ops
+	grep -qE '^Shape +[0-9]+  runs' ops
+	onnx-info --ops --json | /usr/bin/python3 -c 'import json,sys; assert len(json.load(sys.stdin)) > 50'
+	[ "$(tail -n +2 ops | awk '{print $1, $2}' | sort | uniq -d)" = "" ]
+}
+
+@test "--check says what stands in the way, and whether anything does" {
+	m=$(model iris-pytorch.onnx)
+	run -0 onnx-info --check "$m"
+	[[ "$output" == "ready: 795 weights in 6 tensors can train" ]]
+	run -0 onnx-info --check --json "$m"
+	[[ "$output" == *'"ready": true'* ]]
+}
+
+@test "options that exclude each other" {
+	fault 2 "exclude each other" onnx-info --dot --check x.onnx
+	fault 2 "'batch' must be a whole number in \[1, 65536\], not 'abc'" onnx-info --batch abc x.onnx
+	fault 2 "'batch' must be .* not '0'" onnx-info --batch=0 x.onnx
+}
+
+@test "what is no model" {
+	echo "a text" >x.onnx
+	: >empty.onnx
+	head -c 4096 /dev/urandom >random.onnx
+	for f in x empty random; do
+		fault 3 . onnx-info $f.onnx
+	done
+	fault 6 "No such file" onnx-info nothing.onnx
+	fault 6 "folder" onnx-info .
+	fault 3 . onnx-info </dev/null
+}
+
+@test "a truncated model, at many places" {
+	m=$(model iris-pytorch.onnx)
+	size=$(stat -c %s "$m")
+	for part in 1 10 20 40 60 80 90 99; do
+		head -c $((size * part / 100)) "$m" >cut.onnx
+		fault 3 . onnx-info cut.onnx
+	done
+}
+
+@test "a model that is equal to itself" {
+	m=$(model iris-pytorch.onnx)
+	run -0 onnx-diff "$m" "$m"
+	[[ "$output" == "the same: "* ]]
+	run -0 onnx-diff "$m" - <"$m"
+	run -0 onnx-diff --json "$m" "$m"
+	[[ "$output" == *'"same": true'* ]]
+}
+
+@test "models that are not: status 1, the differences on standard output" {
+	run -1 --separate-stderr onnx-diff "$(model iris-pytorch.onnx)" "$(model cifar10-pytorch.onnx)"
+	[ -z "$stderr" ]
+	[[ "$output" == *"input 'input' removed"* ]]
+	[[ "${lines[-1]}" == "different: "* ]]
+	run -1 onnx-diff --limit 2 "$(model iris-pytorch.onnx)" "$(model cifar10-pytorch.onnx)"
+	[ "${#lines[@]}" = 4 ]
+}
+
+@test "onnx-diff wants two models" {
+	m=$(model iris-pytorch.onnx)
+	fault 2 "two models" onnx-diff "$m"
+	fault 2 "only one" onnx-diff - - <"$m"
+	fault 6 "No such file" onnx-diff "$m" nothing.onnx
+	echo x >x
+	fault 3 "'x'" onnx-diff "$m" x
+}
