@@ -21,6 +21,7 @@ struct onx_samples_ask {
 	const struct onx_augment *augment;              /* NULL: none                                 */
 	int64_t batch, threads;
 	uint64_t seed;
+	bool wide;                      /* real numbers as double                                     */
 	bool learn;                     /* training: classes, columns and statistics that the model does not
 					   carry yet are learnt; otherwise a val of the options is left alone */
 };
