@@ -30,10 +30,9 @@ static int page(struct onx_work *w, const struct onx_score *s, const struct onx_
 
 static int score(struct onx_work *w, struct onx_problem *p, struct onx_samples *s, struct onx_err *e)
 {
-	const struct onx_eval_opts *o = w->opt[EVAL];
 	struct onx_eval_ask ask = {
-		.g = p->g, .obj = p->obj, .loader = s->loader, .list = s->train,
-		.ignore_index = -100, .pool = p->pool, .wide = p->wide,
+		.g = p->g, .obj = p->obj, .loader = s->loader, .src = s->src, .list = s->train,
+		.ignore_index = -100, .pool = p->pool,
 		.progress = onx_tty_shown(w) ? onx_progress_line : NULL, .progress_ctx = w };
 	struct onx_score_names names = { s->src->class_name, s->src->n_class };
 	struct onx_score sum;
@@ -61,8 +60,7 @@ static int evaluate(struct onx_work *w, struct onx_problem *p, struct onx_err *e
 	struct onx_samples s = { 0 };
 	struct onx_samples_ask ask = {
 		.w = w, .g = p->g, .input = p->input, .n_input = p->n_input, .data = &data,
-		.source = w->opt[SOURCE], .preset = w->opt[PRESET], .batch = o->batch, .threads = o->threads,
-		.wide = p->wide };
+		.source = w->opt[SOURCE], .preset = w->opt[PRESET], .batch = o->batch, .threads = o->threads };
 	int rc = onx_defaults(&onx_train_table, &train, &w->mem, e);
 
 	if (rc == ONX_OK)
