@@ -1,0 +1,295 @@
+/* kernel/pooling.c -- see the header.  A piece is a run of whole planes. */
+#include "kernel/pooling.h"
+#include <string.h>
+
+enum { PIECE_WORK = 1 << 15 };
+
+struct job {
+	const struct onx_window *w;
+	size_t planes, grain;
+	bool count_pad, add, is_signed;
+	double p;
+	const real *x, *y, *dy;
+	const void *bytes;
+	void *bytes_out;
+	real *to;
+	int32_t *at;
+	const int32_t *from;
+	void (*plane)(const struct job *j, size_t plane);
+};
+
+static void run_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->planes, j->grain, piece, &lo, &hi);
+	for (size_t i = lo; i < hi; i++)
+		j->plane(j, i);
+}
+
+static void run(struct onx_pool *pool, struct job *j, void (*plane)(const struct job *, size_t))
+{
+	j->plane = plane;
+	j->grain = PIECE_WORK / (j->w->out_n * j->w->kern_n + 1) + 1;
+	onx_parallel(pool, onx_pieces(j->planes, j->grain), run_piece, j);
+}
+
+/* The taps of one output that lie inside the input: k from lo to hi - 1, input at first + k * dil. */
+struct reach { int64_t first[3], lo[3], hi[3]; };
+
+static struct reach reach_of(const struct onx_window *w, size_t o)
+{
+	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
+	struct reach r;
+
+	for (int d = 0; d < 3; d++) {
+		const int64_t first = onx_window_at(w, d, oi[d], 0), in = (int64_t)w->in[d], s = w->dil[d];
+		const int64_t k = (int64_t)w->kern[d], end = in > first ? (in - first - 1) / s + 1 : 0;
+
+		r.first[d] = first;
+		r.lo[d] = first < 0 ? (-first + s - 1) / s : 0;
+		r.hi[d] = end < k ? end : k;
+	}
+	return r;
+}
+
+/* Where tap column 0 of tap row (d, h) lies in the plane. */
+static int64_t row_of(const struct onx_window *w, const struct reach *r, int64_t d, int64_t h)
+{
+	return ((r->first[0] + d * w->dil[0]) * (int64_t)w->in[1] + r->first[1] + h * w->dil[1]) *
+	       (int64_t)w->in[2] + r->first[2];
+}
+
+static void max_plane(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	const real *x = j->x + plane * w->in_n;
+
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		real top = -(real)INFINITY;
+		int64_t at = -1;
+
+		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
+					const real v = x[row + k * w->dil[2]];
+
+					if (v > top || v != v || at < 0) {
+						top = v;
+						at = row + k * w->dil[2];
+					}
+				}
+			}
+		j->to[plane * w->out_n + o] = top;
+		j->at[plane * w->out_n + o] = (int32_t)at;
+	}
+}
+
+void onx_maxpool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, const real *x,
+			 real *y, int32_t *at)
+{
+	struct job j = { .w = w, .planes = planes, .x = x, .to = y, .at = at };
+
+	run(pool, &j, max_plane);
+}
+
+static void max_back(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	real *dx = j->to + plane * w->in_n;
+
+	if (!j->add)
+		memset(dx, 0, w->in_n * sizeof *dx);
+	for (size_t o = plane * w->out_n; o < (plane + 1) * w->out_n; o++)
+		if (j->from[o] >= 0)
+			dx[j->from[o]] += j->dy[o];
+}
+
+void onx_maxpool_backward(struct onx_pool *pool, const struct onx_window *w, size_t planes, const real *dy,
+			  const int32_t *at, real *dx, bool add)
+{
+	struct job j = { .w = w, .planes = planes, .dy = dy, .from = at, .to = dx, .add = add };
+
+	run(pool, &j, max_back);
+}
+
+static void byte_plane(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	const uint8_t *x = (const uint8_t *)j->bytes + plane * w->in_n;
+	const int flip = j->is_signed ? 0x80 : 0;       /* int8 in the order of uint8 */
+
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		int top = -1;
+		int64_t at = -1;
+
+		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
+					if ((x[row + k * w->dil[2]] ^ flip) > top) {
+						at = row + k * w->dil[2];
+						top = x[at] ^ flip;
+					}
+			}
+		((uint8_t *)j->bytes_out)[plane * w->out_n + o] = (uint8_t)((top < 0 ? 0 : top) ^ flip);
+		j->at[plane * w->out_n + o] = (int32_t)at;
+	}
+}
+
+void onx_maxpool_bytes(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool is_signed,
+		       const void *x, void *y, int32_t *at)
+{
+	struct job j = { .w = w, .planes = planes, .bytes = x, .bytes_out = y, .at = at,
+			 .is_signed = is_signed };
+
+	run(pool, &j, byte_plane);
+}
+
+/* Taps inside the padded input: with rounding up a window may reach beyond its end. */
+static double counted(const struct onx_window *w, const struct reach *r, bool count_pad)
+{
+	double n = 1;
+
+	for (int d = 0; d < 3; d++) {
+		const int64_t room = (int64_t)w->in[d] + w->pad_end[d] - r->first[d];
+		const int64_t end = room > 0 ? (room - 1) / w->dil[d] + 1 : 0, k = (int64_t)w->kern[d];
+		const int64_t inside = r->hi[d] > r->lo[d] ? r->hi[d] - r->lo[d] : 0;
+
+		n *= (double)(count_pad ? (end < k ? end : k) : inside);
+	}
+	return n > 0 ? n : 1;
+}
+
+static void avg_plane(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	const real *x = j->x + plane * w->in_n;
+
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		double sum = 0;
+
+		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
+					sum += x[row + k * w->dil[2]];
+			}
+		j->to[plane * w->out_n + o] = (real)(sum / counted(w, &r, j->count_pad));
+	}
+}
+
+static void avg_back(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	real *dx = j->to + plane * w->in_n;
+
+	if (!j->add)
+		memset(dx, 0, w->in_n * sizeof *dx);
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		const real g = (real)(j->dy[plane * w->out_n + o] / counted(w, &r, j->count_pad));
+
+		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
+					dx[row + k * w->dil[2]] += g;
+			}
+	}
+}
+
+void onx_avgpool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool count_pad,
+			 const real *x, real *y)
+{
+	struct job j = { .w = w, .planes = planes, .count_pad = count_pad, .x = x, .to = y };
+
+	run(pool, &j, avg_plane);
+}
+
+void onx_avgpool_backward(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool count_pad,
+			  const real *dy, real *dx, bool add)
+{
+	struct job j = { .w = w, .planes = planes, .count_pad = count_pad, .dy = dy, .to = dx, .add = add };
+
+	run(pool, &j, avg_back);
+}
+
+static double power(double x, double p)
+{
+	x = fabs(x);
+	return p == 2 ? x * x : p == 1 ? x : pow(x, p);
+}
+
+static void lp_plane(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	const real *x = j->x + plane * w->in_n;
+
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		double sum = 0;
+
+		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
+					sum += power(x[row + k * w->dil[2]], j->p);
+			}
+		j->to[plane * w->out_n + o] = (real)(j->p == 2 ? sqrt(sum) : pow(sum, 1 / j->p));
+	}
+}
+
+static void lp_back(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	const real *x = j->x + plane * w->in_n;
+	real *dx = j->to + plane * w->in_n;
+
+	if (!j->add)
+		memset(dx, 0, w->in_n * sizeof *dx);
+	for (size_t o = 0; o < w->out_n; o++) {
+		const struct reach r = reach_of(w, o);
+		const double y = j->y[plane * w->out_n + o];
+		const double g = y > 0 ? j->dy[plane * w->out_n + o] / power(y, j->p - 1) : 0;
+
+		for (int64_t d = r.lo[0]; g != 0 && d < r.hi[0]; d++)
+			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
+				const int64_t row = row_of(w, &r, d, h);
+
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
+					const real v = x[row + k * w->dil[2]];
+
+					dx[row + k * w->dil[2]] += (real)((v > 0 ? g : v < 0 ? -g : 0) *
+									  power(v, j->p - 1));
+				}
+			}
+	}
+}
+
+void onx_lppool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, double p,
+			const real *x, real *y)
+{
+	struct job j = { .w = w, .planes = planes, .p = p, .x = x, .to = y };
+
+	run(pool, &j, lp_plane);
+}
+
+void onx_lppool_backward(struct onx_pool *pool, const struct onx_window *w, size_t planes, double p,
+			 const real *x, const real *y, const real *dy, real *dx, bool add)
+{
+	struct job j = { .w = w, .planes = planes, .p = p, .x = x, .y = y, .dy = dy, .to = dx, .add = add };
+
+	run(pool, &j, lp_back);
+}

@@ -1,0 +1,222 @@
+/* op/pooling.c -- MaxPool, AveragePool, LpPool and their global forms.
+ * Windows of up to three spatial dimensions; a global pool is one window over everything. */
+#include "kernel/pooling.h"
+#include "op/infer.h"
+#include "op/window.h"
+
+struct pool_attr {
+	struct onx_win_attr win;
+	bool ceil, count_pad;
+	int64_t p, column_major;
+};
+
+#define CEIL { "ceil_mode", F_BOOL, offsetof(struct pool_attr, ceil), .def = "0", \
+	.help = "round output sizes up" }
+#define NORM_P { "p", F_INT, offsetof(struct pool_attr, p), .def = "2", .min = 1, .max = 64, \
+	.help = "which norm" }
+static const struct onx_field max_field[] = {
+	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
+	{ "storage_order", F_INT, offsetof(struct pool_attr, column_major), .def = "0", .min = 0, .max = 1,
+	  .help = "indices count rows (0) or columns (1) first" },
+	{ .name = NULL }
+};
+static const struct onx_field avg_field[] = {
+	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
+	{ "count_include_pad", F_BOOL, offsetof(struct pool_attr, count_pad), .def = "0",
+	  .help = "padding counts in the average" },
+	{ .name = NULL }
+};
+static const struct onx_field lp_field[] = {
+	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL, NORM_P,
+	{ .name = NULL }
+};
+static const struct onx_field global_lp_field[] = { NORM_P, { .name = NULL } };
+static const struct onx_table max_table = { "MaxPool", sizeof(struct pool_attr), max_field, .check = NULL };
+static const struct onx_table avg_table = { "AveragePool", sizeof(struct pool_attr), avg_field, .check = NULL };
+static const struct onx_table lp_table = { "LpPool", sizeof(struct pool_attr), lp_field, .check = NULL };
+static const struct onx_table global_lp_table = { "GlobalLpPool", sizeof(struct pool_attr), global_lp_field,
+						  .check = NULL };
+
+struct pool_geo { struct onx_window w; size_t planes, n; };
+
+static int set_out(struct onx_infer *s, struct pool_geo *g, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	struct onx_shape y = *x;
+	const int nd = x->rank - 2;
+
+	for (int i = 0; i < nd; i++)
+		y.dim[2 + i] = (int64_t)(nd > 3 ? 1 : g->w.out[3 - nd + i]);
+	g->planes = (size_t)(x->dim[0] * x->dim[1]);
+	s->geo = g;
+	int rc = onx_count(y.rank, y.dim, &g->n, e);
+
+	if (rc < 0)
+		return rc;
+	if (g->w.in_n > INT32_MAX)
+		return onx_fail(e, ONX_UNSUP, "planes of %zu elements are too large to pool", g->w.in_n);
+	onx_set_out(s, 0, s->in[0].type, &y);
+	if (onx_has_out(s, 1))
+		onx_set_out(s, 1, ONX_INT64, &y);
+	return ONX_OK;
+}
+
+static int pool_geometry(struct onx_infer *s, const struct pool_attr *a, struct onx_err *e)
+{
+	struct pool_geo *g = ONX_NEW(s->mem, struct pool_geo);
+	const struct onx_shape *x = &s->in[0].shape;
+	const int nd = x->rank - 2;
+	int rc;
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "pool");
+	if ((rc = onx_want_rank(s, 0, 3, 5, e)) < 0 ||
+	    (rc = onx_win_read(&a->win, nd, x->dim + 2, NULL, &g->w, e)) < 0 ||
+	    (rc = onx_win_slide(&a->win, nd, a->ceil, &g->w, e)) < 0)
+		return rc;
+	return set_out(s, g, e);
+}
+
+static int pool_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	int rc = onx_want_real(s, 0, e);
+
+	return rc < 0 ? rc : pool_geometry(s, attr, e);
+}
+
+static int max_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const bool bytes = s->in[0].type == ONX_INT8 || s->in[0].type == ONX_UINT8;
+	int rc = bytes ? ONX_OK : onx_want_real(s, 0, e);
+
+	return rc < 0 ? rc : pool_geometry(s, attr, e);
+}
+
+/* One window over all spatial dims, however many there are. */
+static int global_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct pool_geo *g = ONX_NEW(s->mem, struct pool_geo);
+	const struct onx_shape *x = &s->in[0].shape;
+	size_t n = 1;
+	int rc;
+
+	(void)attr;
+	if (!g)
+		return onx_nomem(e, sizeof *g, "pool");
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 2, ONX_RANK, e)) < 0)
+		return rc;
+	for (int d = 2; d < x->rank; d++)
+		n *= (size_t)x->dim[d];
+	if (n == 0)
+		return onx_fail(e, ONX_SHAPE, "no elements to pool over");
+	g->w = (struct onx_window){ .in = { 1, 1, n }, .out = { 1, 1, 1 }, .kern = { 1, 1, n },
+				    .stride = { 1, 1, 1 }, .dil = { 1, 1, 1 } };
+	onx_window_close(&g->w);
+	return set_out(s, g, e);
+}
+
+static double pool_macs(const struct onx_infer *s, const void *attr)
+{
+	const struct pool_geo *g = s->geo;
+
+	(void)attr;
+	return (double)g->planes * (double)g->w.out_n * (double)g->w.kern_n;
+}
+
+static size_t max_saved(const struct onx_infer *s, const void *attr)
+{
+	const struct pool_geo *g = s->geo;
+
+	(void)attr;
+	return g->n * sizeof(int32_t);
+}
+
+/* Indices of the whole tensor; storage_order 1 counts each plane in column-major order. */
+static void write_indices(const struct onx_call *c, const struct pool_geo *g, bool column_major)
+{
+	const struct onx_window *w = &g->w;
+	const int32_t *at = c->save;
+	int64_t *to = c->y[1].v;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const size_t in = at[i] < 0 ? 0 : (size_t)at[i];
+		const size_t x = in % w->in[2], y = in / w->in[2] % w->in[1], z = in / w->in[2] / w->in[1];
+		const size_t place = column_major ? (x * w->in[1] + y) * w->in[0] + z : in;
+
+		to[i] = (int64_t)(i / w->out_n * w->in_n + place);
+	}
+}
+
+/* Y = max over the window, Indices = where */
+static void max_forward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+	const struct pool_attr *a = c->attr;
+
+	if (c->x[0].type == ONX_INT8 || c->x[0].type == ONX_UINT8)
+		onx_maxpool_bytes(c->pool, &g->w, g->planes, c->x[0].type == ONX_INT8, c->x[0].v, c->y[0].v,
+				  c->save);
+	else
+		onx_maxpool_forward(c->pool, &g->w, g->planes, c->x[0].v, c->y[0].v, c->save);
+	if (c->n_y > 1 && c->y[1].v)
+		write_indices(c, g, a && a->column_major);
+}
+
+static void max_backward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+
+	onx_maxpool_backward(c->pool, &g->w, g->planes, c->dy[0].v, c->save, c->dx[0].v, c->dx[0].add);
+}
+
+static bool counts_pad(const struct onx_call *c)
+{
+	return c->attr && ((const struct pool_attr *)c->attr)->count_pad;
+}
+
+/* Y = mean over the window */
+static void avg_forward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+
+	onx_avgpool_forward(c->pool, &g->w, g->planes, counts_pad(c), c->x[0].v, c->y[0].v);
+}
+
+static void avg_backward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+
+	onx_avgpool_backward(c->pool, &g->w, g->planes, counts_pad(c), c->dy[0].v, c->dx[0].v, c->dx[0].add);
+}
+
+/* Y = p-norm of the window */
+static void lp_forward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+	const struct pool_attr *a = c->attr;
+
+	onx_lppool_forward(c->pool, &g->w, g->planes, (double)a->p, c->x[0].v, c->y[0].v);
+}
+
+static void lp_backward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+	const struct pool_attr *a = c->attr;
+
+	onx_lppool_backward(c->pool, &g->w, g->planes, (double)a->p, c->x[0].v, c->y[0].v, c->dy[0].v,
+			    c->dx[0].v, c->dx[0].add);
+}
+
+#define POOL(t, v, outs, kept, table, shape, part, bytes) \
+	{ .domain = "", .type = t, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs,     \
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = table, .infer = shape,                 \
+	  .saved = bytes, .macs = pool_macs, .forward = part##_forward, .backward = part##_backward }
+const struct onx_op ONX_R(onx_ops_pooling)[] = {
+	POOL("MaxPool", 1, 2, 0, &max_table, max_infer, max, max_saved),
+	POOL("AveragePool", 1, 1, 0, &avg_table, pool_infer, avg, NULL),
+	POOL("LpPool", 2, 1, ONX_KEEP_X(0) | ONX_KEEP_Y(0), &lp_table, pool_infer, lp, NULL),
+	POOL("GlobalMaxPool", 1, 1, 0, NULL, global_infer, max, max_saved),
+	POOL("GlobalAveragePool", 1, 1, 0, NULL, global_infer, avg, NULL),
+	POOL("GlobalLpPool", 2, 1, ONX_KEEP_X(0) | ONX_KEEP_Y(0), &global_lp_table, global_infer, lp, NULL),
+	{ .type = NULL }
+};
