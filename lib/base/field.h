@@ -34,7 +34,7 @@ enum onx_kind {
 	F_INTS,         /* struct onx_ints;  text "1,2,3"            */
 	F_REALS,        /* struct onx_reals; text "0.1,0.2"          */
 	F_STRS,         /* struct onx_strs;  an option may be repeated, a recipe may give a list */
-	F_TENSOR,       /* const struct onx_weight * (model/weight.h) */
+	F_TENSOR,       /* const struct onx_view * (tensor/tensor.h), real numbers as double */
 	F_GRAPH,        /* struct onx_graph * (graph/graph.h)        */
 	F_MAP           /* a struct described by sub                 */
 };

@@ -23,6 +23,21 @@ static enum onx_attr_type wanted(enum onx_kind k)
 	return ONX_ATTR_NONE;
 }
 
+/* The numbers in memory form, real ones as double: the operator puts them into whatever it computes in. */
+static int fill_tensor(const struct onx_weight *w, const struct onx_view **out, struct onx_arena *mem,
+		       struct onx_err *e)
+{
+	const size_t width = onx_dtype_store(w->type, true);
+	struct onx_view *v = ONX_NEW(mem, struct onx_view);
+	void *numbers = v ? onx_alloc(mem, w->n + 1, width) : NULL;
+	if (!numbers)
+		return onx_nomem(e, (double)w->n * (double)width, "an attribute");
+	*v = (struct onx_view){ .v = numbers, .n = w->n, .rank = w->rank, .dim = w->dim, .type = w->type,
+				.width = (uint8_t)width };
+	*out = v;
+	return onx_weight_load(w, v, e);
+}
+
 static int in_range(const struct onx_field *f, double v, struct onx_err *e)
 {
 	if ((f->min == 0 && f->max == 0) || (v >= f->min && v <= f->max))
@@ -88,8 +103,7 @@ static int fill_one(const struct onx_field *f, const struct onx_file_attr *a, vo
 	case F_ENUM:
 		return fill_enum(f, a->s ? a->s : "", to, e);
 	case F_TENSOR:
-		*(const struct onx_weight **)to = a->tensor;
-		return ONX_OK;
+		return fill_tensor(a->tensor, to, mem, e);
 	case F_INTS: case F_REALS: case F_STRS:
 		return fill_list(f, a, to, mem, e);
 	case F_GRAPH: case F_MAP:

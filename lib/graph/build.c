@@ -96,12 +96,14 @@ static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 		rc = onx_fail(e, ONX_UNSUP, "operators with a body (%s) are not supported", f->type);
 	else
 		rc = onx_op_find(f->domain, f->type, n->version, &n->op, e);
-	if (rc == ONX_OK)
+	/* A Constant node's numbers are its value's; they are not read a second time. */
+	if (rc == ONX_OK && !(n->n_out && n->out[0] != ONX_NONE && b->g->value[n->out[0]].from_node))
 		rc = onx_attr_fill(n->op, f->attr, f->n_attr, &b->g->arena, &n->attr, e);
-	if (rc == ONX_OK && ((int)n->n_in < n->op->min_in || (int)n->n_in > n->op->max_in))
+	if (rc == ONX_OK && ((int)n->n_in < n->op->min_in ||
+			     ((int)n->n_in > n->op->max_in && n->op->max_in < ONX_MANY)))
 		rc = onx_fail(e, ONX_FORMAT, "has %u inputs, wanted %d to %d", (unsigned)n->n_in, n->op->min_in,
 			      n->op->max_in);
-	if (rc == ONX_OK && (int)n->n_out > n->op->max_out)
+	if (rc == ONX_OK && (int)n->n_out > n->op->max_out && n->op->max_out < ONX_MANY)
 		rc = onx_fail(e, ONX_FORMAT, "has %u outputs, wanted at most %d", (unsigned)n->n_out,
 			      n->op->max_out);
 	if (rc == ONX_OK)

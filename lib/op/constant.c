@@ -2,7 +2,6 @@
  * Range, EyeLike. */
 #include "op/infer.h"
 #include "op/walk.h"
-#include "model/weight.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -10,7 +9,7 @@
  * other where it is not ---- */
 
 struct constant {
-	const struct onx_weight *value;
+	const struct onx_view *value;
 	double value_float;
 	int64_t value_int;
 	const char *value_string;
@@ -52,17 +51,10 @@ static struct onx_view *new_value(struct onx_infer *s, enum onx_dtype type, int 
 	return v;
 }
 
-static int load_weight(struct onx_infer *s, const struct onx_weight *w, struct onx_view **out,
-		       struct onx_err *e)
+static int check_rank(const struct onx_view *v, struct onx_err *e)
 {
-	*out = NULL;
-	if (w->rank > ONX_RANK)
-		return onx_fail(e, ONX_UNSUP, "a tensor of %d dimensions, at most %d are supported", w->rank,
-				ONX_RANK);
-	*out = new_value(s, w->type, w->rank, w->dim, w->n);
-	if (!*out)
-		return onx_nomem(e, 8.0 * (double)w->n, "a constant");
-	return onx_weight_load(w, *out, e);
+	return v->rank <= ONX_RANK ? ONX_OK
+	       : onx_fail(e, ONX_UNSUP, "a tensor of %d dimensions, at most %d are supported", v->rank, ONX_RANK);
 }
 
 /* The list or scalar that one of the value_* attributes gives; NULL: memory. */
@@ -94,11 +86,11 @@ static int constant_infer(struct onx_infer *s, const void *attr, struct onx_err 
 {
 	const struct constant *a = attr;
 	struct onx_shape y = { .rank = 0 };
-	struct onx_view *v = NULL;
+	const struct onx_view *v = a->value;
 	int rc = ONX_OK;
 
-	if (a->value) {
-		rc = load_weight(s, a->value, &v, e);
+	if (v) {
+		rc = check_rank(v, e);
 	} else if (a->given) {
 		v = from_lists(s, a);
 		if (!v)
@@ -111,7 +103,7 @@ static int constant_infer(struct onx_infer *s, const void *attr, struct onx_err 
 	y.rank = v->rank;
 	for (int i = 0; i < y.rank; i++)
 		y.dim[i] = v->dim[i];
-	s->geo = v;
+	s->geo = (void *)(uintptr_t)v;
 	onx_set_out(s, 0, v->type, &y);
 	return ONX_OK;
 }
@@ -129,7 +121,7 @@ static void constant_forward(const struct onx_call *c)
 
 /* ---- ConstantOfShape ---- */
 
-struct of_shape { const struct onx_weight *value; uint64_t given; };
+struct of_shape { const struct onx_view *value; uint64_t given; };
 static const struct onx_field of_shape_field[] = {
 	{ "value", F_TENSOR, offsetof(struct of_shape, value), .def = "",
 	  .help = "one element; default: 0 as float" },
@@ -143,7 +135,7 @@ static int of_shape_infer(struct onx_infer *s, const void *attr, struct onx_err 
 	const struct of_shape *a = attr;
 	struct onx_shape y = { .rank = 0 };
 	const int64_t *dim;
-	struct onx_view *v = NULL;
+	const struct onx_view *v = a->value;
 	size_t n, count;
 	int rc = onx_in_ints(s, 0, &dim, &n, e);
 
@@ -157,16 +149,14 @@ static int of_shape_infer(struct onx_infer *s, const void *attr, struct onx_err 
 	for (int i = 0; i < y.rank; i++)
 		y.dim[i] = dim[i];
 	rc = onx_count(y.rank, y.dim, &count, e);
-	if (rc == ONX_OK && a->value) {
-		rc = load_weight(s, a->value, &v, e);
-	} else if (rc == ONX_OK) {
+	if (rc == ONX_OK && !v) {
 		v = new_value(s, ONX_FLOAT, 0, NULL, 1);
 		if (!v)
 			return onx_nomem(e, 8, "a constant");
 	}
 	if (rc < 0)
 		return rc;
-	s->geo = v;
+	s->geo = (void *)(uintptr_t)v;
 	onx_set_out(s, 0, v->type, &y);
 	return ONX_OK;
 }
