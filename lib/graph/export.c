@@ -9,6 +9,7 @@ struct export {
 	struct onx_file_graph f;        /* what is being written */
 	struct onx_arena *mem;          /* of the model: views into it outlive the graph */
 	bool *used_before, *used_now;   /* by value */
+	bool *local;                    /* by node: serves only nodes of our own domain: never in a file */
 	bool any;                       /* something differs */
 };
 
@@ -24,10 +25,31 @@ static int start(struct export *x, struct onx_err *e)
 	x->f.info = ONX_NEWS(x->mem, struct onx_file_value, o->n_info + 1);
 	x->used_before = ONX_NEWS(x->mem, bool, (size_t)x->g->n_value + 1);
 	x->used_now = ONX_NEWS(x->mem, bool, (size_t)x->g->n_value + 1);
-	if (!x->f.node || !x->f.init || !x->f.input || !x->f.output || !x->f.info || !x->used_before ||
+	x->local = ONX_NEWS(x->mem, bool, (size_t)x->g->n_node + 1);
+	if (!x->local || !x->f.node || !x->f.init || !x->f.input || !x->f.output || !x->f.info || !x->used_before ||
 	    !x->used_now)
 		return onx_nomem(e, (double)x->g->n_order * sizeof *x->f.node, "a graph to write");
 	return ONX_OK;
+}
+
+/* The loss, and new nodes that nothing but the loss reads. */
+static void mark_local(struct export *x)
+{
+	const struct onx_graph *g = x->g;
+	bool *file = x->used_now;               /* values that stay in the file; cleared below */
+	for (uint32_t i = 0; i < g->n_output; i++)
+		file[g->output[i]] = true;
+	for (uint32_t i = g->n_order; i-- > 0; ) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool read = n->proto != NULL;
+		for (uint32_t k = 0; k < n->n_out; k++)
+			read |= n->out[k] != ONX_NONE && file[n->out[k]];
+		x->local[g->order[i]] = strcmp(n->domain, "onnx_adapt") == 0 || !read;
+		for (uint32_t k = 0; k < n->n_in && !x->local[g->order[i]]; k++)
+			if (n->in[k] != ONX_NONE)
+				file[n->in[k]] = true;
+	}
+	memset(file, 0, (size_t)g->n_value * sizeof *file);
 }
 
 static void mark_uses(struct export *x)
@@ -44,7 +66,7 @@ static void mark_uses(struct export *x)
 			x->used_before[n->captured[k]] = true;
 			x->used_now[n->captured[k]] |= !n->dropped;
 		}
-		for (uint32_t k = 0; !n->dropped && k < n->n_in; k++)
+		for (uint32_t k = 0; !n->dropped && !x->local[i] && k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE)
 				x->used_now[n->in[k]] = true;
 	}
@@ -139,8 +161,8 @@ static int put_nodes(struct export *x, struct onx_err *e)
 	size_t n = 0;
 	for (uint32_t i = 0; i < x->g->n_order; i++) {
 		const struct onx_node *d = &x->g->node[x->g->order[i]];
-		if (strcmp(d->domain, "onnx_adapt") == 0)
-			continue;                       /* ours alone, never in a file */
+		if (x->local[x->g->order[i]])
+			continue;
 		int rc = put_node(x, d, &v[n++], e);
 		if (rc < 0)
 			return rc;
@@ -235,7 +257,7 @@ static int put_inputs(struct export *x, struct onx_err *e)
 	}
 	for (uint32_t i = 0; i < x->g->n_input; i++) {          /* of networks made from nothing */
 		const uint32_t v = x->g->input[i];
-		if (find_value(x->old->input, x->old->n_input, x->g->value[v].name))
+		if (!x->used_now[v] || find_value(x->old->input, x->old->n_input, x->g->value[v].name))
 			continue;
 		int rc = put_value(x, v, NULL, &in[n++], e);
 		if (rc < 0)
@@ -278,6 +300,7 @@ int onx_graph_export(struct onx_graph *g, struct onx_err *e)
 	int rc = start(&x, e);
 	if (rc < 0)
 		return rc;
+	mark_local(&x);
 	mark_uses(&x);
 	rc = put_nodes(&x, e);
 	if (rc == ONX_OK)
