@@ -2,20 +2,25 @@
 #include "graph/diff_i.h"
 #include <string.h>
 
-/* --- model, opsets, metadata -------------------------------------------------------------------------- */
+/* --- model, opsets, metadata ------------------------------------------------------------------ */
 
 static void diff_model(struct onx_differ *x)
 {
 	const struct onx_model *a = x->a, *b = x->b;
 
-	onx_diff_texts(x, ONX_DIFF_MODEL, "", "IR version", onx_diff_number(x, onx_model_ir(a)), onx_diff_number(x, onx_model_ir(b)));
-	onx_diff_texts(x, ONX_DIFF_MODEL, "", "functions", onx_diff_number(x, (int64_t)onx_model_n_functions(a)),
-	      onx_diff_number(x, (int64_t)onx_model_n_functions(b)));
-	onx_diff_texts(x, ONX_DIFF_MODEL, "", "sparse initializers", onx_diff_number(x, (int64_t)onx_model_graph(a)->n_sparse),
-	      onx_diff_number(x, (int64_t)onx_model_graph(b)->n_sparse));
+	onx_diff_texts(x, ONX_DIFF_MODEL, "", "IR version", onx_diff_number(x, onx_model_ir(a)),
+		       onx_diff_number(x, onx_model_ir(b)));
+	onx_diff_texts(x, ONX_DIFF_MODEL, "", "functions",
+		       onx_diff_number(x, (int64_t)onx_model_n_functions(a)),
+		       onx_diff_number(x, (int64_t)onx_model_n_functions(b)));
+	onx_diff_texts(x, ONX_DIFF_MODEL, "", "sparse initializers",
+		       onx_diff_number(x, (int64_t)onx_model_graph(a)->n_sparse),
+		       onx_diff_number(x, (int64_t)onx_model_graph(b)->n_sparse));
 	if (!x->o->no_meta) {
-		onx_diff_texts(x, ONX_DIFF_MODEL, "", "producer", onx_model_producer(a), onx_model_producer(b));
-		onx_diff_texts(x, ONX_DIFF_MODEL, "", "graph name", onx_model_graph(a)->name, onx_model_graph(b)->name);
+		onx_diff_texts(x, ONX_DIFF_MODEL, "", "producer", onx_model_producer(a),
+			       onx_model_producer(b));
+		onx_diff_texts(x, ONX_DIFF_MODEL, "", "graph name", onx_model_graph(a)->name,
+			       onx_model_graph(b)->name);
 	}
 }
 
@@ -30,8 +35,8 @@ static void diff_opsets(struct onx_differ *x)
 			onx_diff_add(x, ONX_DIFF_OPSET, ONX_DIFF_REMOVED, v[i].domain, "",
 				     onx_diff_number(x, v[i].version), "");
 		else
-			onx_diff_texts(x, ONX_DIFF_OPSET, v[i].domain, "version", onx_diff_number(x, v[i].version),
-			      onx_diff_number(x, other));
+			onx_diff_texts(x, ONX_DIFF_OPSET, v[i].domain, "version",
+				       onx_diff_number(x, v[i].version), onx_diff_number(x, other));
 	}
 	const size_t nb = onx_model_opsets(x->b, &v);
 	for (size_t i = 0; i < nb; i++)
@@ -59,7 +64,7 @@ static void diff_meta(struct onx_differ *x)
 	}
 }
 
-/* --- inputs, outputs, value_info ------------------------------------------------------------------------ */
+/* --- inputs, outputs, value_info -------------------------------------------------------------- */
 
 static const char *value_reads(struct onx_differ *x, const void *list, size_t i)
 {
@@ -76,8 +81,9 @@ static const char **value_names(struct onx_differ *x, const struct onx_file_valu
 	return s;
 }
 
-static void diff_values(struct onx_differ *x, enum onx_diff_place place, const struct onx_file_value *a,
-			size_t na, const struct onx_file_value *b, size_t nb)
+static void diff_values(struct onx_differ *x, enum onx_diff_place place,
+			const struct onx_file_value *a, size_t na, const struct onx_file_value *b,
+			size_t nb)
 {
 	const char **ka = value_names(x, a, na), **kb = value_names(x, b, nb);
 	uint32_t *pa = onx_diff_table(x, na), *pb = onx_diff_table(x, nb);
@@ -95,7 +101,7 @@ static void diff_values(struct onx_differ *x, enum onx_diff_place place, const s
 		onx_diff_order(x, place, ka, pa, na);
 }
 
-/* --- weights ---------------------------------------------------------------------------------------------- */
+/* --- weights ---------------------------------------------------------------------------------- */
 
 static const char *weight_reads(struct onx_differ *x, const void *list, size_t i)
 {
@@ -112,8 +118,8 @@ static const char **weight_names(struct onx_differ *x, const struct onx_file_gra
 	return s;
 }
 
-static int diff_weights(struct onx_differ *x, const struct onx_file_graph *a, const struct onx_file_graph *b,
-			struct onx_err *e)
+static int diff_weights(struct onx_differ *x, const struct onx_file_graph *a,
+			const struct onx_file_graph *b, struct onx_err *e)
 {
 	const char **ka = weight_names(x, a), **kb = weight_names(x, b);
 	uint32_t *pa = onx_diff_table(x, a->n_init), *pb = onx_diff_table(x, b->n_init);
@@ -122,8 +128,10 @@ static int diff_weights(struct onx_differ *x, const struct onx_file_graph *a, co
 	if (x->lost)
 		return ONX_OK;
 	onx_diff_pair(x, ka, a->n_init, kb, b->n_init, pa, pb);
-	onx_diff_unpaired(x, ONX_DIFF_WEIGHT, ONX_DIFF_REMOVED, ka, pa, a->n_init, weight_reads, a->init);
-	onx_diff_unpaired(x, ONX_DIFF_WEIGHT, ONX_DIFF_ADDED, kb, pb, b->n_init, weight_reads, b->init);
+	onx_diff_unpaired(x, ONX_DIFF_WEIGHT, ONX_DIFF_REMOVED, ka, pa, a->n_init, weight_reads,
+			  a->init);
+	onx_diff_unpaired(x, ONX_DIFF_WEIGHT, ONX_DIFF_ADDED, kb, pb, b->n_init, weight_reads,
+			  b->init);
 	for (size_t i = 0; i < a->n_init && rc == ONX_OK; i++)
 		if (pa[i] != ONX_NONE)
 			rc = onx_diff_weight(x, ka[i], a->init[i], b->init[pa[i]], e);

@@ -39,39 +39,41 @@ enum onx_diff_what { ONX_DIFF_REMOVED, ONX_DIFF_ADDED, ONX_DIFF_CHANGED };
 struct onx_difference {
 	enum onx_diff_place place;
 	enum onx_diff_what what;
-	const char *name;               /* of the node, weight, key, ...; never NULL                  */
-	const char *field;              /* CHANGED: "inputs", "attribute 'axis'", "shape", "type",
-					   "values", "order"; "" otherwise                            */
-	const char *a, *b;              /* how it reads in either model; "" where it is absent        */
-	bool numbers;                   /* gap is filled: two weights of one type and shape           */
-	struct onx_gap gap;             /* elements beyond the tolerance, worst, where                */
+	const char *name; /* of the node, weight, key, ...; never NULL                  */
+	const char *field; /* CHANGED: "inputs", "attribute 'axis'", "shape", "type",
+					   "values", "order"; "" otherwise */
+	const char *a, *b; /* how it reads in either model; "" where it is absent        */
+	bool numbers; /* gap is filled: two weights of one type and shape           */
+	struct onx_gap gap; /* elements beyond the tolerance, worst, where                */
 };
 
 struct onx_diff_options {
-	double rtol, atol;              /* both 0: weights must be the same numbers                   */
-	bool no_meta;                   /* leave metadata_props, producer and doc strings out         */
-	bool no_info;                   /* leave value_info out                                       */
+	double rtol, atol; /* both 0: weights must be the same numbers                   */
+	bool no_meta; /* leave metadata_props, producer and doc strings out         */
+	bool no_info; /* leave value_info out                                       */
 };
 
 struct onx_diff {                       /* zero-initialise */
 	struct onx_arena arena;
-	struct onx_difference *v;       /* in the order of enum onx_diff_place, then as in a, then b  */
+	struct onx_difference *v; /* in the order of enum onx_diff_place, then as in a, then b  */
 	size_t n, cap;
-	size_t nodes_same;              /* pairs of nodes without any difference                      */
-	size_t weights_same;            /* identical to the byte                                      */
-	size_t weights_near;            /* not identical, but within the tolerance: not listed        */
-	size_t weights_far;             /* listed                                                     */
-	size_t numbers_same;            /* elements of the weights that are identical to the byte     */
+	size_t nodes_same; /* pairs of nodes without any difference                      */
+	size_t weights_same; /* identical to the byte                                      */
+	size_t weights_near; /* not identical, but within the tolerance: not listed        */
+	size_t weights_far; /* listed                                                     */
+	size_t numbers_same; /* elements of the weights that are identical to the byte     */
 };
 
 /* Fills d.  Differences are not a fault: the result is ONX_OK, and d->n == 0 says "the same". */
 int onx_diff_models(const struct onx_model *a, const struct onx_model *b,
-		    const struct onx_diff_options *o, struct onx_diff *d, struct onx_err *e) ONX_MUST;
+		    const struct onx_diff_options *o, struct onx_diff *d,
+		    struct onx_err *e) ONX_MUST;
 void onx_diff_release(struct onx_diff *d);
 
 const char *onx_diff_place_text(enum onx_diff_place p);         /* "node"                     */
 const char *onx_diff_what_text(enum onx_diff_what w);           /* "removed", "added", "changed" */
-/* One line, no newline: "weight 'fc.w': values: 12 of 5120 differ, at most 0.03 (at 77: 1.5, 1.53)". */
+/* One line, no newline: "weight 'fc.w': values: 12 of 5120 differ, at most 0.03 (at 77: 1.5,
+ * 1.53)". */
 void onx_diff_line(const struct onx_difference *v, struct onx_buf *out);
 
 #endif

@@ -2,8 +2,8 @@
 #include "graph/diff_i.h"
 #include <string.h>
 
-static int same_graph(struct onx_differ *x, const struct onx_file_graph *a, const struct onx_file_graph *b,
-		      bool *same, struct onx_err *e);
+static int same_graph(struct onx_differ *x, const struct onx_file_graph *a,
+		      const struct onx_file_graph *b, bool *same, struct onx_err *e);
 
 static bool same_texts(const char *const *a, size_t na, const char *const *b, size_t nb)
 {
@@ -14,10 +14,11 @@ static bool same_texts(const char *const *a, size_t na, const char *const *b, si
 	return same;
 }
 
-static int same_attr(struct onx_differ *x, const struct onx_file_attr *a, const struct onx_file_attr *b,
-		     bool *same, struct onx_err *e)
+static int same_attr(struct onx_differ *x, const struct onx_file_attr *a,
+		     const struct onx_file_attr *b, bool *same, struct onx_err *e)
 {
-	*same = a->type == b->type && a->n == b->n && !strcmp(a->ref ? a->ref : "", b->ref ? b->ref : "");
+	*same = a->type == b->type && a->n == b->n &&
+		!strcmp(a->ref ? a->ref : "", b->ref ? b->ref : "");
 	if (!*same || a->ref)
 		return ONX_OK;
 	switch (a->type) {
@@ -66,7 +67,8 @@ static const char *attr_field(struct onx_differ *x, const char *name)
 /* The value of a Constant node counts as a weight. */
 static bool is_constant(const struct onx_file_node *v, const struct onx_file_attr *p)
 {
-	return !strcmp(v->type, "Constant") && v->n_out == 1 && p->type == ONX_ATTR_TENSOR && p->tensor;
+	return !strcmp(v->type, "Constant") && v->n_out == 1 && p->type == ONX_ATTR_TENSOR &&
+	       p->tensor;
 }
 
 static int diff_attrs(struct onx_differ *x, const char *name, const struct onx_file_node *a,
@@ -84,13 +86,15 @@ static int diff_attrs(struct onx_differ *x, const char *name, const struct onx_f
 		if (q)
 			rc = same_attr(x, p, q, &same, e);
 		if (!same && rc == ONX_OK)
-			onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name, attr_field(x, p->name),
-				     onx_diff_attr_text(x, p), q ? onx_diff_attr_text(x, q) : "");
+			onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name,
+				     attr_field(x, p->name), onx_diff_attr_text(x, p),
+				     q ? onx_diff_attr_text(x, q) : "");
 	}
 	for (size_t i = 0; i < b->n_attr && rc == ONX_OK; i++)
 		if (!attr_named(a, b->attr[i].name))
-			onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name, attr_field(x, b->attr[i].name),
-				     "", onx_diff_attr_text(x, &b->attr[i]));
+			onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name,
+				     attr_field(x, b->attr[i].name), "",
+				     onx_diff_attr_text(x, &b->attr[i]));
 	return rc;
 }
 
@@ -104,10 +108,12 @@ static int diff_node(struct onx_differ *x, const char *name, const struct onx_fi
 	onx_diff_texts(x, ONX_DIFF_NODE, name, "domain", a->domain, b->domain);
 	if (!same_texts(a->in, a->n_in, b->in, b->n_in))
 		onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name, "inputs",
-			     onx_diff_names_text(x, a->in, a->n_in), onx_diff_names_text(x, b->in, b->n_in));
+			     onx_diff_names_text(x, a->in, a->n_in),
+			     onx_diff_names_text(x, b->in, b->n_in));
 	if (!same_texts(a->out, a->n_out, b->out, b->n_out))
 		onx_diff_add(x, ONX_DIFF_NODE, ONX_DIFF_CHANGED, name, "outputs",
-			     onx_diff_names_text(x, a->out, a->n_out), onx_diff_names_text(x, b->out, b->n_out));
+			     onx_diff_names_text(x, a->out, a->n_out),
+			     onx_diff_names_text(x, b->out, b->n_out));
 	if (!x->o->no_meta)
 		onx_diff_texts(x, ONX_DIFF_NODE, name, "doc string", a->doc, b->doc);
 	int rc = diff_attrs(x, name, a, b, e);
@@ -127,8 +133,8 @@ static bool same_values(struct onx_differ *x, const struct onx_file_value *a, si
 }
 
 /* Graphs inside nodes are compared as a whole, element by element. */
-static int same_graph(struct onx_differ *x, const struct onx_file_graph *a, const struct onx_file_graph *b,
-		      bool *same, struct onx_err *e)
+static int same_graph(struct onx_differ *x, const struct onx_file_graph *a,
+		      const struct onx_file_graph *b, bool *same, struct onx_err *e)
 {
 	int rc = ONX_OK;
 
@@ -141,8 +147,9 @@ static int same_graph(struct onx_differ *x, const struct onx_file_graph *a, cons
 	}
 	for (size_t i = 0; *same && rc == ONX_OK && i < a->n_node; i++) {
 		const struct onx_file_node *p = &a->node[i], *q = &b->node[i];
-		*same = p->n_attr == q->n_attr && !strcmp(p->type, q->type) && !strcmp(p->domain, q->domain) &&
-			!strcmp(p->name, q->name) && same_texts(p->in, p->n_in, q->in, q->n_in) &&
+		*same = p->n_attr == q->n_attr && !strcmp(p->type, q->type) &&
+			!strcmp(p->domain, q->domain) && !strcmp(p->name, q->name) &&
+			same_texts(p->in, p->n_in, q->in, q->n_in) &&
 			same_texts(p->out, p->n_out, q->out, q->n_out);
 		for (size_t k = 0; *same && rc == ONX_OK && k < p->n_attr; k++) {
 			const struct onx_file_attr *other = attr_named(q, p->attr[k].name);
@@ -190,8 +197,8 @@ static const char *own_name(const struct onx_file_node *v)
 	return v->name;
 }
 
-int onx_diff_nodes(struct onx_differ *x, const struct onx_file_graph *a, const struct onx_file_graph *b,
-		      struct onx_err *e)
+int onx_diff_nodes(struct onx_differ *x, const struct onx_file_graph *a,
+		   const struct onx_file_graph *b, struct onx_err *e)
 {
 	const char **na = node_keys(x, a, own_name), **nb = node_keys(x, b, own_name);
 	const char **oa = node_keys(x, a, first_output), **ob = node_keys(x, b, first_output);
@@ -203,7 +210,8 @@ int onx_diff_nodes(struct onx_differ *x, const struct onx_file_graph *a, const s
 		return ONX_OK;          /* reported at the end */
 	onx_diff_pair(x, na, a->n_node, nb, b->n_node, pa, pb);
 	onx_diff_pair(x, oa, a->n_node, ob, b->n_node, pa, pb);
-	onx_diff_unpaired(x, ONX_DIFF_NODE, ONX_DIFF_REMOVED, ta, pa, a->n_node, node_reads, a->node);
+	onx_diff_unpaired(x, ONX_DIFF_NODE, ONX_DIFF_REMOVED, ta, pa, a->n_node, node_reads,
+			  a->node);
 	onx_diff_unpaired(x, ONX_DIFF_NODE, ONX_DIFF_ADDED, tb, pb, b->n_node, node_reads, b->node);
 	for (size_t i = 0; i < a->n_node && rc == ONX_OK; i++)
 		if (pa[i] != ONX_NONE)

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-void onx_diff_add(struct onx_differ *x, enum onx_diff_place place, enum onx_diff_what what, const char *name,
-		  const char *field, const char *a, const char *b)
+void onx_diff_add(struct onx_differ *x, enum onx_diff_place place, enum onx_diff_what what,
+		  const char *name, const char *field, const char *a, const char *b)
 {
 	struct onx_diff *d = x->d;
 
@@ -20,8 +20,11 @@ void onx_diff_add(struct onx_differ *x, enum onx_diff_place place, enum onx_diff
 		d->v = v;
 		d->cap = cap;
 	}
-	const struct onx_difference v = { .place = place, .what = what, .name = onx_dup(&d->arena, name),
-					  .field = onx_dup(&d->arena, field), .a = onx_dup(&d->arena, a),
+	const struct onx_difference v = { .place = place,
+					  .what = what,
+					  .name = onx_dup(&d->arena, name),
+					  .field = onx_dup(&d->arena, field),
+					  .a = onx_dup(&d->arena, a),
 					  .b = onx_dup(&d->arena, b) };
 	if (v.name && v.field && v.a && v.b)
 		d->v[d->n++] = v;
@@ -42,7 +45,8 @@ uint32_t *onx_diff_table(struct onx_differ *x, size_t n)
 enum { SHARED = 0x7fffffff };   /* more than one has this key */
 
 /* Key -> index, of those that are not paired yet. */
-static bool index_keys(struct onx_names *m, const char *const *key, size_t n, const uint32_t *paired)
+static bool index_keys(struct onx_names *m, const char *const *key, size_t n,
+		       const uint32_t *paired)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (paired[i] != ONX_NONE || !key[i] || !*key[i])
@@ -54,8 +58,8 @@ static bool index_keys(struct onx_names *m, const char *const *key, size_t n, co
 	return true;
 }
 
-void onx_diff_pair(struct onx_differ *x, const char *const *ka, size_t na, const char *const *kb, size_t nb,
-		   uint32_t *pa, uint32_t *pb)
+void onx_diff_pair(struct onx_differ *x, const char *const *ka, size_t na, const char *const *kb,
+		   size_t nb, uint32_t *pa, uint32_t *pb)
 {
 	struct onx_names a = { .arena = &x->scratch }, b = { .arena = &x->scratch };
 
@@ -83,15 +87,16 @@ const char *onx_diff_number(struct onx_differ *x, int64_t v)
 	return s ? s : "";
 }
 
-void onx_diff_texts(struct onx_differ *x, enum onx_diff_place place, const char *name, const char *field,
-		  const char *a, const char *b)
+void onx_diff_texts(struct onx_differ *x, enum onx_diff_place place, const char *name,
+		    const char *field, const char *a, const char *b)
 {
 	if (strcmp(a, b) != 0)
 		onx_diff_add(x, place, ONX_DIFF_CHANGED, name, field, a, b);
 }
 
 void onx_diff_unpaired(struct onx_differ *x, enum onx_diff_place place, enum onx_diff_what what,
-		     const char *const *name, const uint32_t *pair, size_t n, onx_diff_reads *how, const void *list)
+		       const char *const *name, const uint32_t *pair, size_t n, onx_diff_reads *how,
+		       const void *list)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (pair[i] != ONX_NONE)
@@ -111,8 +116,8 @@ void onx_diff_order(struct onx_differ *x, enum onx_diff_place place, const char 
 		if (pa[i] == ONX_NONE)
 			continue;
 		if (pa[i] < last) {
-			onx_diff_add(x, place, ONX_DIFF_CHANGED, name[i], "order", onx_diff_number(x, (int64_t)i),
-				     onx_diff_number(x, pa[i]));
+			onx_diff_add(x, place, ONX_DIFF_CHANGED, name[i], "order",
+				     onx_diff_number(x, (int64_t)i), onx_diff_number(x, pa[i]));
 			return;
 		}
 		last = pa[i];

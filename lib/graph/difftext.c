@@ -48,7 +48,8 @@ const char *onx_diff_weight_text(struct onx_differ *x, const struct onx_weight *
 	char shape[ONX_SHAPE_TEXT];
 	struct onx_buf b = { 0 };
 
-	onx_buf_fmt(&b, "%s%s", onx_dtype_name(w->type), onx_shape_text(w->rank, w->dim, shape, sizeof shape));
+	onx_buf_fmt(&b, "%s%s", onx_dtype_name(w->type),
+		    onx_shape_text(w->rank, w->dim, shape, sizeof shape));
 	return keep(x, &b);
 }
 
@@ -128,8 +129,8 @@ void onx_diff_line(const struct onx_difference *v, struct onx_buf *out)
 	}
 	onx_buf_fmt(out, ": %s: ", v->field);
 	if (v->numbers)
-		onx_buf_fmt(out, "%zu elements of %s differ, worst by %.6g (at %zu: %.9g, %.9g)", v->gap.bad, v->a,
-			    v->gap.worst_abs, v->gap.at, v->gap.a, v->gap.b);
+		onx_buf_fmt(out, "%zu elements of %s differ, worst by %.6g (at %zu: %.9g, %.9g)",
+			    v->gap.bad, v->a, v->gap.worst_abs, v->gap.at, v->gap.a, v->gap.b);
 	else
 		onx_buf_fmt(out, "%s -> %s", *v->a ? v->a : "(none)", *v->b ? v->b : "(none)");
 }

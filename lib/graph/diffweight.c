@@ -19,8 +19,12 @@ static int load(const struct onx_weight *w, struct onx_view *v, struct onx_err *
 {
 	const size_t width = onx_dtype_store(w->type, false);
 
-	*v = (struct onx_view){ .v = onx_heap(w->n ? w->n : 1, width ? width : 1), .n = w->n, .rank = w->rank,
-				.dim = w->dim, .type = w->type, .width = (uint8_t)width };
+	*v = (struct onx_view){ .v = onx_heap(w->n ? w->n : 1, width ? width : 1),
+				.n = w->n,
+				.rank = w->rank,
+				.dim = w->dim,
+				.type = w->type,
+				.width = (uint8_t)width };
 	if (!v->v)
 		return onx_nomem(e, (double)w->n * (double)width, "the numbers of a tensor");
 	return onx_weight_load(w, v, e);
@@ -48,8 +52,8 @@ static size_t count_same(const struct onx_view *a, const struct onx_view *b)
 }
 
 /* Both are of one type and shape.  *same: to the byte; gap: filled for numbers that are not. */
-static int compare(struct onx_differ *x, const struct onx_weight *a, const struct onx_weight *b, bool *same,
-		   size_t *n_same, struct onx_gap *gap, struct onx_err *e)
+static int compare(struct onx_differ *x, const struct onx_weight *a, const struct onx_weight *b,
+		   bool *same, size_t *n_same, struct onx_gap *gap, struct onx_err *e)
 {
 	struct onx_view p = { 0 }, q = { 0 };
 
@@ -78,8 +82,8 @@ static int compare(struct onx_differ *x, const struct onx_weight *a, const struc
 	return rc;
 }
 
-int onx_diff_weight_same(struct onx_differ *x, const struct onx_weight *a, const struct onx_weight *b,
-			 bool *same, struct onx_err *e)
+int onx_diff_weight_same(struct onx_differ *x, const struct onx_weight *a,
+			 const struct onx_weight *b, bool *same, struct onx_err *e)
 {
 	struct onx_gap gap;
 	size_t n;
@@ -102,8 +106,9 @@ int onx_diff_weight(struct onx_differ *x, const char *name, const struct onx_wei
 
 	if (!same_type(a, b)) {
 		d->weights_far++;
-		onx_diff_add(x, ONX_DIFF_WEIGHT, ONX_DIFF_CHANGED, name, a->type != b->type ? "type" : "shape",
-			     onx_diff_weight_text(x, a), onx_diff_weight_text(x, b));
+		onx_diff_add(x, ONX_DIFF_WEIGHT, ONX_DIFF_CHANGED, name,
+			     a->type != b->type ? "type" : "shape", onx_diff_weight_text(x, a),
+			     onx_diff_weight_text(x, b));
 		return ONX_OK;
 	}
 	int rc = compare(x, a, b, &same, &n, &gap, e);

@@ -1,5 +1,5 @@
-/* model/build.c -- messages for what a rewrite made or changed.  What is equal to what an old message
- * says keeps that message, with all that we do not know about in it. */
+/* model/build.c -- messages for what a rewrite made or changed.  What is equal to what an old
+ * message says keeps that message, with all that we do not know about in it. */
 #include "model/model_i.h"
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void *copy(struct onx_arena *a, const void *p, size_t n, size_t size, boo
 	return v;
 }
 
-/* --- attributes ------------------------------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------------------------------- */
 
 static bool same_strings(const struct onx_file_attr *v, const Onnx__AttributeProto *p)
 {
@@ -38,7 +38,8 @@ static bool same_strings(const struct onx_file_attr *v, const Onnx__AttributePro
 		return false;
 	for (size_t i = 0; i < v->n; i++) {
 		const size_t n = strlen(v->strings[i]);
-		if (n != p->strings[i].len || (n && memcmp(v->strings[i], p->strings[i].data, n) != 0))
+		if (n != p->strings[i].len ||
+		    (n && memcmp(v->strings[i], p->strings[i].data, n) != 0))
 			return false;
 	}
 	return true;
@@ -63,18 +64,20 @@ static bool same_attr(const struct onx_file_attr *v, const Onnx__AttributeProto 
 	case ONX_ATTR_GRAPH:
 		return v->graph && v->graph->proto == p->g;
 	case ONX_ATTR_FLOATS:
-		return v->n == p->n_floats && (!v->n || !memcmp(v->floats, p->floats, v->n * sizeof *v->floats));
+		return v->n == p->n_floats &&
+		       (!v->n || !memcmp(v->floats, p->floats, v->n * sizeof *v->floats));
 	case ONX_ATTR_INTS:
-		return v->n == p->n_ints && (!v->n || !memcmp(v->ints, p->ints, v->n * sizeof *v->ints));
+		return v->n == p->n_ints &&
+		       (!v->n || !memcmp(v->ints, p->ints, v->n * sizeof *v->ints));
 	case ONX_ATTR_STRINGS:
 		return same_strings(v, p);
 	default:
-		return true;            /* kinds whose contents views do not show are never edited */
+		return true; /* kinds whose contents views do not show are never edited */
 	}
 }
 
-static void fill_strings(struct onx_arena *a, const struct onx_file_attr *v, Onnx__AttributeProto *p,
-			 bool *lost)
+static void fill_strings(struct onx_arena *a, const struct onx_file_attr *v,
+			 Onnx__AttributeProto *p, bool *lost)
 {
 	char **s = texts(a, v->strings, v->n, lost);
 
@@ -124,16 +127,16 @@ static int fill_attr(struct onx_arena *a, const struct onx_file_attr *v, Onnx__A
 		fill_strings(a, v, p, &lost);
 		break;
 	default:
-		return onx_fail(e, ONX_UNSUP, "attribute '%s': a new one of kind %d cannot be made", v->name,
-				(int)v->type);
+		return onx_fail(e, ONX_UNSUP, "attribute '%s': a new one of kind %d cannot be made",
+				v->name, (int)v->type);
 	}
 	if ((v->type == ONX_ATTR_TENSOR && !p->t) || (v->type == ONX_ATTR_GRAPH && !p->g))
 		return onx_fail(e, ONX_UNSUP, "attribute '%s' has no message behind it", v->name);
 	return lost ? onx_nomem(e, 64, "an attribute") : ONX_OK;
 }
 
-static int build_attr(struct onx_arena *a, const struct onx_file_attr *v, Onnx__AttributeProto **out,
-		      struct onx_err *e)
+static int build_attr(struct onx_arena *a, const struct onx_file_attr *v,
+		      Onnx__AttributeProto **out, struct onx_err *e)
 {
 	Onnx__AttributeProto *p = ONX_NEW(a, Onnx__AttributeProto);
 
@@ -151,7 +154,8 @@ static int build_attr(struct onx_arena *a, const struct onx_file_attr *v, Onnx__
 }
 
 /* The attributes of v into p; old messages are looked up by name. */
-static int set_attrs(struct onx_arena *a, const struct onx_file_node *v, Onnx__NodeProto *p, struct onx_err *e)
+static int set_attrs(struct onx_arena *a, const struct onx_file_node *v, Onnx__NodeProto *p,
+		     struct onx_err *e)
 {
 	Onnx__AttributeProto **list = ONX_NEWS(a, Onnx__AttributeProto *, v->n_attr + 1);
 
@@ -172,7 +176,7 @@ static int set_attrs(struct onx_arena *a, const struct onx_file_node *v, Onnx__N
 	return ONX_OK;
 }
 
-/* --- nodes ---------------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static bool differs(const char *was, const char *is)
 {
@@ -211,10 +215,10 @@ int onx_build_node(struct onx_arena *a, const struct onx_file_node *v, Onnx__Nod
 	return lost ? onx_nomem(e, 64, "a node") : set_attrs(a, v, p, e);
 }
 
-/* --- values --------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
-static void set_dim(struct onx_arena *a, const struct onx_file_dim *d, Onnx__TensorShapeProto__Dimension *p,
-		    bool *lost)
+static void set_dim(struct onx_arena *a, const struct onx_file_dim *d,
+		    Onnx__TensorShapeProto__Dimension *p, bool *lost)
 {
 	if (d->value >= 0) {
 		p->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
@@ -232,7 +236,8 @@ static Onnx__TensorShapeProto *set_shape(struct onx_arena *a, const struct onx_f
 					 Onnx__TensorShapeProto *p, bool *lost)
 {
 	const size_t n = (size_t)v->rank, had = p ? p->n_dim : 0;
-	Onnx__TensorShapeProto__Dimension **dim = ONX_NEWS(a, Onnx__TensorShapeProto__Dimension *, n + 1);
+	Onnx__TensorShapeProto__Dimension **dim =
+		ONX_NEWS(a, Onnx__TensorShapeProto__Dimension *, n + 1);
 
 	if (!p) {
 		p = ONX_NEW(a, Onnx__TensorShapeProto);
@@ -259,7 +264,8 @@ static Onnx__TensorShapeProto *set_shape(struct onx_arena *a, const struct onx_f
 	return p;
 }
 
-static void set_type(struct onx_arena *a, const struct onx_file_value *v, Onnx__ValueInfoProto *p, bool *lost)
+static void set_type(struct onx_arena *a, const struct onx_file_value *v, Onnx__ValueInfoProto *p,
+		     bool *lost)
 {
 	if (!p->type) {
 		p->type = ONX_NEW(a, Onnx__TypeProto);

@@ -1,13 +1,13 @@
 /* model/convert.c -- elements between the form of the file and the form of memory (tensor/dtype.h).
  *
- * Two steps, a block at a time: `fetch` brings elements from raw_data or typed fields into a block of
- * bytes in the type's own width (2- and 4-bit elements a byte each), `decode` makes numbers of them; the
- * way back is `encode` and `put`.  So each storage form and each type is handled once. */
+ * Two steps, a block at a time: `fetch` brings elements from raw_data or typed fields into a block
+ * of bytes in the type's own width (2- and 4-bit elements a byte each), `decode` makes numbers of
+ * them; the way back is `encode` and `put`.  So each storage form and each type is handled once. */
 #include "model/model_i.h"
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 1024 };                  /* elements; a multiple of 8, so short ones start at a byte */
+enum { BLOCK = 1024 }; /* elements; a multiple of 8, so short ones start at a byte */
 
 static size_t own_width(enum onx_dtype t)
 {
@@ -15,7 +15,7 @@ static size_t own_width(enum onx_dtype t)
 	return bits >= 8 ? (size_t)bits / 8 : 1;
 }
 
-/* --- storage <-> block ------------------------------------------------------------------------------- */
+/* --- storage <-> block ------------------------------------------------------------------------ */
 
 /* k-th short element inside its byte: the first one is in the lowest bits. */
 static unsigned shift_of(size_t k, unsigned bits)
@@ -36,7 +36,8 @@ static void fetch_short(const struct onx_weight *w, unsigned bits, size_t i, siz
 	}
 }
 
-static void put_short(const struct onx_weight *w, unsigned bits, size_t i, size_t n, const uint8_t *b)
+static void put_short(const struct onx_weight *w, unsigned bits, size_t i, size_t n,
+		      const uint8_t *b)
 {
 	const Onnx__TensorProto *t = w->proto;
 	uint8_t *raw = (uint8_t *)(uintptr_t)w->raw;
@@ -125,7 +126,7 @@ static void put(const struct onx_weight *w, size_t i, size_t n, const uint8_t *b
 	}
 }
 
-/* --- block <-> numbers ------------------------------------------------------------------------------- */
+/* --- block <-> numbers ------------------------------------------------------------------------ */
 
 static const float f4[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };    /* FLOAT4E2M1 without its sign */
 
@@ -207,7 +208,8 @@ static void decode_real(enum onx_dtype t, const uint8_t *b, size_t n, size_t wid
 	}
 }
 
-static bool encode_real(enum onx_dtype t, const uint8_t *src, size_t width, size_t n, uint8_t *b, size_t *bad)
+static bool encode_real(enum onx_dtype t, const uint8_t *src, size_t width, size_t n, uint8_t *b,
+			size_t *bad)
 {
 	const size_t own = own_width(t);
 
@@ -252,7 +254,8 @@ static void decode_plain(enum onx_dtype t, const uint8_t *b, size_t n, size_t wi
 		dst[k] = t == ONX_BOOL ? b[k] != 0 : (uint8_t)((b[k] ^ top) - top);
 }
 
-static bool encode_plain(enum onx_dtype t, const uint8_t *src, size_t width, size_t n, uint8_t *b, size_t *bad)
+static bool encode_plain(enum onx_dtype t, const uint8_t *src, size_t width, size_t n, uint8_t *b,
+			 size_t *bad)
 {
 	const int bits = onx_dtype_bits(t);
 
@@ -261,7 +264,8 @@ static bool encode_plain(enum onx_dtype t, const uint8_t *src, size_t width, siz
 		return true;
 	}
 	const bool sign = onx_dtype_class(t) == ONX_CLASS_INT;
-	const int low = sign ? -(1 << (bits - 1)) : 0, high = sign ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+	const int low = sign ? -(1 << (bits - 1)) : 0,
+		  high = sign ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
 	for (size_t k = 0; k < n; k++) {
 		const int x = sign ? (int8_t)src[k] : src[k];
 		*bad = k;
@@ -272,7 +276,7 @@ static bool encode_plain(enum onx_dtype t, const uint8_t *src, size_t width, siz
 	return true;
 }
 
-/* --- the public pair --------------------------------------------------------------------------------- */
+/* --- the public pair -------------------------------------------------------------------------- */
 
 static int check_pair(const struct onx_weight *w, const struct onx_view *v, struct onx_err *e)
 {
@@ -281,7 +285,8 @@ static int check_pair(const struct onx_weight *w, const struct onx_view *v, stru
 
 	onx_weight_name(t, who, sizeof who);
 	if (w->type == ONX_UNDEFINED)
-		return onx_fail(e, ONX_UNSUP, "%s has element type %d, which this build does not know", who,
+		return onx_fail(e, ONX_UNSUP,
+				"%s has element type %d, which this build does not know", who,
 				(int)t->data_type);
 	if (t->segment)
 		return onx_fail(e, ONX_UNSUP, "%s is split into segments", who);
@@ -290,8 +295,8 @@ static int check_pair(const struct onx_weight *w, const struct onx_view *v, stru
 	const bool real = onx_dtype_real(w->type);
 	if (real ? !onx_dtype_real(v->type) || (v->width != 4 && v->width != 8)
 		 : v->type != w->type || v->width != onx_dtype_store(w->type, false))
-		return onx_fail(e, ONX_SHAPE, "%s: %s cannot be read or written as %s (%d bytes)", who,
-				onx_dtype_name(w->type), onx_dtype_name(v->type), v->width);
+		return onx_fail(e, ONX_SHAPE, "%s: %s cannot be read or written as %s (%d bytes)",
+				who, onx_dtype_name(w->type), onx_dtype_name(v->type), v->width);
 	return ONX_OK;
 }
 
@@ -346,7 +351,8 @@ int onx_weight_encode(const struct onx_weight *w, const struct onx_view *src, st
 		size_t bad = 0;
 		if (real ? !encode_real(w->type, from, src->width, n, block, &bad)
 			 : !encode_plain(w->type, from, src->width, n, block, &bad))
-			return onx_fail(e, ONX_NUMERIC, "%s: element %zu is %g, which %s cannot hold",
+			return onx_fail(e, ONX_NUMERIC,
+					"%s: element %zu is %g, which %s cannot hold",
 					onx_weight_name(w->proto, who, sizeof who), i + bad,
 					onx_view_real(src, i + bad), onx_dtype_name(w->type));
 		put(w, i, n, block);

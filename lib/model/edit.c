@@ -2,10 +2,10 @@
 #include "model/model_i.h"
 #include <string.h>
 
-/* --- the graph ---------------------------------------------------------------------------------------- */
+/* --- the graph -------------------------------------------------------------------------------- */
 
-/* All lists of a graph, built before any is put in: a fault leaves the model as it was, but for edited
- * messages. */
+/* All lists of a graph, built before any is put in: a fault leaves the model as it was, but for
+ * edited messages. */
 struct lists {
 	Onnx__NodeProto **node;
 	Onnx__TensorProto **init;
@@ -31,7 +31,8 @@ static int build_values(struct onx_arena *a, const struct onx_file_value *v, siz
 	return ONX_OK;
 }
 
-static int build_lists(struct onx_model *m, const struct onx_file_graph *g, struct lists *l, struct onx_err *e)
+static int build_lists(struct onx_model *m, const struct onx_file_graph *g, struct lists *l,
+		       struct onx_err *e)
 {
 	struct onx_arena *a = &m->arena;
 	int rc = ONX_OK;
@@ -39,7 +40,8 @@ static int build_lists(struct onx_model *m, const struct onx_file_graph *g, stru
 	l->node = ONX_NEWS(a, Onnx__NodeProto *, g->n_node + 1);
 	l->init = ONX_NEWS(a, Onnx__TensorProto *, g->n_init + 1);
 	if (!l->node || !l->init)
-		return onx_nomem(e, (double)(g->n_node + g->n_init) * sizeof *l->node, "the lists of a graph");
+		return onx_nomem(e, (double)(g->n_node + g->n_init) * sizeof *l->node,
+				 "the lists of a graph");
 	for (size_t i = 0; i < g->n_init; i++)
 		l->init[i] = g->init[i]->proto;
 	for (size_t i = 0; i < g->n_node && rc == ONX_OK; i++)
@@ -66,7 +68,8 @@ static bool put_names(struct onx_names *names, const struct onx_file_graph *g)
 }
 
 /* value_info and quantization annotations of names that are still there. */
-static int keep_info(struct onx_model *m, const struct onx_file_graph *g, struct lists *l, struct onx_err *e)
+static int keep_info(struct onx_model *m, const struct onx_file_graph *g, struct lists *l,
+		     struct onx_err *e)
 {
 	const Onnx__GraphProto *p = m->proto->graph;
 	struct onx_arena scratch = { 0 };
@@ -78,7 +81,8 @@ static int keep_info(struct onx_model *m, const struct onx_file_graph *g, struct
 	bool ok = l->info && l->note && put_names(&names, g);
 	for (size_t i = 0; ok && i < p->n_sparse_initializer; i++)
 		if (p->sparse_initializer[i]->values)
-			ok = onx_names_put(&names, onx_or_empty(p->sparse_initializer[i]->values->name), 0);
+			ok = onx_names_put(&names,
+					   onx_or_empty(p->sparse_initializer[i]->values->name), 0);
 	if (!ok)
 		rc = onx_nomem(e, (double)(g->n_info + g->n_node) * 64, "the names of a graph");
 	for (size_t i = 0; rc == ONX_OK && i < g->n_info; i++)
@@ -125,7 +129,7 @@ int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g, str
 	return onx_view_graph(m, p, &m->graph, e);
 }
 
-/* --- opsets --------------------------------------------------------------------------------------------- */
+/* --- opsets ----------------------------------------------------------------------------------- */
 
 /* The list with room for one more at its end. */
 static void *longer(struct onx_arena *a, const void *v, size_t n)
@@ -147,7 +151,8 @@ int onx_model_set_opset(struct onx_model *m, const char *domain, int64_t version
 	if (o && o->has_version && o->version == version)
 		return ONX_OK;
 	if (!o) {
-		Onnx__OperatorSetIdProto **list = longer(&m->arena, p->opset_import, p->n_opset_import);
+		Onnx__OperatorSetIdProto **list =
+			longer(&m->arena, p->opset_import, p->n_opset_import);
 		o = ONX_NEW(&m->arena, Onnx__OperatorSetIdProto);
 		if (!list || !o)
 			return onx_nomem(e, 64, "an opset import");
@@ -164,7 +169,7 @@ int onx_model_set_opset(struct onx_model *m, const char *domain, int64_t version
 	return onx_view_opsets(m, e);
 }
 
-/* --- metadata ------------------------------------------------------------------------------------------- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static bool key_is(const Onnx__StringStringEntryProto *x, const char *key)
 {
@@ -222,7 +227,8 @@ int onx_model_set_meta(struct onx_model *m, const char *key, const char *value, 
 	if (!text)
 		return onx_nomem(e, (double)strlen(value), "metadata");
 	if (!x) {
-		Onnx__StringStringEntryProto **list = longer(&m->arena, p->metadata_props, p->n_metadata_props);
+		Onnx__StringStringEntryProto **list =
+			longer(&m->arena, p->metadata_props, p->n_metadata_props);
 		x = ONX_NEW(&m->arena, Onnx__StringStringEntryProto);
 		if (!list || !x)
 			return onx_nomem(e, 64, "metadata");

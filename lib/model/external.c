@@ -38,7 +38,8 @@ static int parse_count(const char *s, uint64_t *out)
 
 static int read_entry(const Onnx__TensorProto *t, struct entry *x, struct onx_err *e)
 {
-	static const char *const keys[] = { "location", "offset", "length", "checksum", "basepath" };
+	static const char *const keys[] = { "location", "offset", "length", "checksum",
+					    "basepath" };
 	enum { N_KEYS = sizeof keys / sizeof *keys };
 	unsigned seen = 0;
 	char who[160];
@@ -59,7 +60,8 @@ static int read_entry(const Onnx__TensorProto *t, struct entry *x, struct onx_er
 			x->location = value;
 		else if ((k == 1 && parse_count(value, &x->offset) < 0) ||
 			 (k == 2 && parse_count(value, &x->length) < 0))
-			return onx_fail(e, ONX_FORMAT, "external data of %s: %s '%s' is not a number of bytes",
+			return onx_fail(e, ONX_FORMAT,
+					"external data of %s: %s '%s' is not a number of bytes",
 					onx_weight_name(t, who, sizeof who), key, value);
 		x->has_length |= k == 2;
 	}
@@ -69,7 +71,7 @@ static int read_entry(const Onnx__TensorProto *t, struct entry *x, struct onx_er
 	return ONX_OK;
 }
 
-/* --- paths ----------------------------------------------------------------------------------------- */
+/* --- paths ------------------------------------------------------------------------------------ */
 
 /* Next step of a path into name[256]: 1, 0 at the end, -1 if it is not allowed. */
 static int next_step(const char **p, char name[256])
@@ -106,15 +108,18 @@ static bool same_location(const char *a, const char *b)
 	}
 }
 
-int onx_external_folder(int dir, const char *location, bool make, int *fd, char name[256], struct onx_err *e)
+int onx_external_folder(int dir, const char *location, bool make, int *fd, char name[256],
+			struct onx_err *e)
 {
 	char step[256];
 	const char *p = location;
 	int at, step_rc = *p == '/' ? -1 : next_step(&p, name);
 
 	if (step_rc <= 0)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': only files inside the model's folder are "
-				"allowed", location);
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s': only files inside the model's folder are "
+				"allowed",
+				location);
 	at = fcntl(dir, F_DUPFD_CLOEXEC, 0);
 	while (at >= 0 && (step_rc = next_step(&p, step)) == 1) {
 		if (make && mkdirat(at, name, 0777) < 0 && errno != EEXIST)
@@ -135,13 +140,16 @@ int onx_external_folder(int dir, const char *location, bool make, int *fd, char 
 	if (at >= 0)
 		close(at);
 	if (step_rc < 0)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': only files inside the model's folder are "
-				"allowed", location);
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s': only files inside the model's folder are "
+				"allowed",
+				location);
 	if (why == ENOTDIR || why == ELOOP)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': '%s' is a link or not a folder", location,
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s': '%s' is a link or not a folder", location,
 				name);
-	return onx_fail(e, ONX_IO, "external data in '%s': cannot open folder '%s': %s", location, name,
-			strerror(why));
+	return onx_fail(e, ONX_IO, "external data in '%s': cannot open folder '%s': %s", location,
+			name, strerror(why));
 }
 
 static int open_file(int dir, const char *location, int *fd, struct stat *st, struct onx_err *e)
@@ -156,19 +164,23 @@ static int open_file(int dir, const char *location, int *fd, struct stat *st, st
 	const int why = errno;
 	close(folder);
 	if (*fd < 0 && why == ELOOP)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': symbolic links are not followed", location);
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s': symbolic links are not followed", location);
 	if (*fd < 0 || fstat(*fd, st) < 0)
 		return onx_fail(e, ONX_IO, "cannot open external data '%s': %s", location,
 				strerror(*fd < 0 ? why : errno));
 	if (!S_ISREG(st->st_mode))
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': not a regular file", location);
+		return onx_fail(e, ONX_FORMAT, "external data in '%s': not a regular file",
+				location);
 	if (st->st_nlink > 1)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s': the file has %lu names (hard links are not "
-				"allowed)", location, (unsigned long)st->st_nlink);
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s': the file has %lu names (hard links are not "
+				"allowed)",
+				location, (unsigned long)st->st_nlink);
 	return ONX_OK;
 }
 
-/* --- files ----------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* Room for one more element in a table that lives in an arena: doubled, the old one is left. */
 static void *room(struct onx_arena *a, void *v, size_t n, size_t *cap, size_t size)
@@ -192,7 +204,8 @@ static int map_file(struct opening *o, const char *location, struct onx_err *e)
 	int fd = -1;
 
 	if (o->dir < 0)
-		return onx_fail(e, ONX_FORMAT, "external data in '%s', but the model came without a folder",
+		return onx_fail(e, ONX_FORMAT,
+				"external data in '%s', but the model came without a folder",
 				location);
 	struct onx_data *v = room(&m->arena, m->data, m->n_data, &o->cap_data, sizeof *v);
 	if (!v)
@@ -203,9 +216,11 @@ static int map_file(struct opening *o, const char *location, struct onx_err *e)
 		struct onx_data d = { .location = location, .size = (size_t)st.st_size,
 				      .dev = st.st_dev, .ino = st.st_ino };
 		if (d.size)
-			d.base = mmap(NULL, d.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+			d.base = mmap(NULL, d.size, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 		if (d.base == MAP_FAILED)
-			rc = onx_fail(e, ONX_IO, "cannot map external data '%s': %s", location, strerror(errno));
+			rc = onx_fail(e, ONX_IO, "cannot map external data '%s': %s", location,
+				      strerror(errno));
 		else
 			m->data[m->n_data++] = d;
 	}
@@ -226,8 +241,8 @@ static int find_file(struct opening *o, const char *location, size_t *index, str
 }
 
 /* Where in its file the numbers of t are. */
-static int place(const Onnx__TensorProto *t, const struct entry *x, size_t size, struct onx_ext *out,
-		 struct onx_err *e)
+static int place(const Onnx__TensorProto *t, const struct entry *x, size_t size,
+		 struct onx_ext *out, struct onx_err *e)
 {
 	size_t n, bytes;
 	char who[160];
@@ -245,8 +260,8 @@ static int place(const Onnx__TensorProto *t, const struct entry *x, size_t size,
 				(unsigned long long)x->length, x->location, bytes);
 	if (x->offset > size || bytes > size - x->offset)
 		return onx_fail(e, ONX_FORMAT, "%s: bytes %llu to %llu of '%s', which has %zu", who,
-				(unsigned long long)x->offset, (unsigned long long)x->offset + bytes,
-				x->location, size);
+				(unsigned long long)x->offset,
+				(unsigned long long)x->offset + bytes, x->location, size);
 	out->at = (size_t)x->offset;
 	out->bytes = bytes;
 	return ONX_OK;
@@ -259,7 +274,8 @@ static int see_external(void *ctx, Onnx__TensorProto *t, struct onx_err *e)
 	struct onx_ext ext = { .proto = t };
 	struct entry x;
 
-	if (!t->has_data_location || t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+	if (!t->has_data_location ||
+	    t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
 		return ONX_OK;
 	int rc = read_entry(t, &x, e);
 	if (rc == ONX_OK)

@@ -8,17 +8,20 @@
  *     plain digits; offset and length lie inside the file and are what type and dims make them.
  *     checksum is not verified (it is dropped when the data change), basepath is not used.
  *
- * Files are mapped privately: onx_weight_store writes into the mapping, the file stays as it is until
- * the model is saved, and then goes out in the same layout.  Sizes are 64-bit; nothing is read before
- * it is used.
+ * Files are mapped privately: onx_weight_store writes into the mapping, the file stays as it is
+ * until the model is saved, and then goes out in the same layout.  Sizes are 64-bit; nothing is
+ * read before it is used.
  *
  * Where onx_model_write puts a data file, beside the model that it writes:
  *   - nothing is there: under the name that the model uses;
- *   - the very file is there that was read, and no number changed: nothing is written, it is shared;
+ *   - the very file is there that was read, and no number changed: nothing is written, it is
+ * shared;
  *   - a file is there that the model named there, and about to be replaced, already uses: replaced;
  *   - a file with the same bytes is there: left alone;
- *   - any other file is there (the data of the model that was read, when saving beside it under another
- *     name): it stays as it is; the data go to "<model>.data" (a second file: "<model>.1.data") and the
+ *   - any other file is there (the data of the model that was read, when saving beside it under
+ * another
+ *     name): it stays as it is; the data go to "<model>.data" (a second file: "<model>.1.data") and
+ * the
  *     tensors are made to say so.  If that is somebody else's file too, it is a fault.
  * All is written to temporary files first; data files are renamed before the model is. */
 #ifndef ONX_EXTERNAL_H
@@ -48,23 +51,23 @@ struct onx_ext {                        /* one tensor */
 /* Finds all tensors of the model (functions and training graphs too), opens, checks and maps. */
 int onx_external_open(struct onx_model *m, struct onx_err *e) ONX_MUST;
 void onx_external_close(struct onx_model *m);
-const struct onx_ext *onx_external_find(const struct onx_model *m, const void *proto);  /* or NULL */
+const struct onx_ext *onx_external_find(const struct onx_model *m, const void *proto); /* or NULL */
 
 /* Opens the folder of a location beneath `dir` (a descriptor) and gives the name inside it.  make:
  * creates folders that are missing.  *fd is the caller's. */
-int onx_external_folder(int dir, const char *location, bool make, int *fd, char name[256], struct onx_err *e)
-	ONX_MUST;
+int onx_external_folder(int dir, const char *location, bool make, int *fd, char name[256],
+			struct onx_err *e) ONX_MUST;
 
 /* Saving: stage writes temporary files, commit renames them, abandon removes what is left. */
 struct onx_staged { int dir; char name[256], tmp[256]; };
 struct onx_staging { struct onx_staged *v; size_t n; };
-int onx_external_stage(struct onx_model *m, const char *path, struct onx_staging *s, struct onx_err *e)
-	ONX_MUST;
+int onx_external_stage(struct onx_model *m, const char *path, struct onx_staging *s,
+		       struct onx_err *e) ONX_MUST;
 int onx_external_commit(struct onx_staging *s, struct onx_err *e) ONX_MUST;
 void onx_external_abandon(struct onx_staging *s);
 
-/* Makes external tensors point at their numbers as raw_data, for a message that holds everything, and
- * back again.  The array of what was there is the caller's (onx_heap_free). */
+/* Makes external tensors point at their numbers as raw_data, for a message that holds everything,
+ * and back again.  The array of what was there is the caller's (onx_heap_free). */
 struct onx_was;
 int onx_external_inline(struct onx_model *m, struct onx_was **was, struct onx_err *e) ONX_MUST;
 void onx_external_restore(struct onx_model *m, struct onx_was *was);

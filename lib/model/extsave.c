@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- whose file is it ---------------------------------------------------------------------------- */
+/* --- whose file is it ------------------------------------------------------------------------- */
 
 struct asking { const char *location; bool found; };
 
@@ -19,7 +19,8 @@ static int see_location(void *ctx, Onnx__TensorProto *t, struct onx_err *e)
 	if (t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
 		for (size_t i = 0; i < t->n_external_data; i++)
 			if (!strcmp(onx_or_empty(t->external_data[i]->key), "location"))
-				a->found |= !strcmp(onx_or_empty(t->external_data[i]->value), a->location);
+				a->found |= !strcmp(onx_or_empty(t->external_data[i]->value),
+						    a->location);
 	return ONX_OK;
 }
 
@@ -62,7 +63,8 @@ static bool same_bytes(int folder, const char *name, const struct onx_data *d)
 
 enum verdict { WRITE, LEAVE, ELSEWHERE };
 
-/* What to do about data file d under the name `location` beside `path`; `folder`, `name` is that place. */
+/* What to do about data file d under the name `location` beside `path`; `folder`, `name` is that
+ * place. */
 static int judge(const char *path, const char *location, const struct onx_data *d, int folder,
 		 const char *name, enum verdict *v, struct onx_err *e)
 {
@@ -75,8 +77,10 @@ static int judge(const char *path, const char *location, const struct onx_data *
 		return onx_fail(e, ONX_IO, "cannot look at '%s': %s", location, strerror(errno));
 	}
 	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
-		return onx_fail(e, ONX_IO, "will not write external data over '%s': it is a link or not a "
-				"regular file", location);
+		return onx_fail(e, ONX_IO,
+				"will not write external data over '%s': it is a link or not a "
+				"regular file",
+				location);
 	if (!d->dirty && st.st_dev == d->dev && st.st_ino == d->ino)
 		*v = LEAVE;
 	else if (owned_by(path, location))
@@ -86,7 +90,7 @@ static int judge(const char *path, const char *location, const struct onx_data *
 	return ONX_OK;
 }
 
-/* --- temporary files ------------------------------------------------------------------------------- */
+/* --- temporary files -------------------------------------------------------------------------- */
 
 static int write_all(int fd, const uint8_t *p, size_t n)
 {
@@ -113,14 +117,16 @@ static int write_temp(struct onx_staging *s, int folder, const char *name, const
 
 	for (int k = 0; fd < 0 && k < 100; k++) {
 		snprintf(t->tmp, sizeof t->tmp, ".onx-data-%ld-%zu-%d", (long)getpid(), s->n, k);
-		fd = openat(folder, t->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+		fd = openat(folder, t->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			    0666);
 		if (fd < 0 && errno != EEXIST)
 			break;
 	}
 	if (fd < 0) {
 		const int why = errno;
 		close(folder);
-		return onx_fail(e, ONX_IO, "cannot make a file for external data '%s': %s", name, strerror(why));
+		return onx_fail(e, ONX_IO, "cannot make a file for external data '%s': %s", name,
+				strerror(why));
 	}
 	t->dir = folder;
 	memcpy(t->name, name, strlen(name) + 1);
@@ -139,8 +145,8 @@ int onx_external_commit(struct onx_staging *s, struct onx_err *e)
 	for (size_t i = 0; i < s->n && rc == ONX_OK; i++) {
 		struct onx_staged *t = &s->v[i];
 		if (renameat(t->dir, t->tmp, t->dir, t->name) < 0)
-			rc = onx_fail(e, ONX_IO, "cannot put external data '%s' in its place: %s", t->name,
-				      strerror(errno));
+			rc = onx_fail(e, ONX_IO, "cannot put external data '%s' in its place: %s",
+				      t->name, strerror(errno));
 		else
 			t->tmp[0] = 0;
 	}
@@ -159,7 +165,7 @@ void onx_external_abandon(struct onx_staging *s)
 	*s = (struct onx_staging){ 0 };
 }
 
-/* --- the plan of a save ------------------------------------------------------------------------------ */
+/* --- the plan of a save ----------------------------------------------------------------------- */
 
 static Onnx__StringStringEntryProto *entry_of(const Onnx__TensorProto *t, const char *key)
 {
@@ -203,7 +209,8 @@ static int try_place(struct onx_model *m, size_t i, const char *path, const char
 		return rc;
 	if (!strcmp(location, base_name(path))) {
 		close(folder);
-		return onx_fail(e, ONX_IO, "the model and its external data would both be '%s'", location);
+		return onx_fail(e, ONX_IO, "the model and its external data would both be '%s'",
+				location);
 	}
 	rc = judge(path, location, d, folder, name, v, e);
 	if (rc == ONX_OK && *v == WRITE)
@@ -212,8 +219,8 @@ static int try_place(struct onx_model *m, size_t i, const char *path, const char
 	return rc;
 }
 
-static int stage_one(struct onx_model *m, size_t i, const char *path, int dir, struct onx_staging *s,
-		     struct onx_err *e)
+static int stage_one(struct onx_model *m, size_t i, const char *path, int dir,
+		     struct onx_staging *s, struct onx_err *e)
 {
 	enum verdict v;
 	char other[256];
@@ -224,16 +231,21 @@ static int stage_one(struct onx_model *m, size_t i, const char *path, int dir, s
 	const int n = i == 0 ? snprintf(other, sizeof other, "%s.data", base_name(path))
 			     : snprintf(other, sizeof other, "%s.%zu.data", base_name(path), i);
 	if (n < 0 || (size_t)n >= sizeof other)
-		return onx_fail(e, ONX_IO, "the name '%s' is too long to name its data file after it",
+		return onx_fail(e, ONX_IO,
+				"the name '%s' is too long to name its data file after it",
 				base_name(path));
 	rc = try_place(m, i, path, other, dir, s, &v, e);
 	if (rc == ONX_OK && v == ELSEWHERE)
-		return onx_fail(e, ONX_IO, "'%s' and '%s' are both there and belong to something else: no place "
-				"for the external data", m->data[i].location, other);
+		return onx_fail(
+			e, ONX_IO,
+			"'%s' and '%s' are both there and belong to something else: no place "
+			"for the external data",
+			m->data[i].location, other);
 	return rc < 0 ? rc : relocate(m, i, other, e);
 }
 
-int onx_external_stage(struct onx_model *m, const char *path, struct onx_staging *s, struct onx_err *e)
+int onx_external_stage(struct onx_model *m, const char *path, struct onx_staging *s,
+		       struct onx_err *e)
 {
 	const char *folder = onx_dirname(&m->arena, path);
 	int rc = ONX_OK;
@@ -250,7 +262,7 @@ int onx_external_stage(struct onx_model *m, const char *path, struct onx_staging
 	return rc;
 }
 
-/* --- everything in one message ---------------------------------------------------------------------- */
+/* --- everything in one message ---------------------------------------------------------------- */
 
 struct onx_was {
 	protobuf_c_boolean has_raw, has_location;
@@ -262,7 +274,8 @@ int onx_external_inline(struct onx_model *m, struct onx_was **was, struct onx_er
 {
 	*was = onx_heap(m->n_ext ? m->n_ext : 1, sizeof **was);
 	if (!*was)
-		return onx_nomem(e, (double)m->n_ext * sizeof **was, "the list of external tensors");
+		return onx_nomem(e, (double)m->n_ext * sizeof **was,
+				 "the list of external tensors");
 	for (size_t i = 0; i < m->n_ext; i++) {
 		Onnx__TensorProto *t = m->ext[i].proto;
 		uint8_t *base = m->data[m->ext[i].file].base;

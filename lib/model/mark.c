@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* The JSON array behind a key; *j NULL if the key is absent. */
-static int read_list(const struct onx_model *m, const char *key, struct onx_json **j, struct onx_err *e)
+static int read_list(const struct onx_model *m, const char *key, struct onx_json **j,
+		     struct onx_err *e)
 {
 	const char *text = onx_model_meta(m, key);
 
@@ -80,7 +81,8 @@ int onx_mark_history(struct onx_model *m, const char *line, struct onx_err *e)
 			memcpy(v, old, n * sizeof *v);
 		if (v)
 			v[n] = line;
-		rc = v ? onx_mark_set_list(m, ONX_MARK "history", v, n + 1, e) : onx_nomem(e, 64, "the history");
+		rc = v ? onx_mark_set_list(m, ONX_MARK "history", v, n + 1, e)
+		       : onx_nomem(e, 64, "the history");
 	}
 	onx_arena_release(&a);
 	return rc;

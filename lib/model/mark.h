@@ -1,14 +1,16 @@
 /* model/mark.h -- the marks that onnx-adapt leaves in a model, so that each tool is a filter.
  * They are metadata_props of the model under "onnx_adapt."; onnx-export removes them all.
  *
- *   onnx_adapt.train       JSON array: the initializers (and outputs of Constant nodes) that training may
+ *   onnx_adapt.train       JSON array: the initializers (and outputs of Constant nodes) that
+ * training may
  *                          change.  Absent: nobody has said.
  *   onnx_adapt.head        JSON array: the weights that onnx-head made, still untrained
  *   onnx_adapt.labels      JSON array: class names, by index
  *   onnx_adapt.preprocess  JSON object: how pixels or columns become numbers (data/preset.h)
  *   onnx_adapt.logits      name of the tensor that the loss works on, where a Softmax follows it
  *   onnx_adapt.task        "classify" or "regress"
- *   onnx_adapt.history     JSON array: one line for each tool that the file went through (no time stamps)
+ *   onnx_adapt.history     JSON array: one line for each tool that the file went through (no time
+ * stamps)
  */
 #ifndef ONX_MARK_H
 #define ONX_MARK_H

@@ -28,7 +28,8 @@ static int load(struct onx_model *m, struct onx_err *e)
 
 	if (m->n_source == 0)
 		return not_onnx(m, ONX_FORMAT, e);
-	int rc = onx_unpack(&m->un, &onnx__model_proto__descriptor, m->source, m->n_source, &msg, e);
+	int rc =
+		onx_unpack(&m->un, &onnx__model_proto__descriptor, m->source, m->n_source, &msg, e);
 	if (rc < 0)
 		return not_onnx(m, rc, e);
 	m->proto = (Onnx__ModelProto *)msg;
@@ -77,7 +78,8 @@ int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
 		m->source = m->file.data;
 		m->n_source = m->file.len;
 		rc = load(m, e);
-		rc = pipe ? onx_while(e, rc, "reading standard input") : onx_while(e, rc, "reading '%s'", path);
+		rc = pipe ? onx_while(e, rc, "reading standard input")
+			  : onx_while(e, rc, "reading '%s'", path);
 	}
 	if (rc < 0)
 		onx_model_free(m);
@@ -86,7 +88,8 @@ int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
 	return rc;
 }
 
-int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_model **out, struct onx_err *e)
+int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_model **out,
+		    struct onx_err *e)
 {
 	struct onx_model *m;
 
@@ -121,16 +124,15 @@ void onx_model_free(struct onx_model *m)
 	onx_heap_free(m);
 }
 
-/* --- a new one ---------------------------------------------------------------------------------------- */
+/* --- a new one -------------------------------------------------------------------------------- */
 
-/* The IR version that came with an opset (ONNX's table of releases, docs/Versioning.md); never below 4,
- * where initializers stopped having to be inputs as well. */
+/* The IR version that came with an opset (ONNX's table of releases, docs/Versioning.md); never
+ * below 4, where initializers stopped having to be inputs as well. */
 static int64_t ir_of_opset(int64_t opset)
 {
-	static const struct { int64_t opset, ir; } rows[] = {
-		{ 25, 13 }, { 24, 12 }, { 23, 11 }, { 21, 10 }, { 19, 9 }, { 15, 8 }, { 12, 7 }, { 11, 6 },
-		{ 10, 5 }
-	};
+	static const struct { int64_t opset, ir;
+	} rows[] = { { 25, 13 }, { 24, 12 }, { 23, 11 }, { 21, 10 }, { 19, 9 },
+		     { 15, 8 },  { 12, 7 },  { 11, 6 },  { 10, 5 } };
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (opset >= rows[i].opset)
 			return rows[i].ir;
@@ -173,7 +175,7 @@ int onx_model_new(const char *graph_name, int64_t opset, struct onx_model **out,
 	return rc;
 }
 
-/* --- questions ---------------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 struct onx_arena *onx_model_arena(struct onx_model *m)
 {

@@ -14,11 +14,12 @@
 #include "model/wire.h"
 #include "onnx.pb-c.h"
 
-/* --- unpacked.c: one message and its memory -------------------------------------------------------- */
+/* --- unpacked.c: one message and its memory --------------------------------------------------- */
 
-/* protobuf-c's allocator with a ceiling.  Small pieces come from an arena in blocks and die with it;
- * large ones are heap blocks in a ring, because protobuf-c frees its work tables.  Every piece is zeroed
- * and followed by at least one zero byte, so that a `bytes` field can be read as a C string. */
+/* protobuf-c's allocator with a ceiling.  Small pieces come from an arena in blocks and die with
+ * it; large ones are heap blocks in a ring, because protobuf-c frees its work tables.  Every piece
+ * is zeroed and followed by at least one zero byte, so that a `bytes` field can be read as a C
+ * string. */
 struct onx_big;
 struct onx_unpacked {
 	struct onx_arena arena;
@@ -28,8 +29,8 @@ struct onx_unpacked {
 	bool over;                      /* the ceiling, not the machine, said no */
 };
 /* Scans and unpacks.  *out lives until onx_unpacked_release(u), also after a fault. */
-int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p, size_t n,
-	       ProtobufCMessage **out, struct onx_err *e) ONX_MUST;
+int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p,
+	       size_t n, ProtobufCMessage **out, struct onx_err *e) ONX_MUST;
 void onx_unpacked_release(struct onx_unpacked *u);
 
 /* Packed size; a message above protobuf's 2 GiB is a fault. */
@@ -39,9 +40,10 @@ int onx_pack_buf(const ProtobufCMessage *msg, struct onx_buf *b, struct onx_err 
 
 /* Calls see(ctx, tensor) for each TensorProto anywhere inside msg, in order; stops at a fault. */
 typedef int onx_see_tensor(void *ctx, Onnx__TensorProto *t, struct onx_err *e);
-int onx_each_tensor(ProtobufCMessage *msg, onx_see_tensor *see, void *ctx, struct onx_err *e) ONX_MUST;
+int onx_each_tensor(ProtobufCMessage *msg, onx_see_tensor *see, void *ctx,
+		    struct onx_err *e) ONX_MUST;
 
-/* --- model.c --------------------------------------------------------------------------------------- */
+/* --- model.c ---------------------------------------------------------------------------------- */
 
 struct onx_model {
 	struct onx_arena arena;
@@ -70,36 +72,47 @@ static inline const char *onx_or_empty(const char *s)
 /* "ai.onnx" and "" are one domain; views say "". */
 const char *onx_domain_norm(const char *domain);
 
-/* --- view.c: plain structs over messages, in the model's arena --------------------------------------- */
+/* --- view.c: plain structs over messages, in the model's arena -------------------------------- */
 
 int onx_view_graph(struct onx_model *m, Onnx__GraphProto *g, const struct onx_file_graph **out,
 		   struct onx_err *e) ONX_MUST;
 int onx_view_opsets(struct onx_model *m, struct onx_err *e) ONX_MUST;
 
-/* --- weight.c, convert.c ----------------------------------------------------------------------------- */
+/* --- weight.c, convert.c ---------------------------------------------------------------------- */
 
 /* Which field of a TensorProto holds an element type that is not in raw_data. */
-enum onx_holder { ONX_IN_FLOAT, ONX_IN_INT32, ONX_IN_INT64, ONX_IN_DOUBLE, ONX_IN_UINT64, ONX_IN_STRING };
+enum onx_holder {
+	ONX_IN_FLOAT,
+	ONX_IN_INT32,
+	ONX_IN_INT64,
+	ONX_IN_DOUBLE,
+	ONX_IN_UINT64,
+	ONX_IN_STRING
+};
 enum onx_holder onx_holder_of(enum onx_dtype t);
-/* Entries of that field that n elements take: two for a complex number, one for a byte of short ones. */
+/* Entries of that field that n elements take: two for a complex number, one for a byte of short
+ * ones. */
 size_t onx_holder_entries(enum onx_dtype t, size_t n);
 
-/* Checks dims, type and the amount of data of t and describes it.  ext: where its numbers are if they
- * are external, else NULL; base: that file. */
-int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_ext *ext, uint8_t *base,
-		    const struct onx_weight **out, struct onx_err *e) ONX_MUST;
-/* Elements of t, and the bytes they take in raw_data or a data file; 0 for strings, SIZE_MAX for a type
- * that we do not know. */
-int onx_weight_extent(const Onnx__TensorProto *t, size_t *n, size_t *bytes, struct onx_err *e) ONX_MUST;
+/* Checks dims, type and the amount of data of t and describes it.  ext: where its numbers are if
+ * they are external, else NULL; base: that file. */
+int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_ext *ext,
+		    uint8_t *base, const struct onx_weight **out, struct onx_err *e) ONX_MUST;
+/* Elements of t, and the bytes they take in raw_data or a data file; 0 for strings, SIZE_MAX for a
+ * type that we do not know. */
+int onx_weight_extent(const Onnx__TensorProto *t, size_t *n, size_t *bytes,
+		      struct onx_err *e) ONX_MUST;
 /* A TensorProto with raw_data (string_data for strings) in a. */
-int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type, const struct onx_view *src,
-		     Onnx__TensorProto **out, struct onx_err *e) ONX_MUST;
+int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type,
+		     const struct onx_view *src, Onnx__TensorProto **out,
+		     struct onx_err *e) ONX_MUST;
 /* "tensor 'x'" or "a tensor without a name" for faults; returns buf. */
 const char *onx_weight_name(const Onnx__TensorProto *t, char *buf, size_t n);
 /* Memory form -> the place where w keeps its elements. */
-int onx_weight_encode(const struct onx_weight *w, const struct onx_view *src, struct onx_err *e) ONX_MUST;
+int onx_weight_encode(const struct onx_weight *w, const struct onx_view *src,
+		      struct onx_err *e) ONX_MUST;
 
-/* --- build.c: new messages, and changes in old ones, in the model's arena ------------------------------ */
+/* --- build.c: new messages, and changes in old ones, in the model's arena --------------------- */
 
 int onx_build_node(struct onx_arena *a, const struct onx_file_node *v, Onnx__NodeProto **out,
 		   struct onx_err *e) ONX_MUST;

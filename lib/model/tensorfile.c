@@ -6,8 +6,8 @@ struct onx_tensor_file {
 	struct onx_unpacked un;
 };
 
-static int read_tensor(struct onx_tensor_file *f, const struct onx_bytes *b, const struct onx_weight **w,
-		       struct onx_err *e)
+static int read_tensor(struct onx_tensor_file *f, const struct onx_bytes *b,
+		       const struct onx_weight **w, struct onx_err *e)
 {
 	ProtobufCMessage *msg;
 
@@ -22,8 +22,8 @@ static int read_tensor(struct onx_tensor_file *f, const struct onx_bytes *b, con
 	return onx_weight_view(&f->arena, t, NULL, NULL, w, e);
 }
 
-int onx_tensor_file_read(const char *path, struct onx_tensor_file **out, const struct onx_weight **w,
-			 struct onx_err *e)
+int onx_tensor_file_read(const char *path, struct onx_tensor_file **out,
+			 const struct onx_weight **w, struct onx_err *e)
 {
 	struct onx_tensor_file *f = onx_heap(1, sizeof *f);
 	struct onx_bytes b = { 0 };
@@ -50,7 +50,8 @@ void onx_tensor_file_free(struct onx_tensor_file *f)
 	onx_heap_free(f);
 }
 
-int onx_tensor_file_write(const char *path, const char *name, const struct onx_view *v, struct onx_err *e)
+int onx_tensor_file_write(const char *path, const char *name, const struct onx_view *v,
+			  struct onx_err *e)
 {
 	struct onx_arena a = { 0 };
 	Onnx__TensorProto *t;

@@ -2,8 +2,8 @@
 #include "model/model_i.h"
 #include <string.h>
 
-/* Pieces up to SMALL bytes share blocks.  Under AddressSanitizer each piece is a heap block of its own,
- * so that a read past a string or a list is seen. */
+/* Pieces up to SMALL bytes share blocks.  Under AddressSanitizer each piece is a heap block of its
+ * own, so that a read past a string or a list is seen. */
 #ifdef __SANITIZE_ADDRESS__
 enum { SMALL = 0, BLOCK = 1 << 16 };
 #else
@@ -81,8 +81,8 @@ static void give(void *ctx, void *p)
 	onx_heap_free(b);
 }
 
-int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p, size_t n,
-	       ProtobufCMessage **out, struct onx_err *e)
+int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p,
+	       size_t n, ProtobufCMessage **out, struct onx_err *e)
 {
 	ProtobufCAllocator allocator = { take, give, u };
 	struct onx_wire w;
@@ -95,8 +95,10 @@ int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, c
 	if (*out)
 		return ONX_OK;
 	if (u->over)
-		return onx_fail(e, ONX_NOMEM, "damaged: unpacked, a file of %zu bytes would take more than "
-				"%zu MiB", n, u->limit >> 20);
+		return onx_fail(e, ONX_NOMEM,
+				"damaged: unpacked, a file of %zu bytes would take more than "
+				"%zu MiB",
+				n, u->limit >> 20);
 	return onx_nomem(e, (double)w.bytes, "the model's messages");
 }
 
@@ -116,11 +118,13 @@ int onx_packed_size(const ProtobufCMessage *msg, size_t *n, struct onx_err *e)
 	*n = protobuf_c_message_get_packed_size(msg);
 	if (*n <= INT32_MAX)
 		return ONX_OK;
-	return onx_fail(e, ONX_UNSUP, "the model takes %zu bytes in one file and protobuf ends at 2 GiB "
-			"(write it to a file with external data, not to a pipe)", *n);
+	return onx_fail(e, ONX_UNSUP,
+			"the model takes %zu bytes in one file and protobuf ends at 2 GiB "
+			"(write it to a file with external data, not to a pipe)",
+			*n);
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* protobuf-c hands over a few bytes at a time: gathered here, large pieces pass through. */
 struct sink {
@@ -186,7 +190,7 @@ int onx_pack_buf(const ProtobufCMessage *msg, struct onx_buf *b, struct onx_err 
 	return b->lost ? onx_nomem(e, (double)n, "the packed model") : ONX_OK;
 }
 
-/* --- walking ------------------------------------------------------------------------------------- */
+/* --- walking ---------------------------------------------------------------------------------- */
 
 static const void *at_offset(const ProtobufCMessage *msg, unsigned offset)
 {

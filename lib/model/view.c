@@ -15,14 +15,15 @@ static int view_weight(struct onx_model *m, Onnx__TensorProto *t, const struct o
 	return onx_weight_view(&m->arena, t, x, x ? m->data[x->file].base : NULL, out, e);
 }
 
-/* --- attributes --------------------------------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------------------------------- */
 
 /* IR 1 and 2 leave the type to be told from what is there. */
 static enum onx_attr_type attr_type(const Onnx__AttributeProto *p)
 {
 	if (p->has_type && p->type != ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__UNDEFINED)
-		return (int)p->type > 0 && (int)p->type <= ONX_ATTR_TYPE_PROTOS ? (enum onx_attr_type)p->type
-										: ONX_ATTR_NONE;
+		return (int)p->type > 0 && (int)p->type <= ONX_ATTR_TYPE_PROTOS
+			       ? (enum onx_attr_type)p->type
+			       : ONX_ATTR_NONE;
 	const struct { bool there; enum onx_attr_type type; } tries[] = {
 		{ p->has_f, ONX_ATTR_FLOAT },
 		{ p->has_i, ONX_ATTR_INT },
@@ -67,8 +68,10 @@ static int view_strings(struct onx_model *m, const Onnx__AttributeProto *p, stru
 static int view_attr(struct onx_model *m, const Onnx__AttributeProto *p, struct onx_file_attr *v,
 		     struct onx_err *e)
 {
-	*v = (struct onx_file_attr){ .name = onx_or_empty(p->name), .type = attr_type(p),
-				     .ref = p->ref_attr_name && *p->ref_attr_name ? p->ref_attr_name : NULL };
+	*v = (struct onx_file_attr){ .name = onx_or_empty(p->name),
+				     .type = attr_type(p),
+				     .ref = p->ref_attr_name && *p->ref_attr_name ? p->ref_attr_name
+										  : NULL };
 	switch (v->type) {
 	case ONX_ATTR_FLOAT:
 		v->f = p->f;
@@ -119,14 +122,16 @@ static int view_attr(struct onx_model *m, const Onnx__AttributeProto *p, struct 
 			v->type == ONX_ATTR_TENSOR ? "tensor" : "graph");
 }
 
-/* --- nodes and values --------------------------------------------------------------------------------- */
+/* --- nodes and values ------------------------------------------------------------------------- */
 
-static int view_node(struct onx_model *m, Onnx__NodeProto *p, struct onx_file_node *v, struct onx_err *e)
+static int view_node(struct onx_model *m, Onnx__NodeProto *p, struct onx_file_node *v,
+		     struct onx_err *e)
 {
 	struct onx_file_attr *attr = ONX_NEWS(&m->arena, struct onx_file_attr, p->n_attribute + 1);
 
 	if (!attr)
-		return onx_nomem(e, (double)p->n_attribute * sizeof *attr, "the attributes of a node");
+		return onx_nomem(e, (double)p->n_attribute * sizeof *attr,
+				 "the attributes of a node");
 	*v = (struct onx_file_node){
 		.name = onx_or_empty(p->name), .type = onx_or_empty(p->op_type),
 		.domain = onx_domain_norm(p->domain), .doc = onx_or_empty(p->doc_string),
@@ -143,8 +148,8 @@ static int view_node(struct onx_model *m, Onnx__NodeProto *p, struct onx_file_no
 	return ONX_OK;
 }
 
-static int view_shape(struct onx_model *m, const Onnx__TensorShapeProto *s, struct onx_file_value *v,
-		      struct onx_err *e)
+static int view_shape(struct onx_model *m, const Onnx__TensorShapeProto *s,
+		      struct onx_file_value *v, struct onx_err *e)
 {
 	struct onx_file_dim *d = ONX_NEWS(&m->arena, struct onx_file_dim, s->n_dim + 1);
 
@@ -172,7 +177,8 @@ static enum onx_dtype known_type(int32_t t)
 	return onx_dtype_known(t) ? (enum onx_dtype)t : ONX_UNDEFINED;
 }
 
-static int view_value(struct onx_model *m, Onnx__ValueInfoProto *p, struct onx_file_value *v, struct onx_err *e)
+static int view_value(struct onx_model *m, Onnx__ValueInfoProto *p, struct onx_file_value *v,
+		      struct onx_err *e)
 {
 	const Onnx__TypeProto *t = p->type;
 
@@ -218,12 +224,14 @@ static int view_values(struct onx_model *m, Onnx__ValueInfoProto **p, size_t n,
 	return ONX_OK;
 }
 
-/* --- graphs ------------------------------------------------------------------------------------------- */
+/* --- graphs ----------------------------------------------------------------------------------- */
 
-static int view_nodes(struct onx_model *m, Onnx__GraphProto *g, struct onx_file_graph *v, struct onx_err *e)
+static int view_nodes(struct onx_model *m, Onnx__GraphProto *g, struct onx_file_graph *v,
+		      struct onx_err *e)
 {
 	struct onx_file_node *node = ONX_NEWS(&m->arena, struct onx_file_node, g->n_node + 1);
-	const struct onx_weight **init = ONX_NEWS(&m->arena, const struct onx_weight *, g->n_initializer + 1);
+	const struct onx_weight **init =
+		ONX_NEWS(&m->arena, const struct onx_weight *, g->n_initializer + 1);
 
 	if (!node || !init)
 		return onx_nomem(e, (double)g->n_node * sizeof *node, "the nodes");
@@ -252,9 +260,12 @@ int onx_view_graph(struct onx_model *m, Onnx__GraphProto *g, const struct onx_fi
 
 	if (!v)
 		return onx_nomem(e, sizeof *v, "the view of a graph");
-	*v = (struct onx_file_graph){ .name = onx_or_empty(g->name), .n_sparse = g->n_sparse_initializer,
-				      .n_input = g->n_input, .n_output = g->n_output,
-				      .n_info = g->n_value_info, .proto = g };
+	*v = (struct onx_file_graph){ .name = onx_or_empty(g->name),
+				      .n_sparse = g->n_sparse_initializer,
+				      .n_input = g->n_input,
+				      .n_output = g->n_output,
+				      .n_info = g->n_value_info,
+				      .proto = g };
 	*out = v;
 	int rc = view_nodes(m, g, v, e);
 	if (rc == ONX_OK)
@@ -269,7 +280,8 @@ int onx_view_graph(struct onx_model *m, Onnx__GraphProto *g, const struct onx_fi
 int onx_view_opsets(struct onx_model *m, struct onx_err *e)
 {
 	const Onnx__ModelProto *p = m->proto;
-	struct onx_file_opset *v = ONX_NEWS(&m->arena, struct onx_file_opset, p->n_opset_import + 1);
+	struct onx_file_opset *v =
+		ONX_NEWS(&m->arena, struct onx_file_opset, p->n_opset_import + 1);
 
 	if (!v)
 		return onx_nomem(e, (double)p->n_opset_import * sizeof *v, "the opset imports");

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little-endian, and so are we");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "raw_data is little-endian, and so are we");
 
 enum onx_holder onx_holder_of(enum onx_dtype t)
 {
@@ -51,7 +52,8 @@ int onx_weight_extent(const Onnx__TensorProto *t, size_t *n, size_t *bytes, stru
 	char who[160];
 
 	if (t->n_dims > 1024)
-		return onx_fail(e, ONX_FORMAT, "%s has %zu dims", onx_weight_name(t, who, sizeof who), t->n_dims);
+		return onx_fail(e, ONX_FORMAT, "%s has %zu dims",
+				onx_weight_name(t, who, sizeof who), t->n_dims);
 	if (onx_count((int)t->n_dims, t->dims, n, e) < 0) {
 		if (e)
 			e->code = ONX_FORMAT;   /* in a file that is damage */
@@ -62,7 +64,9 @@ int onx_weight_extent(const Onnx__TensorProto *t, size_t *n, size_t *bytes, stru
 		return ONX_OK;
 	}
 	const size_t bits = (size_t)onx_dtype_bits((enum onx_dtype)t->data_type);
-	*bytes = bits >= 8 ? *n * (bits / 8) : bits ? onx_holder_entries((enum onx_dtype)t->data_type, *n) : 0;
+	*bytes = bits >= 8 ? *n * (bits / 8)
+		 : bits    ? onx_holder_entries((enum onx_dtype)t->data_type, *n)
+			   : 0;
 	return ONX_OK;
 }
 
@@ -100,9 +104,10 @@ static int check_amount(const Onnx__TensorProto *t, enum onx_dtype type, size_t 
 		}
 		if (type == ONX_STRING && t->raw_data.len == 0 && n == 0)
 			return ONX_OK;
-		return onx_fail(e, ONX_FORMAT, "%s: raw_data has %zu bytes, %s%s wants %zu",
-				onx_weight_name(t, who, sizeof who), t->raw_data.len, onx_dtype_name(type),
-				onx_shape_text((int)t->n_dims, t->dims, shape, sizeof shape), bytes);
+		return onx_fail(
+			e, ONX_FORMAT, "%s: raw_data has %zu bytes, %s%s wants %zu",
+			onx_weight_name(t, who, sizeof who), t->raw_data.len, onx_dtype_name(type),
+			onx_shape_text((int)t->n_dims, t->dims, shape, sizeof shape), bytes);
 	}
 	if (held != want)
 		return onx_fail(e, ONX_FORMAT, "%s: holds %zu entries, %s%s wants %zu",
@@ -111,8 +116,8 @@ static int check_amount(const Onnx__TensorProto *t, enum onx_dtype type, size_t 
 	return ONX_OK;
 }
 
-int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_ext *ext, uint8_t *base,
-		    const struct onx_weight **out, struct onx_err *e)
+int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_ext *ext,
+		    uint8_t *base, const struct onx_weight **out, struct onx_err *e)
 {
 	size_t n, bytes;
 	int rc = onx_weight_extent(t, &n, &bytes, e);
@@ -121,8 +126,11 @@ int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_
 	struct onx_weight *w = ONX_NEW(a, struct onx_weight);
 	if (!w)
 		return onx_nomem(e, sizeof *w, "the view of a tensor");
-	*w = (struct onx_weight){ .name = onx_or_empty(t->name), .rank = (int)t->n_dims, .dim = t->dims,
-				  .n = n, .proto = t };
+	*w = (struct onx_weight){ .name = onx_or_empty(t->name),
+				  .rank = (int)t->n_dims,
+				  .dim = t->dims,
+				  .n = n,
+				  .proto = t };
 	*out = w;
 	if (bytes != SIZE_MAX)
 		w->type = (enum onx_dtype)t->data_type;
@@ -140,7 +148,7 @@ int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_
 	return check_amount(t, w->type, n, bytes, &w->raw, e);
 }
 
-/* --- new tensors ------------------------------------------------------------------------------------- */
+/* --- new tensors ------------------------------------------------------------------------------ */
 
 static int build_strings(struct onx_arena *a, const struct onx_view *src, Onnx__TensorProto *t,
 			 struct onx_err *e)
@@ -160,8 +168,8 @@ static int build_strings(struct onx_arena *a, const struct onx_view *src, Onnx__
 	return ONX_OK;
 }
 
-int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type, const struct onx_view *src,
-		     Onnx__TensorProto **out, struct onx_err *e)
+int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type,
+		     const struct onx_view *src, Onnx__TensorProto **out, struct onx_err *e)
 {
 	Onnx__TensorProto *t = ONX_NEW(a, Onnx__TensorProto);
 	size_t n, bytes;
@@ -183,7 +191,8 @@ int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type,
 	if (rc < 0)
 		return rc;
 	if (n != src->n || bytes == SIZE_MAX)
-		return onx_fail(e, ONX_SHAPE, "new tensor '%s': %zu elements of type %d do not fit its shape",
+		return onx_fail(e, ONX_SHAPE,
+				"new tensor '%s': %zu elements of type %d do not fit its shape",
 				onx_or_empty(name), src->n, (int)type);
 	if (type == ONX_STRING)
 		return build_strings(a, src, t, e);
@@ -198,8 +207,8 @@ int onx_weight_build(struct onx_arena *a, const char *name, enum onx_dtype type,
 	return onx_weight_encode(&w, src, e);
 }
 
-int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type, const struct onx_view *src,
-		   const struct onx_weight **out, struct onx_err *e)
+int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type,
+		   const struct onx_view *src, const struct onx_weight **out, struct onx_err *e)
 {
 	Onnx__TensorProto *t;
 	int rc = onx_weight_build(&m->arena, name, type, src, &t, e);

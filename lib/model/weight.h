@@ -1,8 +1,9 @@
 /* model/weight.h -- a tensor as it is stored in a model file (TensorProto).
  *
- * An onx_weight describes one stored tensor -- an initializer, the value of a Constant node, a tensor
- * attribute -- in whichever form the file has it: raw_data, typed fields, or external data (mapped,
- * inside the model's folder only).  It belongs to the model; numbers are read on demand. */
+ * An onx_weight describes one stored tensor -- an initializer, the value of a Constant node, a
+ * tensor attribute -- in whichever form the file has it: raw_data, typed fields, or external data
+ * (mapped, inside the model's folder only).  It belongs to the model; numbers are read on
+ * demand. */
 #ifndef ONX_WEIGHT_H
 #define ONX_WEIGHT_H
 #include <stdbool.h>
@@ -13,20 +14,21 @@
 struct onx_model;
 
 struct onx_weight {
-	const char *name;               /* "" where a tensor has none                               */
+	const char *name;               /* "" where a tensor has none */
 	enum onx_dtype type;
 	int rank;
 	const int64_t *dim;
-	size_t n;                       /* elements, checked                                        */
-	void *proto;                    /* the TensorProto; opaque outside model/                   */
+	size_t n;                       /* elements, checked */
+	void *proto;                    /* the TensorProto; opaque outside model/ */
 	const void *raw;                /* little-endian elements in the file's own width, or NULL
-					   (typed fields, strings)                                  */
+					   (typed fields, strings) */
 	bool external;
 };
 
-/* Converts all elements to the memory form of dst (dst->type, ->width; see tensor/dtype.h), which has
- * w->n elements.  dst->type is w->type except that real types convert freely. */
-int onx_weight_load(const struct onx_weight *w, const struct onx_view *dst, struct onx_err *e) ONX_MUST;
+/* Converts all elements to the memory form of dst (dst->type, ->width; see tensor/dtype.h), which
+ * has w->n elements.  dst->type is w->type except that real types convert freely. */
+int onx_weight_load(const struct onx_weight *w, const struct onx_view *dst,
+		struct onx_err *e) ONX_MUST;
 
 /* Writes numbers back in the form, type and place that the tensor has in the file: the converse of
  * onx_weight_load, for after training.  A value that is not representable (fp16 overflow) is an
@@ -34,15 +36,17 @@ int onx_weight_load(const struct onx_weight *w, const struct onx_view *dst, stru
 int onx_weight_store(struct onx_model *m, const struct onx_weight *w, const struct onx_view *src,
 		     struct onx_err *e) ONX_MUST;
 
-/* A new tensor (raw_data) in the model's arena: for new layers.  src in memory form; `type` is how it
- * is to be stored. */
-int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type, const struct onx_view *src,
-		   const struct onx_weight **out, struct onx_err *e) ONX_MUST;
+/* A new tensor (raw_data) in the model's arena: for new layers.  src in memory form; `type` is how
+ * it is to be stored. */
+int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type,
+		   const struct onx_view *src, const struct onx_weight **out, struct onx_err *e)
+	ONX_MUST;
 
-/* TensorProto files (.pb), as in the ONNX backend tests. The weight lives in the arena-like holder. */
+/* TensorProto files (.pb), as in the ONNX backend tests. The weight lives in the arena-like
+ * holder. */
 struct onx_tensor_file;
-int onx_tensor_file_read(const char *path, struct onx_tensor_file **out, const struct onx_weight **w,
-			 struct onx_err *e) ONX_MUST;
+int onx_tensor_file_read(const char *path, struct onx_tensor_file **out,
+			 const struct onx_weight **w, struct onx_err *e) ONX_MUST;
 void onx_tensor_file_free(struct onx_tensor_file *f);
 int onx_tensor_file_write(const char *path, const char *name, const struct onx_view *v,
 			  struct onx_err *e) ONX_MUST;

@@ -2,8 +2,9 @@
 #include "model/model_i.h"
 #include <string.h>
 
-/* What a message, a field and a piece of memory cost beyond their own size: the view made of a message,
- * protobuf-c's work table (48 bytes an entry, doubled as it grows), the allocator's rounding. */
+/* What a message, a field and a piece of memory cost beyond their own size: the view made of a
+ * message, protobuf-c's work table (48 bytes an entry, doubled as it grows), the allocator's
+ * rounding. */
 enum { COST_MESSAGE = 256, COST_FIELD = 96, COST_PIECE = 32, COST_UNKNOWN = 64 };
 
 struct scan {
@@ -56,13 +57,16 @@ static int charge(struct scan *s, size_t bytes, const uint8_t *at)
 	s->w->bytes += bytes;
 	if (s->w->bytes <= s->budget)
 		return ONX_OK;
-	return onx_fail(s->e, ONX_NOMEM, "damaged at byte %zu: unpacked, the file up to here takes more than "
-			"the %zu MiB that its size allows", where(s, at), s->budget >> 20);
+	return onx_fail(s->e, ONX_NOMEM,
+			"damaged at byte %zu: unpacked, the file up to here takes more than "
+			"the %zu MiB that its size allows",
+			where(s, at), s->budget >> 20);
 }
 
 static int cut_short(struct scan *s, const struct piece *f, uint64_t want, size_t have)
 {
-	return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: field %u '%s' wants %llu bytes, %zu are left",
+	return onx_fail(s->e, ONX_FORMAT,
+			"damaged at byte %zu: field %u '%s' wants %llu bytes, %zu are left",
 			where(s, f->at), f->id, field_name(f), (unsigned long long)want, have);
 }
 
@@ -75,7 +79,8 @@ static int read_piece(struct scan *s, const ProtobufCMessageDescriptor *d, const
 
 	*f = (struct piece){ .at = *p, .id = (uint32_t)(tag >> 3), .type = (unsigned)(tag & 7) };
 	if (!used || tag > UINT32_MAX || f->id == 0)
-		return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: no field of '%s' begins like this",
+		return onx_fail(s->e, ONX_FORMAT,
+				"damaged at byte %zu: no field of '%s' begins like this",
 				where(s, *p), d->short_name);
 	f->field = protobuf_c_message_descriptor_get_field(d, f->id);
 	f->p = *p + used;
@@ -84,8 +89,10 @@ static int read_piece(struct scan *s, const ProtobufCMessageDescriptor *d, const
 	case PROTOBUF_C_WIRE_TYPE_VARINT:
 		f->len = varint(f->p, end, 10, &n);
 		if (!f->len)
-			return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: the number in field %u '%s' "
-					"does not end", where(s, *p), f->id, field_name(f));
+			return onx_fail(s->e, ONX_FORMAT,
+					"damaged at byte %zu: the number in field %u '%s' "
+					"does not end",
+					where(s, *p), f->id, field_name(f));
 		break;
 	case PROTOBUF_C_WIRE_TYPE_64BIT:
 		f->len = 8;
@@ -101,9 +108,10 @@ static int read_piece(struct scan *s, const ProtobufCMessageDescriptor *d, const
 		f->len = (size_t)n;
 		break;
 	default:
-		return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: field %u has the wire type %u (%s)",
-				where(s, *p), f->id, f->type,
-				f->type == 3 || f->type == 4 ? "a group, which ONNX never had" : "none");
+		return onx_fail(
+			s->e, ONX_FORMAT, "damaged at byte %zu: field %u has the wire type %u (%s)",
+			where(s, *p), f->id, f->type,
+			f->type == 3 || f->type == 4 ? "a group, which ONNX never had" : "none");
 	}
 	if (f->len > (size_t)(end - f->p))
 		return cut_short(s, f, f->len, (size_t)(end - f->p));
@@ -160,16 +168,20 @@ static int scan_packed(struct scan *s, const struct piece *f)
 		const size_t width = want == PROTOBUF_C_WIRE_TYPE_32BIT ? 4 : 8;
 		count = f->len / width;
 		if (f->len % width)
-			return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: list '%s' has %zu bytes, not "
-					"a multiple of %zu", where(s, f->at), field_name(f), f->len, width);
+			return onx_fail(s->e, ONX_FORMAT,
+					"damaged at byte %zu: list '%s' has %zu bytes, not "
+					"a multiple of %zu",
+					where(s, f->at), field_name(f), f->len, width);
 	} else {
 		const uint8_t *p = f->p, *const end = f->p + f->len;
 		uint64_t v;
 		while (p < end) {
 			const size_t used = varint(p, end, 10, &v);
 			if (!used)
-				return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: a number in list '%s' "
-						"does not end", where(s, p), field_name(f));
+				return onx_fail(s->e, ONX_FORMAT,
+						"damaged at byte %zu: a number in list '%s' "
+						"does not end",
+						where(s, p), field_name(f));
 			p += used;
 			count++;
 		}
@@ -189,7 +201,8 @@ static int scan_known(struct scan *s, const struct piece *f, int depth)
 	if (f->type != want) {
 		if (list && f->type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
 			return scan_packed(s, f);
-		return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: field '%s' has the wire type %u, not %u",
+		return onx_fail(s->e, ONX_FORMAT,
+				"damaged at byte %zu: field '%s' has the wire type %u, not %u",
 				where(s, f->at), fd->name, f->type, want);
 	}
 	int rc = list ? charge(s, element_bytes(fd->type), f->at) : ONX_OK;
@@ -200,7 +213,8 @@ static int scan_known(struct scan *s, const struct piece *f, int depth)
 		return scan_message(s, fd->descriptor, f->p, f->p + f->len, depth + 1);
 	case PROTOBUF_C_TYPE_STRING:
 		if (f->len && memchr(f->p, 0, f->len))
-			return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: a zero byte in the string '%s'",
+			return onx_fail(s->e, ONX_FORMAT,
+					"damaged at byte %zu: a zero byte in the string '%s'",
 					where(s, f->at), fd->name);
 		return charge(s, f->len + COST_PIECE, f->at);
 	case PROTOBUF_C_TYPE_BYTES:
@@ -235,7 +249,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *d, con
 	int rc;
 
 	if (depth > ONX_WIRE_DEPTH)
-		return onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: more than %d messages inside each other",
+		return onx_fail(s->e, ONX_FORMAT,
+				"damaged at byte %zu: more than %d messages inside each other",
 				where(s, p), ONX_WIRE_DEPTH);
 	s->w->messages++;
 	rc = charge(s, d->sizeof_message + COST_MESSAGE, p);
@@ -248,7 +263,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *d, con
 		if (!f.field)
 			rc = charge(s, f.len + COST_UNKNOWN + COST_FIELD, f.at);
 		else if (twice(d, &f, &seen))
-			rc = onx_fail(s->e, ONX_FORMAT, "damaged at byte %zu: '%s' of '%s' is given twice",
+			rc = onx_fail(s->e, ONX_FORMAT,
+				      "damaged at byte %zu: '%s' of '%s' is given twice",
 				      where(s, f.at), f.field->name, d->short_name);
 		else if ((rc = charge(s, COST_FIELD, f.at)) == ONX_OK)
 			rc = scan_known(s, &f, depth);
@@ -256,7 +272,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *d, con
 	return rc;
 }
 
-int onx_wire_scan(const void *desc, const uint8_t *p, size_t n, struct onx_wire *w, struct onx_err *e)
+int onx_wire_scan(const void *desc, const uint8_t *p, size_t n, struct onx_wire *w,
+		  struct onx_err *e)
 {
 	struct scan s = { .start = p, .budget = onx_wire_budget(n), .w = w, .e = e };
 
@@ -293,7 +310,8 @@ const char *onx_wire_sniff(const uint8_t *p, size_t n)
 	if (n == 0)
 		return "it is empty";
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (n >= kinds[i].at + kinds[i].len && !memcmp(p + kinds[i].at, kinds[i].magic, kinds[i].len))
+		if (n >= kinds[i].at + kinds[i].len &&
+		    !memcmp(p + kinds[i].at, kinds[i].magic, kinds[i].len))
 			return kinds[i].what;
 	const size_t look = n < 512 ? n : 512;
 	for (size_t i = 0; i < look; i++)

@@ -1,15 +1,17 @@
 /* model/wire.h -- a look at the bytes of a protobuf message before protobuf-c unpacks them.
  *
- * protobuf-c recurses without a limit, allocates whatever the counts in a file make it, and on a fault
- * says neither what nor where.  The scan walks the message by its descriptor, so that it knows which
- * fields are messages; a field it does not know is opaque.  It refuses, naming byte and field:
+ * protobuf-c recurses without a limit, allocates whatever the counts in a file make it, and on a
+ * fault says neither what nor where.  The scan walks the message by its descriptor, so that it
+ * knows which fields are messages; a field it does not know is opaque.  It refuses, naming byte and
+ * field:
  *   - a varint, a fixed number or a length that reaches past its message, a tag of 0, groups;
  *   - a known field in a wire type that it cannot have, a packed list that does not come out even;
  *   - more than ONX_WIRE_DEPTH messages inside each other (protobuf's own readers stop there too);
  *   - a singular message given twice (protobuf would merge them; nobody writes it, and an attacker
  *     could hide one from a reader that takes the last);
  *   - a zero byte in a string (protobuf-c would cut it off there);
- *   - more memory than a file of this size has a right to: an empty node takes two bytes in a file and
+ *   - more memory than a file of this size has a right to: an empty node takes two bytes in a file
+ * and
  *     hundreds unpacked. */
 #ifndef ONX_WIRE_H
 #define ONX_WIRE_H
@@ -21,15 +23,15 @@ enum { ONX_WIRE_DEPTH = 100 };
 
 struct onx_wire {                       /* what the scan found */
 	size_t messages, fields;
-	size_t bytes;                   /* memory that unpacking and the views of it take, rounded up */
+	size_t bytes; /* memory that unpacking and the views of it take, rounded up */
 };
 
 /* The most that a message of n bytes may take when unpacked. */
 size_t onx_wire_budget(size_t n);
 
 /* desc: the ProtobufCMessageDescriptor.  Faults are ONX_FORMAT, or ONX_NOMEM over the budget. */
-int onx_wire_scan(const void *desc, const uint8_t *p, size_t n, struct onx_wire *w, struct onx_err *e)
-	ONX_MUST;
+int onx_wire_scan(const void *desc, const uint8_t *p, size_t n, struct onx_wire *w,
+		  struct onx_err *e) ONX_MUST;
 
 /* What else the bytes may be: "a JPEG picture", "text", "a Git LFS pointer ..."; NULL: no idea. */
 const char *onx_wire_sniff(const uint8_t *p, size_t n);

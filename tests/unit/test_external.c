@@ -55,7 +55,8 @@ static size_t get(const char *path, void *p, size_t n)
 }
 
 /* A model with the external tensor "w" of three floats; NULL: leave the key out. */
-static struct onx_buf model(const char *location, const char *offset, const char *length, const char *extra)
+static struct onx_buf model(const char *location, const char *offset, const char *length,
+			    const char *extra)
 {
 	struct onx_buf t = pb_tensor("w", ONX_FLOAT, three, 1), g = { 0 };
 
@@ -72,16 +73,16 @@ static struct onx_buf model(const char *location, const char *offset, const char
 	return pb_model(&g);
 }
 
-static void put_model(const char *path, const char *location, const char *offset, const char *length,
-		      const char *extra)
+static void put_model(const char *path, const char *location, const char *offset,
+		      const char *length, const char *extra)
 {
 	struct onx_buf b = model(location, offset, length, extra);
 	put(path, b.data, b.len);
 	onx_buf_release(&b);
 }
 
-static void refuse(const char *location, const char *offset, const char *length, const char *extra, int code,
-		   const char *words)
+static void refuse(const char *location, const char *offset, const char *length, const char *extra,
+		   int code, const char *words)
 {
 	struct onx_model *m = NULL;
 	struct onx_err e = { 0 };
@@ -106,15 +107,18 @@ static void test_places(void **state)
 	assert_int_equal(link("sub/w.bin", "hard.bin"), 0);
 	assert_int_equal(mkfifo("pipe", 0666), 0);
 	refuse("../w.bin", NULL, NULL, NULL, ONX_FORMAT, "only files inside the model's folder");
-	refuse("sub/../w.bin", NULL, NULL, NULL, ONX_FORMAT, "only files inside the model's folder");
+	refuse("sub/../w.bin", NULL, NULL, NULL, ONX_FORMAT,
+	       "only files inside the model's folder");
 	refuse("sub/..", NULL, NULL, NULL, ONX_FORMAT, "only files inside the model's folder");
 	refuse("/etc/passwd", NULL, NULL, NULL, ONX_FORMAT, "only files inside the model's folder");
-	refuse("//etc/passwd", NULL, NULL, NULL, ONX_FORMAT, "only files inside the model's folder");
+	refuse("//etc/passwd", NULL, NULL, NULL, ONX_FORMAT,
+	       "only files inside the model's folder");
 	refuse("", NULL, NULL, NULL, ONX_FORMAT, "no location");
 	refuse(NULL, "0", NULL, NULL, ONX_FORMAT, "no location");
 	refuse("link.bin", NULL, NULL, NULL, ONX_FORMAT, "symbolic links are not followed");
 	refuse("passwd", NULL, NULL, NULL, ONX_FORMAT, "symbolic links are not followed");
-	refuse("linkdir/w.bin", NULL, NULL, NULL, ONX_FORMAT, "'linkdir' is a link or not a folder");
+	refuse("linkdir/w.bin", NULL, NULL, NULL, ONX_FORMAT,
+	       "'linkdir' is a link or not a folder");
 	refuse("w.bin/x", NULL, NULL, NULL, ONX_FORMAT, "'w.bin' is a link or not a folder");
 	refuse("hard.bin", NULL, NULL, NULL, ONX_FORMAT, "hard links are not allowed");
 	refuse("sub", NULL, NULL, NULL, ONX_FORMAT, "not a regular file");
@@ -126,7 +130,8 @@ static void test_numbers(void **state)
 {
 	(void)state;
 	put("w.bin", numbers, sizeof numbers);
-	refuse("w.bin", "16", NULL, NULL, ONX_FORMAT, "tensor 'w': bytes 16 to 28 of 'w.bin', which has 24");
+	refuse("w.bin", "16", NULL, NULL, ONX_FORMAT,
+	       "tensor 'w': bytes 16 to 28 of 'w.bin', which has 24");
 	refuse("w.bin", "1000", NULL, NULL, ONX_FORMAT, "which has 24");
 	refuse("w.bin", "9223372036854775800", "12", NULL, ONX_FORMAT, "which has 24");
 	refuse("w.bin", "18446744073709551615", "12", NULL, ONX_FORMAT, "is not a number of bytes");
@@ -154,7 +159,9 @@ static void test_no_folder(void **state)
 /* Reads "w" as floats. */
 static void weights(const struct onx_weight *w, float y[3])
 {
-	const struct onx_view v = { .v = y, .n = 3, .rank = 1, .dim = three, .type = ONX_FLOAT, .width = 4 };
+	const struct onx_view v = {
+		.v = y, .n = 3, .rank = 1, .dim = three, .type = ONX_FLOAT, .width = 4
+	};
 	struct onx_err e = { 0 };
 
 	if (onx_weight_load(w, &v, &e) < 0)
@@ -184,7 +191,9 @@ static void expect(const char *path, float a, float b, float c)
 static void change(struct onx_model *m, float a, float b, float c)
 {
 	float y[3] = { a, b, c };
-	const struct onx_view v = { .v = y, .n = 3, .rank = 1, .dim = three, .type = ONX_FLOAT, .width = 4 };
+	const struct onx_view v = {
+		.v = y, .n = 3, .rank = 1, .dim = three, .type = ONX_FLOAT, .width = 4
+	};
 	struct onx_err e = { 0 };
 
 	if (onx_weight_store(m, onx_model_graph(m)->init[0], &v, &e) < 0)
@@ -377,8 +386,9 @@ static void test_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_places), T(test_numbers), T(test_no_folder), T(test_in_place), T(test_other_name),
-		T(test_other_folder), T(test_inline), T(test_no_room), T(test_large),
+		T(test_places),   T(test_numbers),    T(test_no_folder),
+		T(test_in_place), T(test_other_name), T(test_other_folder),
+		T(test_inline),   T(test_no_room),    T(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

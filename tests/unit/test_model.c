@@ -174,14 +174,28 @@ static void edit(struct onx_model *m)
 		{ .name = "ss", .type = ONX_ATTR_STRINGS, .n = 2, .strings = strs },
 		{ .name = "t", .type = ONX_ATTR_TENSOR, .tensor = t },
 	};
-	struct onx_file_node node[3] = { g.node[0], g.node[2], {
-		.name = "new", .type = "Mul", .domain = "", .doc = "", .n_in = 2, .in = in, .n_out = 1,
-		.out = out, .n_attr = sizeof attr / sizeof *attr, .attr = attr } };
+	struct onx_file_node node[3] = { g.node[0],
+					 g.node[2],
+					 { .name = "new",
+					   .type = "Mul",
+					   .domain = "",
+					   .doc = "",
+					   .n_in = 2,
+					   .in = in,
+					   .n_out = 1,
+					   .out = out,
+					   .n_attr = sizeof attr / sizeof *attr,
+					   .attr = attr } };
 	node[1].in = if_in;
 	node[1].changed = true;
 	const struct onx_file_dim shape[] = { { -1, "N" }, { 2, NULL } };
-	struct onx_file_value output[] = { g.output[0], { .name = "z", .type = ONX_FLOAT, .kind = "tensor",
-					   .has_shape = true, .rank = 2, .dim = shape } };
+	struct onx_file_value output[] = { g.output[0],
+					   { .name = "z",
+					     .type = ONX_FLOAT,
+					     .kind = "tensor",
+					     .has_shape = true,
+					     .rank = 2,
+					     .dim = shape } };
 	const struct onx_file_dim three[] = { { -1, "N" }, { 3, NULL } };
 	output[0].dim = three;
 	output[0].changed = true;
@@ -211,7 +225,8 @@ static void test_edit(void **state)
 		assert_string_equal(g->node[1].attr[0].graph->name, "branch");
 		const struct onx_file_attr *a = g->node[2].attr;
 		assert_int_equal(g->node[2].n_attr, 7);
-		assert_true(a[0].i == 7 && a[1].f == 0.125f && a[3].ints[1] == -1 && a[4].floats[1] == 2);
+		assert_true(a[0].i == 7 && a[1].f == 0.125f && a[3].ints[1] == -1 &&
+			    a[4].floats[1] == 2);
 		assert_string_equal(a[2].s, "str");
 		assert_string_equal(a[5].strings[1], "qq");
 		assert_int_equal(a[6].tensor->n, 2);
@@ -245,7 +260,9 @@ static void test_diff(void **state)
 	struct onx_buf line = { 0 };
 	const struct onx_weight *w = onx_model_graph(b)->init[0];
 	float x[8];
-	const struct onx_view v = { .v = x, .n = 8, .rank = 2, .dim = w->dim, .type = ONX_FLOAT, .width = 4 };
+	const struct onx_view v = {
+		.v = x, .n = 8, .rank = 2, .dim = w->dim, .type = ONX_FLOAT, .width = 4
+	};
 
 	(void)state;
 	good(onx_weight_load(w, &v, &e), &e);
@@ -368,7 +385,7 @@ static void test_no_memory(void **state)
 	onx_buf_release(&b);
 }
 
-/* --- real files: forced to be packed again, the same bytes come out --------------------------------- */
+/* --- real files: forced to be packed again, the same bytes come out --------------------------- */
 
 /* nftw hands nothing through. */
 static struct { int seen, same; char first[1100]; } walk;
@@ -433,9 +450,10 @@ static void test_backend_models(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_views), cmocka_unit_test(test_untyped_attr),
-		cmocka_unit_test(test_unchanged), cmocka_unit_test(test_edit), cmocka_unit_test(test_diff),
-		cmocka_unit_test(test_marks), cmocka_unit_test(test_new), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_views),       cmocka_unit_test(test_untyped_attr),
+		cmocka_unit_test(test_unchanged),   cmocka_unit_test(test_edit),
+		cmocka_unit_test(test_diff),        cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_new),         cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_real_models), cmocka_unit_test(test_backend_models),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,9 +31,12 @@ static const struct onx_weight *only(const struct onx_model *m)
 	return onx_model_graph(m)->init[0];
 }
 
-static struct onx_view view(void *v, size_t n, enum onx_dtype type, size_t width, const int64_t *dim)
+static struct onx_view view(void *v, size_t n, enum onx_dtype type, size_t width,
+			    const int64_t *dim)
 {
-	return (struct onx_view){ .v = v, .n = n, .rank = 1, .dim = dim, .type = type, .width = (uint8_t)width };
+	return (struct onx_view){
+		.v = v, .n = n, .rank = 1, .dim = dim, .type = type, .width = (uint8_t)width
+	};
 }
 
 /* One row: n elements of a type, as raw_data and as a typed field, and what they are as numbers. */
@@ -111,7 +114,8 @@ static void test_forms(void **state)
 	static const double d[] = { 1.5, -2, 0.1 }, fd[] = { 1.5, -2, 0.1f };
 	static const double one[] = { 1, -2, 0.5 }, small[] = { 1, 2, 3 }, sint[] = { -1, 2, -3 };
 	static const double s4[] = { -1, 7, -8 }, u4[] = { 15, 7, 8 }, f4[] = { 1, -6, 0.5 };
-	static const double s2[] = { -1, 1, -2, 0, 1 }, u2[] = { 3, 1, 2, 0, 1 }, yes[] = { 1, 0, 1 };
+	static const double s2[] = { -1, 1, -2, 0, 1 }, u2[] = { 3, 1, 2, 0, 1 },
+			    yes[] = { 1, 0, 1 };
 	static const int64_t h[] = { 0x3c00, 0xc000, 0x3800 }, bf[] = { 0x3f80, 0xc000, 0x3f00 };
 	static const int64_t p[] = { 1, 2, 3 }, q[] = { -1, 2, -3 }, b[] = { 1, 0, 1 };
 	static const int64_t n4[] = { 0x7f, 0x08 }, fe[] = { 0xf2, 0x01 }, n2[] = { 0x27, 0x01 };
@@ -261,7 +265,8 @@ static void test_strings(void **state)
 static void test_range(void **state)
 {
 	const int64_t dim[] = { 1 };
-	static const enum onx_dtype types[] = { ONX_FLOAT16, ONX_FLOAT, ONX_FLOAT4E2M1, ONX_FLOAT8E5M2 };
+	static const enum onx_dtype types[] = { ONX_FLOAT16, ONX_FLOAT, ONX_FLOAT4E2M1,
+						ONX_FLOAT8E5M2 };
 	const struct onx_weight *w;
 	struct onx_model *m;
 	struct onx_err e = { 0 };
@@ -288,7 +293,9 @@ static void test_tensor_file(void **state)
 	char path[] = "/tmp/onx-tensor-XXXXXX";
 	const int64_t dim[] = { 2, 2 };
 	float x[] = { 1, 2, 3, NAN }, y[4];
-	struct onx_view v = { .v = x, .n = 4, .rank = 2, .dim = dim, .type = ONX_FLOAT, .width = 4 };
+	struct onx_view v = {
+		.v = x, .n = 4, .rank = 2, .dim = dim, .type = ONX_FLOAT, .width = 4
+	};
 	struct onx_tensor_file *f;
 	const struct onx_weight *w;
 	struct onx_err e = { 0 };
@@ -315,8 +322,9 @@ static void test_tensor_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms), cmocka_unit_test(test_long), cmocka_unit_test(test_amounts),
-		cmocka_unit_test(test_carried), cmocka_unit_test(test_strings), cmocka_unit_test(test_range),
+		cmocka_unit_test(test_forms),       cmocka_unit_test(test_long),
+		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_carried),
+		cmocka_unit_test(test_strings),     cmocka_unit_test(test_range),
 		cmocka_unit_test(test_tensor_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

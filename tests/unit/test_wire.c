@@ -37,7 +37,8 @@ static void test_not_onnx(void **state)
 	refuse("\xff\xd8\xff\xe0\0\x10JFIF", 10, ONX_FORMAT, "not an ONNX model: a JPEG picture");
 	refuse("\x89PNG\r\n\x1a\n", 8, ONX_FORMAT, "a PNG picture");
 	refuse("PK\3\4....", 8, ONX_FORMAT, "a zip archive");
-	refuse("version https://git-lfs.github.com/spec/v1\noid", 46, ONX_FORMAT, "a Git LFS pointer");
+	refuse("version https://git-lfs.github.com/spec/v1\noid", 46, ONX_FORMAT,
+	       "a Git LFS pointer");
 	refuse("<!DOCTYPE html>", 15, ONX_FORMAT, "a web page");
 	refuse("\x08\x08", 2, ONX_FORMAT, "it has no graph");
 	refuse("\xff\xff\xff\xff\xff\xff", 6, ONX_FORMAT, "damaged at byte 0");
@@ -45,19 +46,27 @@ static void test_not_onnx(void **state)
 
 static void test_damage(void **state)
 {
-	static const struct { const char *bytes; size_t n; const char *words; } rows[] = {
+	static const struct { const char *bytes; size_t n; const char *words;
+	} rows[] = {
 		{ "\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 13, "does not end" },
 		{ "\x08\xff", 2, "field 1 'ir_version' does not end" },
-		{ "\x3a\x7f\x0a\x00", 4, "damaged at byte 0: field 7 'graph' wants 127 bytes, 2 are left" },
-		{ "\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "wants 18446744073709551615 bytes" },
+		{ "\x3a\x7f\x0a\x00", 4,
+		  "damaged at byte 0: field 7 'graph' wants 127 bytes, 2 are left" },
+		{ "\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,
+		  "wants 18446744073709551615 bytes" },
 		{ "\x3a\x04\x2a\x02\x23\x00", 6, "a group, which ONNX never had" },
-		{ "\x08\x01\x00\x01", 4, "damaged at byte 2: no field of 'ModelProto' begins like this" },
+		{ "\x08\x01\x00\x01", 4,
+		  "damaged at byte 2: no field of 'ModelProto' begins like this" },
 		{ "\x08\x01\x0f\x01", 4, "has the wire type 7 (none)" },
 		{ "\x0d\x01\x02\x03\x04", 5, "field 'ir_version' has the wire type 5, not 0" },
 		{ "\x38\x01", 2, "field 'graph' has the wire type 0, not 2" },
-		{ "\x12\x03" "a\0b", 5, "a zero byte in the string 'producer_name'" },
+		{ "\x12\x03"
+		  "a\0b",
+		  5, "a zero byte in the string 'producer_name'" },
 		{ "\x3a\x00\x3a\x00", 4, "'graph' of 'ModelProto' is given twice" },
-		{ "\x3a\x07\x2a\x05\x22\x03" "abc", 9, "list 'float_data' has 3 bytes, not a multiple of 4" },
+		{ "\x3a\x07\x2a\x05\x22\x03"
+		  "abc",
+		  9, "list 'float_data' has 3 bytes, not a multiple of 4" },
 		{ "\x3a\x05\x2a\x03\x3a\x01\x80", 7, "a number in list 'int64_data' does not end" },
 		{ "\x08\x01\xfd\x3e\x01", 5, "wants 4 bytes, 1 are left" },
 	};
@@ -181,8 +190,8 @@ static void test_bit_flips(void **state)
 	onx_buf_release(&b);
 }
 
-/* A real file: cut at every 64th of its length, and one bit flipped in each of its first bytes (where the
- * graph begins), then here and there. */
+/* A real file: cut at every 64th of its length, and one bit flipped in each of its first bytes
+ * (where the graph begins), then here and there. */
 static void test_real_file(void **state)
 {
 	const char *shared = getenv("ONX_SHARED");
