@@ -37,7 +37,7 @@ static const struct onx_table lp_table = { "LpPool", sizeof(struct pool_attr), l
 static const struct onx_table global_lp_table = { "GlobalLpPool", sizeof(struct pool_attr), global_lp_field,
 						  .check = NULL };
 
-struct pool_geo { struct onx_window w; size_t planes, n; };
+struct pool_geo { struct onx_window w; size_t planes, n; bool count_pad, column_major; };
 
 static int set_out(struct onx_infer *s, struct pool_geo *g, struct onx_err *e)
 {
@@ -74,6 +74,8 @@ static int pool_geometry(struct onx_infer *s, const struct pool_attr *a, struct 
 	    (rc = onx_win_read(&a->win, nd, x->dim + 2, NULL, &g->w, e)) < 0 ||
 	    (rc = onx_win_slide(&a->win, nd, a->ceil, &g->w, e)) < 0)
 		return rc;
+	g->count_pad = a->count_pad;
+	g->column_major = a->column_major != 0;
 	return set_out(s, g, e);
 }
 
@@ -132,7 +134,7 @@ static size_t max_saved(const struct onx_infer *s, const void *attr)
 }
 
 /* Indices of the whole tensor; storage_order 1 counts each plane in column-major order. */
-static void write_indices(const struct onx_call *c, const struct pool_geo *g, bool column_major)
+static void write_indices(const struct onx_call *c, const struct pool_geo *g)
 {
 	const struct onx_window *w = &g->w;
 	const int32_t *at = c->save;
@@ -141,7 +143,7 @@ static void write_indices(const struct onx_call *c, const struct pool_geo *g, bo
 	for (size_t i = 0; i < g->n; i++) {
 		const size_t in = at[i] < 0 ? 0 : (size_t)at[i];
 		const size_t x = in % w->in[2], y = in / w->in[2] % w->in[1], z = in / w->in[2] / w->in[1];
-		const size_t place = column_major ? (x * w->in[1] + y) * w->in[0] + z : in;
+		const size_t place = g->column_major ? (x * w->in[1] + y) * w->in[0] + z : in;
 
 		to[i] = (int64_t)(i / w->out_n * w->in_n + place);
 	}
@@ -151,7 +153,6 @@ static void write_indices(const struct onx_call *c, const struct pool_geo *g, bo
 static void max_forward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
-	const struct pool_attr *a = c->attr;
 
 	if (c->x[0].type == ONX_INT8 || c->x[0].type == ONX_UINT8)
 		onx_maxpool_bytes(c->pool, &g->w, g->planes, c->x[0].type == ONX_INT8, c->x[0].v, c->y[0].v,
@@ -159,7 +160,7 @@ static void max_forward(const struct onx_call *c)
 	else
 		onx_maxpool_forward(c->pool, &g->w, g->planes, c->x[0].v, c->y[0].v, c->save);
 	if (c->n_y > 1 && c->y[1].v)
-		write_indices(c, g, a && a->column_major);
+		write_indices(c, g);
 }
 
 static void max_backward(const struct onx_call *c)
@@ -169,24 +170,19 @@ static void max_backward(const struct onx_call *c)
 	onx_maxpool_backward(c->pool, &g->w, g->planes, c->dy[0].v, c->save, c->dx[0].v, c->dx[0].add);
 }
 
-static bool counts_pad(const struct onx_call *c)
-{
-	return c->attr && ((const struct pool_attr *)c->attr)->count_pad;
-}
-
 /* Y = mean over the window */
 static void avg_forward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
 
-	onx_avgpool_forward(c->pool, &g->w, g->planes, counts_pad(c), c->x[0].v, c->y[0].v);
+	onx_avgpool_forward(c->pool, &g->w, g->planes, g->count_pad, c->x[0].v, c->y[0].v);
 }
 
 static void avg_backward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
 
-	onx_avgpool_backward(c->pool, &g->w, g->planes, counts_pad(c), c->dy[0].v, c->dx[0].v, c->dx[0].add);
+	onx_avgpool_backward(c->pool, &g->w, g->planes, g->count_pad, c->dy[0].v, c->dx[0].v, c->dx[0].add);
 }
 
 /* Y = p-norm of the window */
