@@ -112,6 +112,8 @@ test: tests                             ## run every test; needs nothing but `ma
 	@tests/run $(BUILD)
 lint: tests                             ## layers, includes, banned functions, lengths, coverage of gradients
 	@tests/run $(BUILD) lint
+test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
+	@tests/peers/run $(BUILD)
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs
 	@mkdir -p $(@D)
@@ -176,6 +178,6 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man tests test lint headers san install uninstall deps needs needs-test clean help
+.PHONY: all man tests test test-peers lint headers san install uninstall deps needs needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))
