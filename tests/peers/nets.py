@@ -1,0 +1,87 @@
+"""Small whole nets with random weights, for comparing training with PyTorch.
+
+Each entry of NETS builds a module for 5 classes and says what one input looks like.  Dropout is off, so that
+the two programs do the same arithmetic.
+"""
+import torch
+import torchvision
+from torch import nn
+
+
+class Encoder(nn.Module):
+    """A transformer encoder with a class head: two blocks, pre-norm, GELU."""
+
+    class Block(nn.Module):
+        def __init__(self, width, heads):
+            super().__init__()
+            self.heads = heads
+            self.norm1 = nn.LayerNorm(width)
+            self.qkv = nn.Linear(width, 3 * width)
+            self.out = nn.Linear(width, width)
+            self.norm2 = nn.LayerNorm(width)
+            self.up = nn.Linear(width, 4 * width)
+            self.down = nn.Linear(4 * width, width)
+
+        def forward(self, x):
+            b, t, w = x.shape
+            q, k, v = self.qkv(self.norm1(x)).reshape(-1, t, 3, self.heads, w // self.heads).permute(
+                2, 0, 3, 1, 4).unbind(0)
+            a = torch.softmax(q @ k.transpose(-2, -1) * (w // self.heads) ** -0.5, -1)
+            x = x + self.out((a @ v).transpose(1, 2).reshape(-1, t, w))
+            return x + self.down(nn.functional.gelu(self.up(self.norm2(x))))
+
+    def __init__(self, width=32, heads=4, tokens=12):
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(1, tokens, width) * 0.1)
+        self.blocks = nn.Sequential(*[self.Block(width, heads) for _ in range(2)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x):
+        return self.head(self.norm(self.blocks(x + self.place)).mean(1))
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 5))
+
+
+def without_dropout(net):
+    for m in net.modules():
+        if isinstance(m, nn.Dropout):
+            m.p = 0.0
+    return net
+
+
+NETS = {
+    "mlp": (mlp, (20,)),
+    "encoder": (Encoder, (12, 32)),
+    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(num_classes=5), (3, 64, 64)),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=5), (3, 64, 64)),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=5), (3, 64, 64)),
+}
+
+
+def build(name):
+    torch.manual_seed(7)
+    make, shape = NETS[name]
+    net = without_dropout(make())
+    # No two tensors alike: the exporter stores equal ones once, and what is stored once trains as one.
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn_like(p) * 1e-3)
+        for b in net.buffers():
+            if b.is_floating_point():
+                b.add_(torch.rand_like(b) * 1e-2)
+    return net, shape
+
+
+def has_batch_norm(net):
+    return any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+
+
+def export(net, shape, path):
+    """The net in inference mode, BatchNormalization kept as a node, the batch symbolic."""
+    net.eval()
+    torch.onnx.export(net, torch.zeros(2, *shape), path, input_names=["x"], output_names=["y"],
+                      dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, opset_version=13,
+                      training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)
