@@ -9,6 +9,7 @@ struct onx_run_opts {
 	int64_t top, batch, threads, bench, size;
 	bool test;                      /* the operands are folders of backend tests        */
 	const char *labels;             /* a file with a name a line; NULL: the model's own */
+	const char *list;               /* with test: those that must pass, or NULL         */
 	int format;                     /* enum onx_run_format                              */
 	int64_t print;                  /* numbers of an output that are printed            */
 };

@@ -1,0 +1,22 @@
+/* onnx-freeze -- choose which weights training may change. */
+#include "stage.h"
+
+static const struct onx_example examples[] = {
+	{ "keep the whole body, train a new classifier",
+	  "onnx-freeze --all model.onnx | onnx-head --classes 5 | onnx-train --data photos/ -o adapted.onnx" },
+	{ "also train the last two layers with weights",
+	  "onnx-freeze --last 2 model.onnx | onnx-info --weights" },
+	{ "everything but BatchNormalization", "onnx-freeze --none --op BatchNormalization model.onnx -o chosen.onnx" },
+	{ .command = NULL }
+};
+
+const struct onx_tool onx_this_tool = {
+	.name = "onnx-freeze", .brief = "choose which weights training may change", .operands = "[MODEL]",
+	.about = "Marks the weights that onnx-train may change; all others stay as they are, to the byte, and "
+	"what depends on no trained weight is not computed again and again. The choice is by place in the graph "
+	"first, because exporters lose names, then by name and by operator. Running statistics of "
+	"BatchNormalization are never weights.\n\n"
+	"Choices combine in this order, later ones win: --all, --none or --last; --up-to; --op; --match; --train.",
+	.example = examples, .set = onx_freeze_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT,
+	.run = onx_stage_freeze
+};
