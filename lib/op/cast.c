@@ -1,0 +1,131 @@
+/* op/cast.c -- Cast and CastLike between all element types but strings and complex.
+ * Real to real keeps the gradient.  Values that pass through a narrow type are rounded to it. */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+struct cast { int64_t to; bool saturate; };
+#define SATURATE { .name = "saturate", .kind = F_BOOL, .off = offsetof(struct cast, saturate), .def = "1", \
+	.help = "8-bit floats: overflow becomes the largest number" }
+#define MODE { .name = "round_mode", .kind = F_STR, .off = offsetof(struct cast_any, mode), .def = "up", \
+	.help = "for float8e8m0 only" }
+struct cast_any { struct cast cast; const char *mode; };
+static const struct onx_field cast_field[] = {
+	{ .name = "to", .kind = F_INT, .off = offsetof(struct cast, to), .def = "0", .min = 0, .max = 64,
+	  .help = "number of the element type" },
+	SATURATE, MODE, { .name = NULL }
+};
+static const struct onx_field like_field[] = { SATURATE, MODE, { .name = NULL } };
+static const struct onx_table cast_attr = { .name = "Cast", .size = sizeof(struct cast_any),
+					    .field = cast_field };
+static const struct onx_table like_attr = { .name = "CastLike", .size = sizeof(struct cast_any),
+					    .field = like_field };
+
+static bool castable(enum onx_dtype t)
+{
+	const enum onx_class class = onx_dtype_class(t);
+
+	return class == ONX_CLASS_REAL || class == ONX_CLASS_INT || class == ONX_CLASS_UINT ||
+	       class == ONX_CLASS_BOOL;
+}
+
+static int infer_to(struct onx_infer *s, enum onx_dtype to, struct onx_err *e)
+{
+	if (!castable(s->in[0].type) || !castable(to))
+		return onx_fail(e, ONX_UNSUP, "a cast from %s to %s is not supported",
+				onx_dtype_name(s->in[0].type), onx_dtype_name(to));
+	onx_set_out(s, 0, to, &s->in[0].shape);
+	return ONX_OK;
+}
+
+static int cast_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct cast *p = attr;
+
+	if (!onx_dtype_known((int)p->to))
+		return onx_fail(e, ONX_SHAPE, "'to' is %d, wanted the number of an element type", (int)p->to);
+	return infer_to(s, (enum onx_dtype)p->to, e);
+}
+
+static int like_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	(void)attr;
+	return infer_to(s, s->in[1].type, e);
+}
+
+static bool is_f8(enum onx_dtype t)
+{
+	return t == ONX_FLOAT8E4M3FN || t == ONX_FLOAT8E4M3FNUZ || t == ONX_FLOAT8E5M2 ||
+	       t == ONX_FLOAT8E5M2FNUZ;
+}
+
+/* float and double are as exact as their storage here; the others round to what they can hold. */
+static double rounded(double x, const struct onx_view *y, bool saturate)
+{
+	if (y->type == ONX_DOUBLE || y->type == ONX_FLOAT)
+		return x;
+	if (is_f8(y->type))
+		return (double)onx_from_f8(onx_to_f8((float)x, y->type, saturate), y->type);
+	return (double)onx_round_to((float)x, y->type);
+}
+
+/* Towards zero; what no 64-bit number can hold becomes the nearest that can, NaN 0. */
+static int64_t whole(double x, bool wide)
+{
+	if (isnan(x))
+		return 0;
+	if (wide)
+		return x <= 0 ? (x > -9.2e18 ? (int64_t)x : 0)
+		     : (int64_t)(x >= 18446744073709551615.0 ? UINT64_MAX : (uint64_t)x);
+	return x >= 9223372036854775807.0 ? INT64_MAX : x <= -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
+}
+
+static void cast_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct onx_view *x = &c->x[0], *y = &c->y[0];
+	const bool saturate = ((const struct cast *)c->attr)->saturate;
+	const bool from_real = onx_dtype_real(x->type), to_real = onx_dtype_real(y->type);
+	const bool to_bool = y->type == ONX_BOOL, wide = y->type == ONX_UINT64;
+
+	for (size_t i = lo; i < hi; i++) {
+		if (to_real)
+			onx_view_put_real(y, i, rounded(onx_view_real(x, i), y, saturate));
+		else if (to_bool)
+			onx_view_put_int(y, i, from_real ? onx_view_real(x, i) != 0 : onx_view_int(x, i) != 0);
+		else
+			onx_view_put_int(y, i, from_real ? whole(onx_view_real(x, i), wide)
+						 : onx_view_int(x, i));
+	}
+}
+
+static void cast_forward(const struct onx_call *c)
+{
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, cast_range, c);
+}
+
+static void back_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct onx_view *dx = &c->dx[0];
+
+	for (size_t i = lo; i < hi; i++)
+		onx_view_put_real(dx, i, onx_view_real(&c->dy[0], i) +
+				  (dx->add ? onx_view_real(dx, i) : 0));
+}
+
+static void cast_backward(const struct onx_call *c)
+{
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, back_range, c);
+}
+
+const struct onx_op ONX_R(onx_ops_cast)[] = {
+	{ .domain = "", .type = "Cast", .since = 6, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &cast_attr, .infer = cast_infer,
+	  .forward = cast_forward, .backward = cast_backward },
+	{ .domain = "", .type = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .min_out = 1,
+	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &like_attr,
+	  .infer = like_infer, .forward = cast_forward, .backward = cast_backward },
+	{ .type = NULL }
+};

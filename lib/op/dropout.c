@@ -1,0 +1,121 @@
+/* op/dropout.c -- Dropout.  Active in the training mode of the plan, or where the node itself says
+ * training_mode: y = x * mask / (1 - ratio); else y = x.  Element i is dropped if the i-th number of the
+ * node's stream is below ratio, so the bits do not depend on threads.  The mask (a byte an element) is
+ * drawn in forward and kept in `save`, so backward sees the same one. */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+struct dropout { double ratio; int64_t seed; uint64_t given; };
+static const struct onx_field old_field[] = {
+	{ .name = "ratio", .kind = F_REAL, .off = offsetof(struct dropout, ratio), .def = "0.5", .min = 0,
+	  .max = 1, .help = "share of the elements that are dropped" },
+	{ .name = NULL }
+};
+static const struct onx_field new_field[] = {
+	{ .name = "seed", .kind = F_INT, .off = offsetof(struct dropout, seed), .def = "0",
+	  .help = "replaces the run's own seed" },
+	{ .name = NULL }
+};
+static const struct onx_table old_attr = { .name = "Dropout", .size = sizeof(struct dropout),
+					   .field = old_field };
+static const struct onx_table new_attr = { .name = "Dropout", .size = sizeof(struct dropout),
+					   .field = new_field, .given = offsetof(struct dropout, given) };
+
+struct geo { bool on; double ratio; uint64_t seed; bool seeded; };
+
+static int dropout_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct dropout *p = attr;
+	struct geo *g = ONX_NEW(s->mem, struct geo);
+	double on = 0;
+	int rc = onx_want_real(s, 0, e);
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "a node");
+	g->ratio = s->version < 12 ? p->ratio : 0.5;
+	if (rc == ONX_OK && onx_has_in(s, 1))
+		rc = onx_in_real(s, 1, &g->ratio, e);
+	if (rc == ONX_OK && onx_has_in(s, 2))
+		rc = onx_in_real(s, 2, &on, e);
+	if (rc < 0)
+		return rc;
+	if (!(g->ratio >= 0 && g->ratio < 1) && !(g->ratio == 1 && s->version < 12))
+		return onx_fail(e, ONX_SHAPE, "ratio is %g, wanted a number in [0, 1)", g->ratio);
+	g->on = (s->train || on != 0) && g->ratio > 0;
+	g->seeded = s->version >= 12 && onx_given(&new_attr, p, "seed");
+	g->seed = g->seeded ? (uint64_t)p->seed : 0;
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &s->in[0].shape);
+	onx_set_out(s, 1, s->version < 10 ? s->in[0].type : ONX_BOOL, &s->in[0].shape);
+	return ONX_OK;
+}
+
+static size_t dropout_saved(const struct onx_infer *s, const void *attr)
+{
+	const struct geo *g = s->geo;
+	struct onx_err e;
+	size_t n = 0;
+
+	(void)attr;
+	if (!g || !g->on || onx_count(s->in[0].shape.rank, s->in[0].shape.dim, &n, &e) < 0)
+		return 0;
+	return n;
+}
+
+static void drop_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct geo *g = c->geo;
+	const real *x = c->x[0].v, up = (real)(g->ratio < 1 ? 1 / (1 - g->ratio) : 0);
+	real *y = c->y[0].v;
+	uint8_t *mask = c->save;
+	struct onx_rng r;
+
+	onx_rng_init(&r, g->seeded ? g->seed : c->rng.seed, ONX_RNG_NODE, c->rng.step, c->rng.node);
+	onx_rng_skip(&r, lo);
+	for (size_t i = lo; i < hi; i++) {
+		mask[i] = onx_rng_unit(&r) >= g->ratio;
+		y[i] = mask[i] ? x[i] * up : 0;
+	}
+}
+
+static void dropout_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const real *x = c->x[0].v;
+	real *y = c->y[0].v;
+
+	if (g->on)
+		onx_each(c->pool, c->x[0].n, ONX_GRAIN, drop_range, c);
+	else if (x != y)
+		for (size_t i = 0; i < c->x[0].n; i++)
+			y[i] = x[i];
+	if (c->n_y < 2 || !c->y[1].v)
+		return;
+	for (size_t i = 0; i < c->y[1].n; i++)
+		onx_view_put_real(&c->y[1], i, !g->on || ((const uint8_t *)c->save)[i]);
+}
+
+static void dropout_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const uint8_t *mask = c->save;
+	const real *dy = c->dy[0].v, up = (real)(g->on && g->ratio < 1 ? 1 / (1 - g->ratio) : 1);
+	real *dx = c->dx[0].v;
+
+	for (size_t i = 0; dx && i < c->dx[0].n; i++)
+		onx_put(&dx[i], c->dx[0].add, !dy || (g->on && !mask[i]) ? 0 : dy[i] * up);
+}
+
+#define ROW(since_, max_in_, table)                                                          \
+	{ .domain = "", .type = "Dropout", .since = since_, .min_in = 1, .max_in = max_in_,  \
+	  .min_out = 1, .max_out = 2, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .alias = 1, \
+	  .flags = ONX_OP_TRAIN, .attr = &table, .infer = dropout_infer,                     \
+	  .saved = dropout_saved, .forward = dropout_forward, .backward = dropout_backward }
+
+const struct onx_op ONX_R(onx_ops_dropout)[] = {
+	ROW(7, 1, old_attr),
+	ROW(12, 3, new_attr),
+	{ .type = NULL }
+};
