@@ -291,12 +291,18 @@ static bool fits_pointwise(const struct onx_infer *s, const void *attr)
 	return onx_conv_pointwise(s->geo);
 }
 
+static bool fits_all(const struct onx_infer *s, const void *attr)
+{
+	(void)s, (void)attr;
+	return true;
+}
+
 static const struct onx_impl conv_impl[] = {
 	{ .name = "depthwise", .fits = fits_depthwise,
 	  .forward = conv_forward_depthwise, .backward = conv_backward_depthwise },
 	{ .name = "pointwise", .fits = fits_pointwise, .scratch = conv_scratch,
 	  .forward = conv_forward_gemm, .backward = conv_backward_gemm },
-	{ .name = "im2col", .scratch = conv_scratch,
+	{ .name = "im2col", .fits = fits_all, .scratch = conv_scratch,
 	  .forward = conv_forward_gemm, .backward = conv_backward_gemm },
 	{ .name = NULL }
 };
@@ -305,7 +311,7 @@ static const struct onx_impl transpose_impl[] = {
 	  .forward = transpose_forward_depthwise, .backward = transpose_backward_depthwise },
 	{ .name = "pointwise", .fits = fits_pointwise, .scratch = transpose_scratch,
 	  .forward = transpose_forward_gemm, .backward = transpose_backward_gemm },
-	{ .name = "im2col", .scratch = transpose_scratch,
+	{ .name = "im2col", .fits = fits_all, .scratch = transpose_scratch,
 	  .forward = transpose_forward_gemm, .backward = transpose_backward_gemm },
 	{ .name = NULL }
 };
