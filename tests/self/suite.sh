@@ -14,6 +14,7 @@ check "a passing program counts as passed" "2 passed, 0 failed" "$(sum "$here/pa
 check "a failing case counts as failed" "1 passed, 1 failed" "$(sum "$here/fails")"
 check "a crash counts as failed" "1 passed, 1 failed" "$(sum "$here/crashes")"
 check "a program that says ok and exits 1 counts as failed" "1 passed, 1 failed" "$(sum "$here/lies")"
+check "a program that stops before its plan counts as failed" "1 passed, 1 failed" "$(sum "$here/stops")"
 check "a program without cases counts by its status" "0 passed, 1 failed" "$(sum false)"
 check "a skipped case is not passed" "0 passed, 0 failed, 1 skipped" "$(sum "$here/skips")"
 check "a hanging program is stopped" "0 passed, 1 failed" "$(ONX_TEST_SECONDS=1 sum "$here/hangs")"
