@@ -81,13 +81,13 @@ $(BUILD)/tests/%.o: tests/%.c | needs-test
 $(LIB): $(OBJ)
 	@rm -f $@
 	@echo "  AR    $@"
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 $(SHLIB): $(OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined -o $@ $^ $(LDLIBS_ALL)
 $(TOOLLIB): $(TOOLOBJ)
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 $(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLLIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -117,7 +117,7 @@ test-peers: all                         ## compare with PyTorch, ONNX Runtime, O
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs
 	@mkdir -p $(@D)
-	$(Q)echo '#include "$*.h"' | $(CC) $(filter-out -MMD -MP,$(CFLAGS_ALL)) -I. -fsyntax-only -x c - && touch $@
+	$(Q)printf '#include "$*.h"\nextern int onx_alone;\n' | $(CC) $(filter-out -MMD -MP,$(CFLAGS_ALL)) -I. -fsyntax-only -x c - && touch $@
 
 # Own objects in $(BUILD)/san; leaks count too.
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

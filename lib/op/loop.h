@@ -1,7 +1,7 @@
 /* op/loop.h -- loops shared by element-wise families: ranges over a pool and broadcasting.
  * Nothing here allocates or fails. */
-#ifndef ONX_LOOP_H
-#define ONX_LOOP_H
+#ifndef ONX_OP_LOOP_H
+#define ONX_OP_LOOP_H
 #include <stdbool.h>
 #include "base/pool.h"
 #include "kernel/real.h"
