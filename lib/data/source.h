@@ -11,8 +11,8 @@
  *
  * It gives n samples; each has n_part parts (one for each model input that was asked for), and a
  * class or real targets.  Classes are sorted: names by byte order, the whole numbers of .npy, .npz
- * and IDX files by value.  If the model already has class names (`labels`), the source is mapped onto those and a class outside
- * them is a fault.
+ * and IDX files by value.  If the model already has class names (`labels`), the source is mapped onto those
+ * and a class outside them is a fault.
  *
  * A source owns everything that is reached from it; arrays are mapped where the file allows it.
  * After opening it is read-only: any thread may read. */

@@ -120,7 +120,8 @@ static int runners(struct onx_trainer *t, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* The largest micro-batch -- batch, then its divisors, so that steps are whole -- whose plans fit in what the budget leaves. */
+/* The largest micro-batch -- batch, then its divisors, so that steps are whole -- whose plans fit in
+ * what the budget leaves. */
 static int fit(struct onx_trainer *t, struct onx_err *e)
 {
 	const size_t width = t->ask->wide ? 8 : 4;

@@ -2,7 +2,6 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 6
 shopt -s nullglob
-# shellcheck disable=SC2034
 bad=0
 object() { echo "$*"; bad=1; }
 verdict() { exit $bad; }

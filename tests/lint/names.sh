@@ -5,6 +5,8 @@
 . "$(dirname "$0")/common.bash"
 while read -r name; do
 	where=$(sources | grep "/$name\$" | tr '\n' ' ')
-	[ "$(wc -w <<<"$where")" -le 2 ] && [[ $where != *tools/* ]] || object "$name: $where"
+	if [ "$(wc -w <<<"$where")" -gt 2 ] || [[ $where = *tools/* ]]; then
+		object "$name: $where"
+	fi
 done < <(sources | sed 's:.*/::' | LC_ALL=C sort | uniq -d)
 verdict
