@@ -159,3 +159,30 @@ out:
 	*out = obj;
 	return rc;
 }
+
+static const void *copy(struct onx_arena *a, const void *v, size_t n, size_t size, bool *lost)
+{
+	void *to = onx_alloc(a, n + 1, size);
+	*lost |= !to;
+	if (to && n)
+		memcpy(to, v, n * size);
+	return to;
+}
+
+struct onx_file_attr *onx_attr_copy(struct onx_arena *a, const struct onx_file_attr *attr, size_t n)
+{
+	struct onx_file_attr *v = ONX_NEWS(a, struct onx_file_attr, n + 1);
+	bool lost = !v;
+	for (size_t i = 0; !lost && i < n; i++) {
+		v[i] = attr[i];
+		v[i].name = onx_dup(a, attr[i].name);
+		lost |= !v[i].name;
+		if (attr[i].s)
+			v[i].s = copy(a, attr[i].s, attr[i].s_len, 1, &lost);
+		if (attr[i].ints)
+			v[i].ints = copy(a, attr[i].ints, attr[i].n, sizeof *attr[i].ints, &lost);
+		if (attr[i].floats)
+			v[i].floats = copy(a, attr[i].floats, attr[i].n, sizeof *attr[i].floats, &lost);
+	}
+	return lost ? NULL : v;
+}

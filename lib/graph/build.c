@@ -159,6 +159,7 @@ static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 		int rc = onx_graph_new_value(b->g, name, &n->in[i], e);
 		if (rc < 0)
 			return rc;
+		b->g->value[n->in[i]].input = true;     /* its numbers come from outside what we see */
 	}
 	return ONX_OK;
 }

@@ -18,6 +18,9 @@ static int check_node(const struct onx_graph *g, uint32_t id, const bool *made, 
 		if (x->def != ONX_NONE && g->node[x->def].dropped)
 			return onx_fail(e, ONX_FORMAT, "%s reads '%s', whose node is gone",
 					onx_node_text(g, id, name, sizeof name), x->name);
+		if (x->def == ONX_NONE && !x->input && !x->init)
+			return onx_fail(e, ONX_FORMAT, "%s reads '%s', which nothing makes",
+					onx_node_text(g, id, name, sizeof name), x->name);
 		if (x->def != ONX_NONE && !made[v])
 			return onx_fail(e, ONX_FORMAT, "%s reads '%s' before it is made",
 					onx_node_text(g, id, name, sizeof name), x->name);

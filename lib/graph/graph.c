@@ -160,22 +160,20 @@ int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type
 	int64_t version = *domain && strcmp(domain, "onnx_adapt") == 0 ? 1 : onx_model_opset(g->model, domain);
 	const struct onx_op *op = NULL;
 	const void *filled = NULL;
-	int rc = onx_op_find(domain, type, (int)version, &op, e);
+	struct onx_file_attr *copy = onx_attr_copy(&g->arena, attr, n_attr);
+	int rc = copy ? onx_op_find(domain, type, (int)version, &op, e) : onx_nomem(e, 256, "attributes");
 	if (rc == ONX_OK)
-		rc = onx_attr_fill(op, attr, n_attr, &g->arena, &filled, e);
+		rc = onx_attr_fill(op, copy, n_attr, &g->arena, &filled, e);
 	if (rc == ONX_OK)
 		rc = onx_graph_new_node(g, n_in, n_out, id, e);
 	if (rc < 0)
 		return onx_while(e, rc, "adding %s '%s'", type, name);
 	struct onx_node *n = &g->node[*id];
-	struct onx_file_attr *copy = ONX_NEWS(&g->arena, struct onx_file_attr, n_attr + 1);
 	n->name = onx_dup(&g->arena, name);
 	n->type = onx_dup(&g->arena, type);
 	n->domain = onx_dup(&g->arena, domain);
-	if (!copy || !n->name || !n->type || !n->domain)
+	if (!n->name || !n->type || !n->domain)
 		return onx_nomem(e, 256, "a node");
-	if (n_attr)
-		memcpy(copy, attr, n_attr * sizeof *copy);
 	n->new_attr = copy;
 	n->n_new_attr = n_attr;
 	n->op = op;

@@ -96,6 +96,10 @@ void onx_graph_dump(const struct onx_graph *g, struct onx_buf *out);
 int onx_attr_fill(const struct onx_op *op, const struct onx_file_attr *attr, size_t n, struct onx_arena *a,
 		  const void **out, struct onx_err *e) ONX_MUST;
 
+/* Attributes with names, texts and numbers of their own in a (tensors and bodies belong to the model);
+ * NULL if memory is short. */
+struct onx_file_attr *onx_attr_copy(struct onx_arena *a, const struct onx_file_attr *attr, size_t n);
+
 /* graph/weights.c: which constants are weights.  A float constant is a weight if it reaches, directly or
  * through data movement (Reshape, Transpose, Cast, Identity, ...), an input that its operator calls
  * one (op->weight; for element-wise operators: more than one element).  is[v] is set for each value. */

@@ -70,17 +70,7 @@ static uint32_t *ids(struct onx_patch *p, const uint32_t *v, uint32_t n)
 
 static struct onx_file_attr *attrs(struct onx_patch *p, const struct onx_file_attr *v, size_t n)
 {
-	struct onx_file_attr *w = ONX_NEWS(p->mem, struct onx_file_attr, n + 1);
-	for (size_t i = 0; w && i < n; i++) {
-		w[i] = v[i];
-		if (v[i].type != ONX_ATTR_INTS)
-			continue;
-		int64_t *list = ONX_NEWS(p->mem, int64_t, v[i].n + 1);
-		if (list && v[i].n)
-			memcpy(list, v[i].ints, v[i].n * sizeof *list);
-		p->lost |= !list;
-		w[i].ints = list;
-	}
+	struct onx_file_attr *w = onx_attr_copy(p->mem, v, n);
 	p->lost |= !w;
 	return w;
 }
@@ -284,11 +274,9 @@ static int edit_nodes(struct onx_graph *g, const struct onx_patch *p, struct onx
 	}
 	for (uint32_t i = 0; i < p->n_attr; i++) {
 		struct onx_node *n = &g->node[p->attr[i].node];
-		struct onx_file_attr *copy = ONX_NEWS(&g->arena, struct onx_file_attr, p->attr[i].n + 1);
+		struct onx_file_attr *copy = onx_attr_copy(&g->arena, p->attr[i].attr, p->attr[i].n);
 		if (!copy)
 			return onx_nomem(e, 64, "attributes");
-		if (p->attr[i].n)
-			memcpy(copy, p->attr[i].attr, p->attr[i].n * sizeof *copy);
 		int rc = n->op ? onx_attr_fill(n->op, copy, p->attr[i].n, &g->arena, &n->attr, e) : ONX_OK;
 		if (rc < 0)
 			return rc;
