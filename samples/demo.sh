@@ -28,7 +28,7 @@ echo
 echo "== 1. From scratch: the same net, begun with random weights, on the 100 pictures alone"
 t=$(seconds)
 show "onnx-head --input x:float:Nx1x28x28 --layers \"\$(cat layers.txt)\" --labels new-labels.txt |
-    onnx-train -q --data train --preset unit --epochs 40 -o $out/scratch.onnx"
+    onnx-train -q --data train --preprocess unit --epochs 40 -o $out/scratch.onnx"
 row "from scratch" "$out/scratch.onnx" "$t"
 
 echo

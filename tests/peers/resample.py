@@ -25,7 +25,7 @@ def identity(path, height, width):
 
 def ours(bin_dir, work, model, picture):
     out = os.path.join(work, "out")
-    subprocess.run([os.path.join(bin_dir, "onnx-run"), model, "x=" + picture, "--preset", "raw", "--fit",
+    subprocess.run([os.path.join(bin_dir, "onnx-run"), model, "x=" + picture, "--preprocess", "raw", "--resize",
                     "squash", "--output", out], check=True, stdout=subprocess.DEVNULL)
     return np.load(os.path.join(out, "y.npy"))[0].transpose(1, 2, 0)
 

@@ -38,7 +38,7 @@ def pictures(shared, preset):
 
 def adapt(bin_dir, shared, model, preset, out):
     pipe = ("'{b}/onnx-freeze' --all '{m}' | '{b}/onnx-head' --classes 10 | '{b}/onnx-train' -q --epochs 2 "
-            "--preset {p} --data '{d}' | '{b}/onnx-export' -o '{o}'")
+            "--preprocess {p} --data '{d}' | '{b}/onnx-export' -o '{o}'")
     subprocess.run(["bash", "-o", "pipefail", "-c", pipe.format(
         b=bin_dir, m=os.path.join(shared, "models", model), p=preset, o=out,
         d=os.path.join(shared, "data", "sign_language_digits", "Dataset"))], check=True)
