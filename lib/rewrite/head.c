@@ -14,7 +14,8 @@ static int check(const void *obj, struct onx_err *e)
 	if (ways > 1)
 		return onx_fail(e, ONX_USAGE, "'classes', 'labels', 'extend' and 'outputs' exclude each other");
 	if (ways == 0 && !o->layers && !o->swap.n)
-		return onx_fail(e, ONX_USAGE, "say what the new head is for: classes, labels, extend, outputs or layers");
+		return onx_fail(e, ONX_USAGE, "say what the new head is for: classes, labels, extend, "
+				"outputs or layers");
 	if (o->extend && (o->cut_at || o->layers))
 		return onx_fail(e, ONX_USAGE, "'extend' keeps the old classifier: no 'cut-at', no 'layers'");
 	if (o->input && !o->layers)

@@ -7,4 +7,4 @@ if ! command -v shellcheck >/dev/null; then
 fi
 mapfile -t scripts < <(all_files | xargs -d '\n' grep -lIE -m1 '^#!/(usr/)?bin/(env )?(ba)?sh' |
 	while read -r f; do [ "$(head -c 2 "$f")" = '#!' ] && echo "$f"; done)
-shellcheck -x -e SC1091 "${scripts[@]}"
+shellcheck -S warning -x -e SC1091 "${scripts[@]}"
