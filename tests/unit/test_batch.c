@@ -1,248 +1,102 @@
-/* Batches: the same bits for any number of workers, faults in their place, bad pictures, splits. */
-#include <math.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include "unit.h"
-#include "lib/pictures.h"
-#include "base/rng.h"
-#include "data/batch.h"
+/* A baked-in batch of 1 becomes symbolic in real files, and a node that stands in the way is named. */
+#include "unit/lib/models.h"
+#include "graph/probe.h"
+#include "rewrite/batch.h"
+#include "rewrite/patch.h"
 
-enum { CLASSES = 3, EACH = 7, N = CLASSES * EACH, SIDE = 16 };
-
-struct bench {
-	char dir[256], path[600];
-	struct onx_arena arena;
-	struct onx_source_opts so;
-	struct onx_preset_opts po;
-	struct onx_augment g;
-	struct onx_preset p;
-	struct onx_data_want want;
-	int64_t dim[4];
-	struct onx_source *src;
-	struct onx_err e;
-};
-
-static void make_folder(struct bench *b)
+static int says_no(void *ctx, const struct onx_graph *g, struct onx_err *e)
 {
-	uint8_t px[40 * 30 * 3];
+	(void)g;
+	*(int *)ctx += 1;
+	return onx_fail(e, ONX_NUMERIC, "they differ");
+}
 
-	for (int c = 0; c < CLASSES; c++) {
-		snprintf(b->path, sizeof(b->path), "%s/class%d", b->dir, c);
-		assert_int_equal(mkdir(b->path, 0777), 0);
-		for (int i = 0; i < EACH; i++) {
-			test_pixels(px, 40, 30, 3, c * EACH + i);
-			snprintf(b->path, sizeof(b->path), "%s/class%d/%02d.%s", b->dir, c, i,
-				 i % 2 ? "png" : "jpg");
-			if (i % 2)
-				test_png(b->path, px, 40, 30, 3);
-			else
-				test_jpeg(b->path, px, 40, 30, 3, false, i == 2 ? 6 : 0);
-		}
+static void files(void **state)
+{
+	static const struct { const char *file; bool baked; } all[] = {
+		{ "squeezenet1.1-7-fp16.onnx", true }, { "mnist-7-cntk.onnx", true },
+		{ "ultraface_RFB_320.onnx", true }, { "cifar10-pytorch.onnx", false },
+		{ "mobilenet_v1_0.25_224.onnx", false } };
+	(void)state;
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct onx_model *m = shared_model(all[i].file), *old = m ? shared_model(all[i].file) : NULL;
+		struct onx_err e = { 0 };
+		bool changed;
+		size_t same, differ;
+		if (!m)
+			continue;
+		struct onx_graph *g = built(m);
+		must(onx_batch_free(g, NULL, NULL, &changed, NULL, &e), &e);
+		assert_int_equal(changed, all[i].baked);
+		must(onx_graph_export(g, &e), &e);
+		struct onx_model *n = round_trip(m);
+		struct onx_graph *h = built(n);
+		for (uint32_t k = 0; k < h->n_output; k++)
+			assert_int_equal(h->value[h->output[k]].dim[0], -1);
+		struct onx_arena a = { 0 };
+		struct onx_probe *p;
+		must(onx_probe(h, 0, false, &a, &p, &e), &e);
+		compare_inits(old, n, &same, &differ);
+		assert_int_equal(differ, 0);
+		onx_arena_release(&a);
+		onx_graph_free(h);
+		onx_graph_free(g);
+		onx_model_free(n);
+		onx_model_free(old);
+		onx_model_free(m);
 	}
 }
 
-static int setup(void **state)
+/* x [1,4] -> `type` -> y */
+static struct onx_graph *one_node(struct onx_model **m, const char *type, const struct onx_file_attr *attr,
+				  size_t n_attr, uint32_t n_in, const int64_t *shape, int64_t n_shape)
 {
-	struct bench *b = calloc(1, sizeof(*b));
-	int64_t dim[4] = { -1, 3, SIDE, SIDE };
-
-	*state = b;
-	test_folder(b->dir, sizeof(b->dir));
-	make_folder(b);
-	memcpy(b->dim, dim, sizeof(dim));
-	b->want = (struct onx_data_want){ "x", ONX_FLOAT, 4, b->dim };
-	must(onx_defaults(&onx_source_table, &b->so, &b->arena, &b->e), &b->e);
-	must(onx_defaults(&onx_preset_table, &b->po, &b->arena, &b->e), &b->e);
-	must(onx_defaults(&onx_augment_table, &b->g, &b->arena, &b->e), &b->e);
-	return 0;
+	struct onx_arena mem = { 0 };
+	struct onx_err e = { 0 };
+	struct onx_graph *g;
+	struct onx_patch p = { .mem = &mem, .rule = "test" };
+	must(onx_model_new("g", 11, m, &e), &e);
+	must(onx_graph_build(*m, 0, &g, &e), &e);
+	uint32_t in[2] = { onx_patch_input(&p, "x", ONX_FLOAT, 2, (int64_t[]){ 1, 4 }), ONX_NONE };
+	if (n_in > 1)
+		in[1] = onx_patch_value(&p, "shape", ONX_INT64, 1, &n_shape, shape);
+	const uint32_t y = onx_patch_op(&p, type, "y", ONX_FLOAT, in, n_in, attr, n_attr);
+	must(onx_patch_apply(g, &p, NULL, &e), &e);
+	g->output = ONX_NEWS(&g->arena, uint32_t, 1);
+	g->output[g->n_output++] = onx_patch_id(&p, y);
+	g->value[g->output[0]].output = true;
+	onx_arena_release(&mem);
+	return g;
 }
 
-static int teardown(void **state)
+static void blocked(void **state)
 {
-	struct bench *b = *state;
-
-	onx_source_free(b->src);
-	onx_arena_release(&b->arena);
-	test_folder_gone(b->dir);
-	free(b);
-	return 0;
-}
-
-static void open_source(struct bench *b)
-{
-	struct onx_source_ask ask = { .opts = &b->so, .want = &b->want, .n_want = 1 };
-
-	onx_source_free(b->src);
-	b->src = NULL;
-	must(onx_source_open(b->dir, &ask, &b->src, &b->e), &b->e);
-	must(onx_preset_resolve(&b->po, NULL, &b->want, b->src, &b->arena, &b->p, &b->e), &b->e);
-}
-
-static struct onx_loader *loader(struct bench *b, int workers, int64_t cache)
-{
-	struct onx_loader_opts o = { .want = &b->want, .n_want = 1, .preset = &b->p, .augment = &b->g,
-				     .batch = 4, .workers = workers, .cache = cache, .seed = 5 };
-	struct onx_loader *l;
-
-	must(onx_loader_new(b->src, &o, &l, &b->e), &b->e);
-	return l;
-}
-
-/* Hash of two epochs, the first shuffled with augmentation, the second plain. */
-static uint64_t hash_of(struct bench *b, int workers, int64_t cache)
-{
-	struct onx_loader *l = loader(b, workers, cache);
-	const struct onx_batch *t;
-	struct onx_list all;
-	uint32_t order[N];
-	uint64_t h = 0;
-	size_t n = 0;
-
-	must(onx_list_all(b->src, &b->arena, &all, &b->e), &b->e);
-	for (uint64_t epoch = 0; epoch < 3; epoch++) {
-		onx_shuffle(&all, 9, epoch, order);
-		onx_loader_augment(l, epoch < 2 ? &b->g : NULL);
-		must(onx_loader_start(l, order, N, epoch, &b->e), &b->e);
-		for (n = 0;; n += t->n) {
-			must(onx_loader_next(l, &t, &b->e), &b->e);
-			if (!t)
-				break;
-			assert_int_equal(t->first, n);
-			assert_int_equal(t->n, N - n < 4 ? N - n : 4);
-			assert_int_equal(t->input[0].dim[0], t->n);
-			assert_int_equal(t->input[0].n, t->n * 3 * SIDE * SIDE);
-			for (size_t i = 0; i < t->n; i++)
-				assert_int_equal(((int64_t *)t->y.v)[i], order[n + i] / EACH);
-			h = onx_hash(t->input[0].v, t->input[0].n * 4, h);
-			h = onx_hash(t->y.v, t->y.n * 8, h);
-		}
-		assert_int_equal(n, N);
-	}
-	onx_loader_free(l);
-	return h;
-}
-
-static void test_same_bits(void **state)
-{
-	struct bench *b = *state;
-	uint64_t h;
-
-	open_source(b);
-	assert_string_equal(b->src->class_name[2], "class2");
-	b->g.augment = b->g.crop = true;
-	b->g.rotate = 10;
-	b->g.brightness = b->g.contrast = b->g.saturation = 0.3;
-	b->g.erase = 0.5;
-	h = hash_of(b, 1, -1);
-	assert_true(h == hash_of(b, 3, -1));
-	assert_true(h == hash_of(b, 2, 0));     /* nothing kept      */
-	assert_true(h == hash_of(b, 2, 3000));  /* kept in part      */
-	b->g.erase = 0;
-	assert_true(h != hash_of(b, 2, -1));
-}
-
-static void test_stop(void **state)
-{
-	struct bench *b = *state;
-	const struct onx_batch *t;
-	struct onx_loader *l;
-	uint32_t order[N];
-
-	open_source(b);
-	l = loader(b, 2, 0);
-	for (uint32_t i = 0; i < N; i++)
-		order[i] = N - 1 - i;
-	for (int k = 0; k < 20; k++) {
-		must(onx_loader_start(l, order, N, 0, &b->e), &b->e);
-		for (int i = 0; i < k % 3; i++)
-			must(onx_loader_next(l, &t, &b->e), &b->e);
-		if (k % 2)
-			onx_loader_stop(l);
-	}
-	must(onx_loader_start(l, order, N, 0, &b->e), &b->e);
-	onx_loader_free(l);
-}
-
-static void spoil(struct bench *b)
-{
-	snprintf(b->path, sizeof(b->path), "%s/class1/03.png", b->dir);
-	test_file(b->path, "this is no picture", 18);
-	snprintf(b->path, sizeof(b->path), "%s/class1/04.jpg", b->dir);
-	test_file(b->path, "\xff\xd8\xff\xe0", 4);
-}
-
-static void test_bad(void **state)
-{
-	struct bench *b = *state;
-	struct onx_loader_opts o = { .want = &b->want, .n_want = 1, .preset = &b->p, .batch = 4,
-				     .cache = -1 };
-	const struct onx_batch *t;
-	struct onx_loader *l;
-	uint32_t order[N];
-	int rc = ONX_OK;
-
-	spoil(b);
-	open_source(b);
-	must_fail(onx_loader_new(b->src, &o, &l, &b->e), ONX_FORMAT, &b->e, "class1/03.png");
-	/* Nothing kept, nothing looked at before: the fault comes with its batch (10 is in the third). */
-	o.cache = 0;
-	must(onx_loader_new(b->src, &o, &l, &b->e), &b->e);
-	for (uint32_t i = 0; i < N; i++)
-		order[i] = i;
-	must(onx_loader_start(l, order, N, 0, &b->e), &b->e);
-	must(onx_loader_next(l, &t, &b->e), &b->e);
-	must(onx_loader_next(l, &t, &b->e), &b->e);
-	rc = onx_loader_next(l, &t, &b->e);
-	must_fail(rc, ONX_FORMAT, &b->e, "class1/03.png");
-	onx_loader_free(l);
-	b->so.skip_bad = true;
-	open_source(b);
-	must(onx_loader_new(b->src, &o, &l, &b->e), &b->e);
-	assert_int_equal(b->src->n, N - 2);
-	assert_int_equal(b->src->n_bad, 2);
-	assert_int_equal(b->src->label[10], 1);
-	assert_non_null(strstr(onx_source_path(b->src, 10), "class1/05.png"));
-	assert_non_null(strstr(onx_source_path(b->src, 12), "class2/00.jpg"));
-	onx_loader_free(l);
-}
-
-static void test_split(void **state)
-{
-	struct bench *b = *state;
-	struct onx_list train, val, again, rest;
-	size_t count[CLASSES];
-	bool seen[N] = { false };
-
-	open_source(b);
-	must(onx_split(b->src, 0.3, 1, &b->arena, &train, &val, &b->e), &b->e);
-	assert_int_equal(val.n, 6);
-	onx_class_counts(b->src, &val, count);
-	for (int c = 0; c < CLASSES; c++)
-		assert_int_equal(count[c], 2);
-	for (size_t i = 0; i < train.n; i++)
-		seen[train.v[i]] = true;
-	for (size_t i = 0; i < val.n; i++) {
-		assert_false(seen[val.v[i]]);
-		seen[val.v[i]] = true;
-	}
-	for (int i = 0; i < N; i++)
-		assert_true(seen[i]);
-	must(onx_split(b->src, 0.3, 1, &b->arena, &rest, &again, &b->e), &b->e);
-	assert_memory_equal(again.v, val.v, val.n * sizeof(*val.v));
-	must(onx_split(b->src, 0.3, 2, &b->arena, &rest, &again, &b->e), &b->e);
-	assert_memory_not_equal(again.v, val.v, val.n * sizeof(*val.v));
-	must_fail(onx_split(b->src, 0.01, 1, &b->arena, &rest, &again, &b->e), ONX_USAGE, &b->e,
-		  "0 to validate");
-	must_fail(onx_split(b->src, 1.5, 1, &b->arena, &rest, &again, &b->e), ONX_USAGE, &b->e, "1.5");
+	struct onx_model *m;
+	struct onx_err e = { 0 };
+	bool changed;
+	int asked = 0;
+	(void)state;
+	/* The batch is summed away. */
+	const struct onx_file_attr axes = onx_attr_ints("axes", (int64_t[]){ 0 }, 1);
+	struct onx_graph *g = one_node(&m, "ReduceSum", &axes, 1, 1, NULL, 0);
+	must_fail(onx_batch_free(g, NULL, NULL, &changed, NULL, &e), ONX_SHAPE, &e, "ReduceSum 'y'");
+	onx_graph_free(g);
+	onx_model_free(m);
+	/* Shapes that take any batch, and numbers that do not. */
+	g = one_node(&m, "Reshape", NULL, 0, 2, (int64_t[]){ 1, 2, 2 }, 3);
+	must_fail(onx_batch_free(g, says_no, &asked, &changed, NULL, &e), ONX_NUMERIC, &e, "together and alone");
+	assert_int_equal(asked, 1);
+	onx_graph_free(g);
+	onx_model_free(m);
+	/* A shape that says 4 where the batch is hidden. */
+	g = one_node(&m, "Reshape", NULL, 0, 2, (int64_t[]){ 4 }, 1);
+	must_fail(onx_batch_free(g, NULL, NULL, &changed, NULL, &e), ONX_SHAPE, &e, "Reshape 'y'");
+	onx_graph_free(g);
+	onx_model_free(m);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_same_bits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_split, setup, teardown),
-	};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(files), cmocka_unit_test(blocked) };
 	return RUN(tests);
 }
