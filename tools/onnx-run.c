@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "data/preset.h"
 #include "model/mark.h"
+#include "rewrite/head.h"
 #include "run.h"
 
 static const char *const formats[] = { "npy", "pb", NULL };
@@ -71,7 +72,7 @@ static int run_tests(struct onx_work *w, const struct onx_run_opts *o, struct on
 static int labels(struct onx_run_job *r, struct onx_err *e)
 {
 	if (r->o->labels)
-		return onx_read_labels(r->o->labels, &r->s.mem, &r->label, &r->n_label, e);
+		return onx_labels_read(r->o->labels, &r->s.mem, &r->label, &r->n_label, e);
 	return onx_mark_list(r->w->model, ONX_MARK "labels", &r->s.mem, &r->label, &r->n_label, e);
 }
 

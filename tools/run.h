@@ -31,9 +31,6 @@ struct onx_run_job {
 int onx_run_inputs(struct onx_run_job *r, struct onx_err *e) ONX_MUST;
 /* Decodes picture i into input 0. */
 int onx_run_picture(struct onx_run_job *r, size_t i, struct onx_err *e) ONX_MUST;
-/* A name a line; an index before a comma is left out ("17,jay" is "jay"). */
-int onx_read_labels(const char *path, struct onx_arena *a, const char *const **v, size_t *n,
-		    struct onx_err *e) ONX_MUST;
 
 /* run_out.c: the outputs of one run as text, JSON or files. `what`: name of the picture, or NULL. */
 int onx_run_outputs(struct onx_run_job *r, const char *what, struct onx_err *e) ONX_MUST;

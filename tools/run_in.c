@@ -1,49 +1,11 @@
 /* tools/run_in.c -- files into the inputs of a model. */
 #include <string.h>
-#include "base/io.h"
 #include "data/npy.h"
 #include "info.h"
 #include "model/mark.h"
 #include "run.h"
 
-enum { MAX_LABEL_BYTES = 64 << 20, MAX_KNOWN = 64 };
-
-int onx_read_labels(const char *path, struct onx_arena *a, const char *const **v, size_t *n,
-		    struct onx_err *e)
-{
-	struct onx_bytes b = { 0 };
-	const char **list;
-	size_t lines = 1, at = 0;
-	int rc = onx_read(path, MAX_LABEL_BYTES, &b, e);
-
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < b.len; i++)
-		lines += b.data[i] == '\n';
-	list = ONX_NEWS(a, const char *, lines);
-	*n = 0;
-	while (list && at < b.len) {
-		const char *s = (const char *)b.data + at, *end = memchr(s, '\n', b.len - at);
-		size_t len = end ? (size_t)(end - s) : b.len - at, digits = 0;
-
-		at += len + 1;
-		while (len && (s[len - 1] == '\r' || s[len - 1] == ' '))
-			len--;
-		while (digits < len && s[digits] >= '0' && s[digits] <= '9')
-			digits++;
-		if (digits && digits < len && s[digits] == ',') {
-			s += digits + 1;
-			len -= digits + 1;
-		}
-		if (len && !(list[(*n)++] = onx_dupn(a, s, len)))
-			list = NULL;
-	}
-	onx_bytes_release(&b);
-	*v = list;
-	if (!list)
-		return onx_nomem(e, (double)b.len, "the class names");
-	return *n ? ONX_OK : onx_fail(e, ONX_FORMAT, "'%s' holds no class names", path);
-}
+enum { MAX_KNOWN = 64 };       /* elements of an input that the plan is told */
 
 /* An array of this shape as input k: the ranks must be the same, or a missing batch of 1 is added. */
 static int fit_shape(struct onx_run_job *r, uint32_t k, struct onx_shape *shape, const char *path,

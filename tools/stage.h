@@ -10,6 +10,9 @@
 extern const struct onx_optset onx_freeze_sets[], onx_head_sets[], onx_train_sets[], onx_eval_sets[],
 	onx_export_sets[];
 
+/* Each line of a rewrite's log as chatter. */
+void onx_work_log(struct onx_work *w, const struct onx_buf *log);
+
 int onx_stage_freeze(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_head(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_train(struct onx_work *w, struct onx_err *e) ONX_MUST;

@@ -8,11 +8,13 @@
 #include "recipe/sections.h"
 #include "recipe/yaml.h"
 #include "rewrite/freeze.h"
+#include "rewrite/head.h"
 #include "train/config.h"
 
 const struct onx_recipe_row onx_recipe_rows[] = {
 	{ "model", &onx_model_table },
 	{ "freeze", &onx_freeze_table },
+	{ "head", &onx_head_table },
 	{ "data", &onx_data_table },
 	{ "data", &onx_source_table },
 	{ "data", &onx_preset_table },
