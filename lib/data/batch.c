@@ -28,6 +28,7 @@ struct onx_loader {
 	struct onx_sampler sampler;
 	struct slot *slot;
 	int depth;
+	size_t room;                    /* samples that a slot holds: opts.batch as it began    */
 	struct onx_batch batch;         /* what the caller holds: views cut to its samples      */
 	struct onx_view *view;
 	int64_t (*view_dim)[ONX_RANK];
@@ -86,7 +87,7 @@ static int make_sample(struct onx_loader *l, size_t pos, struct onx_err *e)
 	size_t at = pos % l->opts.batch, i = l->order[pos];
 
 	for (size_t p = 0; p < l->src->n_part; p++) {
-		struct onx_view v = one_of(&s->input[p], at, s->input[p].n / l->opts.batch);
+		struct onx_view v = one_of(&s->input[p], at, s->input[p].n / l->room);
 		int rc = onx_sampler_make(&l->sampler, i, p, &v, e);
 
 		if (rc < 0)
@@ -387,6 +388,7 @@ int onx_loader_new(struct onx_source *src, const struct onx_loader_opts *o, stru
 		return onx_nomem(e, sizeof(*l), "a loader");
 	l->opts = *o;
 	l->src = src;
+	l->room = o->batch;
 	l->depth = o->ahead > 0 && o->ahead < 1000 ? o->ahead : 3;
 	l->probe_at = SIZE_MAX;
 	pthread_mutex_init(&l->lock, NULL);
@@ -406,6 +408,12 @@ void onx_loader_augment(struct onx_loader *l, const struct onx_augment *g)
 {
 	onx_loader_stop(l);
 	l->sampler.augment = g;
+}
+
+void onx_loader_rebatch(struct onx_loader *l, size_t batch)
+{
+	onx_loader_stop(l);
+	l->opts.batch = batch < 1 ? 1 : batch < l->room ? batch : l->room;
 }
 
 size_t onx_loader_cached(const struct onx_loader *l)
@@ -461,7 +469,7 @@ static void show(struct onx_loader *l, struct slot *s, size_t b)
 	o->n_input = l->src->n_part;
 	for (size_t p = 0; p < o->n_input; p++) {
 		l->view[p] = s->input[p];
-		l->view[p].n = s->input[p].n / l->opts.batch * n;
+		l->view[p].n = s->input[p].n / l->room * n;
 		l->view[p].dim = l->view_dim[p];
 		memcpy(l->view_dim[p], s->dim[p], sizeof(s->dim[p]));
 		l->view_dim[p][0] = (int64_t)n;
