@@ -156,7 +156,7 @@ int onx_attr_fill(const struct onx_op *op, const struct onx_file_attr *attr, siz
 	if (op->attr->check)
 		rc = op->attr->check(obj, e);
 out:
-	*out = obj;
+	*out = op->attr ? obj : NULL;  /* rows without attributes look for NULL */
 	return rc;
 }
 
