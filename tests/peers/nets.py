@@ -61,17 +61,21 @@ NETS = {
 }
 
 
-def build(name):
-    torch.manual_seed(7)
-    make, shape = NETS[name]
-    net = without_dropout(make())
-    # No two tensors alike: the exporter stores equal ones once, and what is stored once trains as one.
+def unalike(net):
+    """No two tensors alike: the exporter stores equal ones once, and what is stored once trains as one."""
     with torch.no_grad():
         for p in net.parameters():
             p.add_(torch.randn_like(p) * 1e-3)
         for b in net.buffers():
             if b.is_floating_point():
                 b.add_(torch.rand_like(b) * 1e-2)
+
+
+def build(name):
+    torch.manual_seed(7)
+    make, shape = NETS[name]
+    net = without_dropout(make())
+    unalike(net)
     return net, shape
 
 
@@ -79,9 +83,9 @@ def has_batch_norm(net):
     return any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
 
 
-def export(net, shape, path):
+def export(net, shape, path, opset=13):
     """The net in inference mode, BatchNormalization kept as a node, the batch symbolic."""
     net.eval()
     torch.onnx.export(net, torch.zeros(2, *shape), path, input_names=["x"], output_names=["y"],
-                      dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, opset_version=13,
+                      dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, opset_version=opset,
                       training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)

@@ -1,0 +1,91 @@
+"""What the scripts share: the verdict lines, our onnx-run and ONNX Runtime on arrays, half precision as single."""
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def say(good, text):
+    print(("ok - " if good else "not ok - ") + text, flush=True)
+    return good
+
+
+def skip(text):
+    print("skip - " + text, flush=True)
+
+
+class Fault(Exception):
+    """A program said no: its line."""
+
+
+def run(command, **more):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    if done.returncode:
+        raise Fault(done.stderr.decode(errors="replace").strip().replace("\n", " ")[:300])
+    return done.stdout
+
+
+def inputs(model):
+    """The graph's inputs that are not weights (IR 3 lists those too)."""
+    stored = {t.name for t in model.graph.initializer}
+    return [v for v in model.graph.input if v.name not in stored]
+
+
+def dims(value):
+    return [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+
+
+def fresh(path):
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return path
+
+
+def ours(bin_dir, work, path, x):
+    """All outputs of onnx-run, in the graph's order."""
+    model = onnx.load(path)
+    np.save(os.path.join(work, "x.npy"), x)
+    out = fresh(os.path.join(work, "ours"))
+    run([os.path.join(bin_dir, "onnx-run"), path, inputs(model)[0].name + "=" + os.path.join(work, "x.npy"),
+         "--preprocess", "none", "--output", out])
+    return [np.load(os.path.join(out, v.name + ".npy")) for v in model.graph.output]
+
+
+def in_ort(work, path, x, at_once=0):
+    """All outputs of ONNX Runtime, in the graph's order; at_once: samples a run, 0: all."""
+    np.save(os.path.join(work, "x.npy"), x)
+    out = fresh(os.path.join(work, "ort"))
+    run(["node", os.path.join(HERE, "ort.js"), path, os.path.join(work, "x.npy"), out, str(at_once)])
+    return [np.load(os.path.join(out, "%d.npy" % i)) for i in range(len(onnx.load(path).graph.output))]
+
+
+def single(model):
+    """The same model with every half precision tensor as float32: what is stored is kept exactly."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = model.graph
+    for t in graph.initializer:
+        if t.data_type == TensorProto.FLOAT16:
+            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float32), t.name))
+    for n in graph.node:
+        for a in n.attribute:
+            if a.HasField("t") and a.t.data_type == TensorProto.FLOAT16:
+                a.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(a.t).astype(np.float32)))
+            if n.op_type == "Cast" and a.name == "to" and a.i == TensorProto.FLOAT16:
+                a.i = TensorProto.FLOAT
+    for v in [*graph.input, *graph.output, *graph.value_info]:
+        if v.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            v.type.tensor_type.elem_type = TensorProto.FLOAT
+    return model
+
+
+def gap(a, b, floor=1.0):
+    """The largest difference, relative where numbers are larger than floor; infinite where shapes differ."""
+    if a.shape != b.shape or not np.isfinite(a).all():
+        return float("inf")
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(np.abs(a - b).max()) / max(floor, float(np.abs(b).max()))
