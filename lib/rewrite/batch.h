@@ -5,8 +5,8 @@
  * are inferred at two batch sizes: a node that does not go along is named in the fault.  Declared shapes of
  * outputs and value_info follow.  Last, `same` is asked whether N samples together equal N alone: shapes do
  * not prove that (a sum over dim 0 fits any batch). */
-#ifndef ONX_BATCH_H
-#define ONX_BATCH_H
+#ifndef ONX_REBATCH_H
+#define ONX_REBATCH_H
 #include "base/buf.h"
 #include "graph/graph.h"
 
