@@ -4,6 +4,7 @@
 #include "model/mark.h"
 #include "objective.h"
 #include "rewrite/loss.h"
+#include "trial.h"
 
 /* The weights that a list mark names, by value. */
 static int marked(struct onx_work *w, struct onx_problem *p, const char *key, bool **is, bool *any,
@@ -52,8 +53,10 @@ int onx_problem_open(struct onx_work *w, bool train, int64_t threads, struct onx
 		     struct onx_err *e)
 {
 	uint32_t behind;
-	int rc = onx_graph_build(w->model, 0, &p->g, e);
+	int rc = onx_open_batch(w, NULL, e);
 
+	if (rc == ONX_OK)
+		rc = onx_graph_build(w->model, 0, &p->g, e);
 	if (rc == ONX_OK)
 		rc = onx_pool_new((int)threads, &p->pool, e);
 	if (rc == ONX_OK)

@@ -189,7 +189,7 @@ static int write_result(struct onx_work *w, struct onx_err *e)
 	if (w->text.lost)
 		return onx_nomem(e, (double)w->text.len, "the text to print");
 	if (w->tool->flags & ONX_TOOL_OUT && w->model) {
-		if (w->common.history)
+		if (w->common.history && !(w->tool->flags & ONX_TOOL_PLAIN))
 			rc = onx_work_history(w, e);
 		return rc == ONX_OK ? onx_model_write(w->model, to, e) : rc;
 	}

@@ -22,6 +22,7 @@ const struct onx_recipe_row onx_recipe_rows[] = {
 	{ "train", &onx_train_table },
 	{ "train", &onx_log_table },
 	{ "eval", &onx_eval_table },
+	{ "export", &onx_export_table },
 	{ NULL, NULL }
 };
 enum { N_ROW = sizeof onx_recipe_rows / sizeof *onx_recipe_rows - 1, MAX_BYTES = 1 << 20 };

@@ -1,4 +1,5 @@
 /* recipe/sections.c -- the tables of recipe/sections.h. */
+#include <string.h>
 #include "recipe/sections.h"
 
 static const struct onx_field model_field[] = {
@@ -68,3 +69,36 @@ static const struct onx_field eval_field[] = {
 	{ .name = NULL }
 };
 const struct onx_table onx_eval_table = { "eval", sizeof(struct onx_eval_opts), eval_field, NULL, 0 };
+
+int onx_export_batch(const char *text, int64_t *batch, struct onx_err *e)
+{
+	*batch = 0;
+	if (strcmp(text, "any") == 0)
+		return ONX_OK;
+	if (onx_parse_int(text, batch) == ONX_OK && *batch >= 1 && *batch <= 65536)
+		return ONX_OK;
+	return onx_fail(e, ONX_USAGE, "'batch' must be 'any' or a number in [1, 65536], not '%s'", text);
+}
+
+static int export_check(const void *obj, struct onx_err *e)
+{
+	const struct onx_export_opts *o = obj;
+	int64_t batch;
+
+	return o->batch ? onx_export_batch(o->batch, &batch, e) : ONX_OK;
+}
+
+static const struct onx_field export_field[] = {
+	{ "batch", F_STR, offsetof(struct onx_export_opts, batch), "", .letter = 'b', .arg = "N|any",
+	  .help = "samples that the file takes at a time: any number, or always N (default: as it is)",
+	  .group = "What to export" },
+	{ "fold", F_BOOL, offsetof(struct onx_export_opts, fold), "no",
+	  .help = "fold each BatchNormalization into the convolution in front of it" },
+	{ "drop-idle", F_BOOL, offsetof(struct onx_export_opts, drop_idle), "no",
+	  .help = "leave out Identity and Dropout nodes" },
+	{ "verify", F_BOOL, offsetof(struct onx_export_opts, verify), "yes",
+	  .help = "do not run the model before and after on made-up numbers to see that both agree" },
+	{ .name = NULL }
+};
+const struct onx_table onx_export_table = { "export", sizeof(struct onx_export_opts), export_field, export_check,
+					    0 };

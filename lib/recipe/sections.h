@@ -38,4 +38,13 @@ struct onx_eval_opts {
 };
 extern const struct onx_table onx_eval_table;
 
+/* export: the file to deploy (onnx-export). */
+struct onx_export_opts {
+	const char *batch;              /* NULL: as it is; "any", or a number                      */
+	bool fold, drop_idle, verify;
+};
+extern const struct onx_table onx_export_table;
+/* 0 for "any", else the number. */
+int onx_export_batch(const char *text, int64_t *batch, struct onx_err *e) ONX_MUST;
+
 #endif

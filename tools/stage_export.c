@@ -1,0 +1,106 @@
+/* tools/stage_export.c -- onnx-export. */
+#include <string.h>
+#include "model/mark.h"
+#include "recipe/sections.h"
+#include "rewrite/fold.h"
+#include "rewrite/head.h"
+#include "stage.h"
+#include "trial.h"
+
+const struct onx_optset onx_export_sets[] = { { &onx_export_table, "export" }, { .table = NULL } };
+
+/* A first dim of that name becomes the number n. */
+static void follow(struct onx_value *v, const char *name, int64_t n)
+{
+	if (!v->has_shape || v->rank == 0 || v->dim[0] >= 0)
+		return;
+	if (name && v->sym[0] && strcmp(name, v->sym[0]) != 0)
+		return;
+	v->dim[0] = n;
+	v->sym[0] = NULL;
+	v->changed = true;
+}
+
+/* Always n samples: the first dim of every input, and what is declared of the outputs. */
+static int fix_batch(struct onx_graph *g, int64_t n, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < g->n_input; i++) {
+		struct onx_value *v = &g->value[g->input[i]];
+
+		if (!v->has_shape || v->rank == 0 || v->dim[0] == n)
+			continue;
+		if (v->dim[0] >= 0)
+			return onx_fail(e, ONX_SHAPE, "input '%s' has batch %lld; --batch any first, in a pipe",
+					v->name, (long long)v->dim[0]);
+		for (uint32_t k = 0; k < g->n_output; k++)
+			follow(&g->value[g->output[k]], v->sym[0], n);
+		follow(v, v->sym[0], n);
+	}
+	return onx_redeclare(g, e);
+}
+
+static int rewrite(struct onx_work *w, struct onx_graph *g, struct onx_buf *log, struct onx_err *e)
+{
+	const struct onx_export_opts *o = w->opt[0];
+	uint32_t n = 0;
+	int64_t batch = 0;
+	int rc = ONX_OK;
+
+	if (o->fold) {
+		rc = onx_fold_norms(g, &n, log, e);
+		if (rc == ONX_OK)
+			onx_say(&w->note, ONX_INFO, "%u BatchNormalization nodes folded", n);
+	}
+	if (rc == ONX_OK && o->drop_idle) {
+		rc = onx_drop_idle(g, &n, log, e);
+		if (rc == ONX_OK)
+			onx_say(&w->note, ONX_INFO, "%u idle nodes left out", n);
+	}
+	if (rc == ONX_OK && o->batch)
+		rc = onx_export_batch(o->batch, &batch, e);
+	return rc == ONX_OK && batch ? fix_batch(g, batch, e) : rc;
+}
+
+/* What goes out computes what came in: folding rounds once more, nothing else may change a bit that matters. */
+static int verify(struct onx_work *w, const struct onx_trial *before, int64_t batch, struct onx_err *e)
+{
+	struct onx_graph *g = NULL;
+	struct onx_trial after;
+	int rc = onx_graph_build(w->model, 0, &g, e);
+
+	if (rc == ONX_OK)
+		rc = onx_trial_run(g, batch, 0, &w->mem, &after, e);
+	if (rc == ONX_OK)
+		rc = onx_trial_same(before, &after, 1e-4, e);
+	onx_graph_free(g);
+	return rc < 0 ? onx_while(e, rc, "verifying the exported model") : rc;
+}
+
+int onx_stage_export(struct onx_work *w, struct onx_err *e)
+{
+	const struct onx_export_opts *o = w->opt[0];
+	const bool change = o->fold || o->drop_idle || o->batch;
+	struct onx_graph *g = NULL;
+	struct onx_trial before = { 0 };
+	struct onx_buf log = { 0 };
+	int64_t batch = 1;
+	int rc = ONX_OK;
+
+	if (change && o->batch)
+		rc = onx_open_batch(w, NULL, e);
+	if (rc == ONX_OK && o->batch)
+		rc = onx_export_batch(o->batch, &batch, e);
+	if (rc == ONX_OK && change)
+		rc = onx_graph_build(w->model, 0, &g, e);
+	if (rc == ONX_OK && change && o->verify)
+		rc = onx_trial_run(g, batch ? batch : 2, 0, &w->mem, &before, e);
+	if (rc == ONX_OK && change)
+		rc = rewrite(w, g, &log, e);
+	if (rc == ONX_OK && change)
+		rc = onx_graph_export(g, e);
+	onx_graph_free(g);
+	if (rc == ONX_OK && change && o->verify)
+		rc = verify(w, &before, batch ? batch : 2, e);
+	onx_buf_release(&log);
+	return rc < 0 ? rc : onx_model_drop_meta(w->model, ONX_MARK, e);
+}
