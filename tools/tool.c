@@ -31,7 +31,7 @@ int onx_work_defaults(struct onx_work *w, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int from_recipe(struct onx_work *w, const struct onx_recipe *r, struct onx_err *e)
+int onx_work_take(struct onx_work *w, const struct onx_recipe *r, struct onx_err *e)
 {
 	for (int i = 0; w->tool->set && w->tool->set[i].table; i++) {
 		const struct onx_optset *p = &w->tool->set[i];
@@ -50,7 +50,7 @@ int onx_work_recipe(struct onx_work *w, const char *path, struct onx_err *e)
 	int rc = onx_recipe_read(path, ONX_RECIPE_PARTLY, &r, e);
 
 	if (rc == ONX_OK)
-		rc = from_recipe(w, r, e);
+		rc = onx_work_take(w, r, e);
 	onx_recipe_free(r);
 	return rc;
 }

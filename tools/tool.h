@@ -85,6 +85,8 @@ int onx_work_recipe(struct onx_work *w, const char *path, struct onx_err *e) ONX
 /* Reads the named model, or the one on standard input; the frame does it for tools without
  * ONX_TOOL_BARE. */
 int onx_work_model(struct onx_work *w, struct onx_err *e) ONX_MUST;
+struct onx_recipe;
+int onx_work_take(struct onx_work *w, const struct onx_recipe *r, struct onx_err *e) ONX_MUST;  /* the same */
 /* Rows that must be given, and the tables' own checks. */
 int onx_work_check(struct onx_work *w, struct onx_err *e) ONX_MUST;
 /* The line that this tool leaves in the model: name, version and the options that differ from their
