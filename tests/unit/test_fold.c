@@ -38,8 +38,10 @@ static void norms(void **state)
 	numbers(g, conv->in[2], bias, 8);
 	for (int r = 0; r < 8; r++) {
 		const double s = (double)bn[0][r] / sqrt((double)bn[3][r] + (double)0.001f);
-		for (int i = 0; i < 27; i++)
-			assert_true(fabs(got[27 * r + i] - w[27 * r + i] * s) <= 1e-6 * (fabs(w[27 * r + i] * s) + 1e-6));
+		for (int i = 0; i < 27; i++) {
+			const double x = w[27 * r + i] * s;
+			assert_true(fabs(got[27 * r + i] - x) <= 1e-6 * (fabs(x) + 1e-6));
+		}
 		const double want = bn[1][r] - bn[2][r] * s;
 		assert_true(fabs(bias[r] - want) <= 1e-6 * (fabs(want) + 1));
 	}
