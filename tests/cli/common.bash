@@ -13,15 +13,11 @@ tools() {
 	done
 }
 
-# model NAME: a real download beside the repository, or the case is skipped by name
+# model NAME: $m is a real download beside the repository, or the case is skipped by name.  Not to be
+# called in a sub-shell, which cannot skip the case.
 model() {
 	[ -n "${ONX_SHARED:-}" ] && [ -f "$ONX_SHARED/models/$1" ] || skip "no ../shared/models/$1"
-	echo "$ONX_SHARED/models/$1"
-}
-
-# small: a model that is always there
-small() {
-	echo "$ONX_TOP/samples/fashion5.onnx"
+	m=$ONX_SHARED/models/$1
 }
 
 # fault STATUS PATTERN COMMAND...: exit status, one line on standard error that matches, nothing on

@@ -3,7 +3,7 @@
 load common
 
 @test "a model in words" {
-	m=$(model iris-pytorch.onnx)
+	model iris-pytorch.onnx
 	run -0 onnx-info "$m"
 	[[ "$output" == *"input  float [batch_size,4]"* ]]
 	[[ "$output" == *"5: 3 Gemm, 2 Relu"* ]]
@@ -13,7 +13,7 @@ load common
 }
 
 @test "a model as JSON" {
-	m=$(model mobilenet_v1_0.25_224.onnx)
+	model mobilenet_v1_0.25_224.onnx
 	onnx-info --json --weights "$m" >m.json
 	/usr/bin/python3 - m.json <<-'PY'
 		import json, sys
@@ -28,7 +28,7 @@ load common
 }
 
 @test "every download can be looked at" {
-	model iris-pytorch.onnx >/dev/null
+	model iris-pytorch.onnx
 	for m in "$ONX_SHARED"/models/*.onnx; do
 		onnx-info "$m" >text
 		grep -q '^nodes' text
@@ -40,7 +40,8 @@ load common
 }
 
 @test "weights of a model: Constant nodes count" {
-	run -0 onnx-info --weights "$(model ppocr-cls-paddle2onnx.onnx)"
+	model ppocr-cls-paddle2onnx.onnx
+	run -0 onnx-info --weights "$m"
 	[[ "$output" == *"(Constant node)"* ]]
 }
 
@@ -53,7 +54,7 @@ load common
 }
 
 @test "--check says what stands in the way, and whether anything does" {
-	m=$(model iris-pytorch.onnx)
+	model iris-pytorch.onnx
 	run -0 onnx-info --check "$m"
 	[[ "$output" == "ready: 795 weights in 6 tensors can train" ]]
 	run -0 onnx-info --check --json "$m"
@@ -79,7 +80,7 @@ load common
 }
 
 @test "a truncated model, at many places" {
-	m=$(model iris-pytorch.onnx)
+	model iris-pytorch.onnx
 	size=$(stat -c %s "$m")
 	for part in 1 10 20 40 60 80 90 99; do
 		head -c $((size * part / 100)) "$m" >cut.onnx
@@ -88,7 +89,7 @@ load common
 }
 
 @test "a model that is equal to itself" {
-	m=$(model iris-pytorch.onnx)
+	model iris-pytorch.onnx
 	run -0 onnx-diff "$m" "$m"
 	[[ "$output" == "the same: "* ]]
 	run -0 onnx-diff "$m" - <"$m"
@@ -97,16 +98,20 @@ load common
 }
 
 @test "models that are not: status 1, the differences on standard output" {
-	run -1 --separate-stderr onnx-diff "$(model iris-pytorch.onnx)" "$(model cifar10-pytorch.onnx)"
+	model iris-pytorch.onnx
+	model cifar10-pytorch.onnx
+	run -1 --separate-stderr onnx-diff "$ONX_SHARED/models/iris-pytorch.onnx" "$ONX_SHARED/models/cifar10-pytorch.onnx"
 	[ -z "$stderr" ]
 	[[ "$output" == *"input 'input' removed"* ]]
 	[[ "${lines[-1]}" == "different: "* ]]
-	run -1 onnx-diff --limit 2 "$(model iris-pytorch.onnx)" "$(model cifar10-pytorch.onnx)"
+	model iris-pytorch.onnx
+	model cifar10-pytorch.onnx
+	run -1 onnx-diff --limit 2 "$ONX_SHARED/models/iris-pytorch.onnx" "$ONX_SHARED/models/cifar10-pytorch.onnx"
 	[ "${#lines[@]}" = 4 ]
 }
 
 @test "onnx-diff wants two models" {
-	m=$(model iris-pytorch.onnx)
+	model iris-pytorch.onnx
 	fault 2 "two models" onnx-diff "$m"
 	fault 2 "only one" onnx-diff - - <"$m"
 	fault 6 "No such file" onnx-diff "$m" nothing.onnx
