@@ -17,8 +17,8 @@ static const struct onx_example examples[] = {
 };
 
 const struct onx_tool onx_this_tool = {
-	.name = "onnx-head", .brief = "put a new classifier on an ONNX model", "
-	  ".operands = "[MODEL]",
+	.name = "onnx-head", .brief = "put a new classifier on an ONNX model",
+	.operands = "[MODEL]",
 	.about = "Finds the classifier -- the last Gemm, MatMul or 1x1 Conv, also "
 	  "behind Softmax, Flatten, Reshape "
 	"or pooling -- and replaces it for other classes; or cuts the model at a "

@@ -16,8 +16,8 @@ static const struct onx_example examples[] = {
 };
 
 const struct onx_tool onx_this_tool = {
-	.name = "onnx-train", .brief = "train the marked weights of an ONNX model", "
-	  ".operands = "[MODEL]",
+	.name = "onnx-train", .brief = "train the marked weights of an ONNX model",
+	.operands = "[MODEL]",
 	.about = "Trains the weights that onnx-freeze marked, or else those that "
 	  "onnx-head made, and writes the "
 	"model with them; nothing else in it changes, except marks. Before the first "
