@@ -1,0 +1,95 @@
+/* op/cumsum.c -- CumSum: running sums along an axis. */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+struct cumsum { bool exclusive, reverse; };
+static const struct onx_field cumsum_field[] = {
+	{ "exclusive", F_BOOL, offsetof(struct cumsum, exclusive), .def = "0",
+	  .help = "a sum leaves out the element it stands at" },
+	{ "reverse", F_BOOL, offsetof(struct cumsum, reverse), .def = "0", .help = "from the end" },
+	{ .name = NULL }
+};
+static const struct onx_table cumsum_attr = { "CumSum", sizeof(struct cumsum), cumsum_field, .check = NULL };
+
+struct cumsum_geo { size_t lines, n, inner; };
+
+static int cumsum_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+	struct cumsum_geo *g = ONX_NEW(s->mem, struct cumsum_geo);
+	const int64_t *v;
+	size_t n;
+	int axis, rc = onx_in_ints(s, 1, &v, &n, e);
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "CumSum");
+	if (rc == ONX_OK && n != 1)
+		rc = onx_fail(e, ONX_SHAPE, "%zu axes, wanted 1", n);
+	if (rc == ONX_OK && class != ONX_CLASS_INT && class != ONX_CLASS_UINT)
+		rc = onx_want_real(s, 0, e);
+	if (rc == ONX_OK)
+		rc = onx_axis(v[0], x->rank, &axis, e);
+	if (rc < 0)
+		return rc;
+	*g = (struct cumsum_geo){ 1, (size_t)x->dim[axis], 1 };
+	for (int d = 0; d < x->rank; d++) {
+		g->lines *= d == axis ? 1 : (size_t)x->dim[d];
+		g->inner *= d > axis ? (size_t)x->dim[d] : 1;
+	}
+	s->geo = g;
+	return onx_infer_same_any(s, attr, e);
+}
+
+struct job { const struct onx_call *c; const struct onx_view *from, *to; bool reverse; };
+
+static void sum_lines(const void *ctx, size_t lo, size_t hi)
+{
+	const struct job *j = ctx;
+	const struct cumsum_geo *g = j->c->geo;
+	const bool exclusive = ((const struct cumsum *)j->c->attr)->exclusive;
+	const bool is_real = onx_dtype_real(j->from->type);
+
+	for (size_t i = lo; i < hi; i++) {
+		const size_t first = i / g->inner * g->n * g->inner + i % g->inner;
+		uint64_t whole = 0;
+		double sum = 0;
+		for (size_t k = 0; k < g->n; k++) {
+			const size_t at = first + (j->reverse ? g->n - 1 - k : k) * g->inner;
+			if (is_real) {
+				const double before = sum, v = ((const real *)j->from->v)[at];
+				sum += v;
+				onx_put((real *)j->to->v + at, j->to->add, (real)(exclusive ? before : sum));
+			} else {
+				const uint64_t before = whole, v = (uint64_t)onx_view_int(j->from, at);
+				whole += v;
+				onx_view_put_int(j->to, at, (int64_t)(exclusive ? before : whole));
+			}
+		}
+	}
+}
+
+/* y[i] = x[0] + ... + x[i], sums in double (whole numbers wrap) */
+static void cumsum_forward(const struct onx_call *c)
+{
+	const struct job j = { c, &c->x[0], &c->y[0], ((const struct cumsum *)c->attr)->reverse };
+
+	onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, sum_lines, &j);
+}
+
+/* dx[i] = dy[i] + ... + dy[n-1]: the same sum from the other end */
+static void cumsum_backward(const struct onx_call *c)
+{
+	const struct job j = { c, &c->dy[0], &c->dx[0], !((const struct cumsum *)c->attr)->reverse };
+
+	if (c->dx[0].v)
+		onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, sum_lines, &j);
+}
+
+const struct onx_op ONX_R(onx_ops_cumsum)[] = {
+	{ .domain = "", .type = "CumSum", .since = 11, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &cumsum_attr, .infer = cumsum_infer,
+	  .forward = cumsum_forward, .backward = cumsum_backward },
+	{ .type = NULL }
+};
