@@ -90,8 +90,10 @@ static int bn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	s->geo = g;
 	onx_set_out(s, 0, s->in[0].type, &s->in[0].shape);
 	for (int i = 1; i < s->n_out; i++)
+		/* In training the statistics leave through y[1] and y[2] even where the node does not name them. */
 		if (onx_has_out(s, i) || (i < 3 && s->train))
-			onx_set_out(s, i, s->in[i % 2 ? 3 : 4].type, &s->in[3].shape);
+			s->out[i] = (struct onx_fact){ .type = s->in[i % 2 ? 3 : 4].type,
+						       .shape = s->in[3].shape };
 	return ONX_OK;
 }
 

@@ -9,8 +9,9 @@ static const char *const schedules[] = { "constant", "step", "cosine", "onecycle
 static const char *const norms[] = { "auto", "frozen", NULL };
 
 static const struct onx_field fields[] = {
-	{ "epochs", F_INT, AT(epochs), .def = "10", .min = 0, .max = 1e6, .arg = "N",
-	  .help = "passes over the training data", .group = "Training" },
+	{ "epochs", F_INT, AT(epochs), .def = "0", .min = 0, .max = 1e6, .arg = "N",
+	  .help = "passes over the training data; 0: 30 where only new layers train, else 10",
+	  .group = "Training" },
 	{ "batch", F_INT, AT(batch), .def = "32", .min = 1, .max = 65536, .arg = "N",
 	  .help = "samples in a step" },
 	{ "loss", F_ENUM, AT(loss), .def = "auto", .choices = losses,
@@ -26,7 +27,7 @@ static const struct onx_field fields[] = {
 	{ "optim", F_ENUM, AT(optim), .def = "adamw", .choices = optims,
 	  .help = "update rule, as PyTorch defines it", .group = "Optimiser" },
 	{ "lr", F_REAL, AT(lr), .def = "0", .min = 0, .max = 100, .arg = "X",
-	  .help = "peak learning rate; 0: 0.001 for a new head, 0.0003 deeper (adam, adamw), 0.01 (sgd)" },
+	  .help = "peak learning rate; 0: 0.01 where only new layers train, 0.0003 deeper (adam, adamw), 0.01 (sgd)" },
 	{ "momentum", F_REAL, AT(momentum), .def = "0.9", .min = 0, .max = 0.9999, .arg = "X",
 	  .help = "of sgd" },
 	{ "nesterov", F_BOOL, AT(nesterov), .def = "no", .help = "Nesterov's form of momentum" },
@@ -95,7 +96,12 @@ double onx_train_lr(const struct onx_train_opts *o, bool only_new)
 		return o->lr;
 	if (o->optim == ONX_SGD)
 		return 0.01;
-	return only_new ? 0.001 : 0.0003;
+	return only_new ? 0.01 : 0.0003;
+}
+
+int64_t onx_train_epochs(const struct onx_train_opts *o, bool only_new)
+{
+	return o->epochs > 0 ? o->epochs : only_new ? 30 : 10;
 }
 
 double onx_train_decay(const struct onx_train_opts *o)

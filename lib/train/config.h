@@ -37,9 +37,12 @@ struct onx_train_opts {
 };
 extern const struct onx_table onx_train_table;
 
-/* Peak learning rate: what was said, else 0.01 for SGD; for Adam and AdamW 0.001 where only new layers
- * train and 0.0003 where layers that were already trained do too. */
+/* Peak learning rate: what was said, else 0.01 for SGD; for Adam and AdamW 0.01 where only new layers train
+ * (mostly one layer on kept features, which bears it and gains from it) and 0.0003 where layers that know
+ * something already train too. */
 double onx_train_lr(const struct onx_train_opts *o, bool only_new);
+/* Epochs: what was said, else 30 where only new layers train (cheap on kept features), 10 otherwise. */
+int64_t onx_train_epochs(const struct onx_train_opts *o, bool only_new);
 /* What was said, else 0.01 for AdamW and 0 for the others (as PyTorch). */
 double onx_train_decay(const struct onx_train_opts *o);
 

@@ -109,9 +109,9 @@ static void tell(const struct onx_trainer *t, const char *phase, const struct on
 	const double epoch_done = (double)done + (phase[0] == 'v' ? (double)ask->train.n : 0);
 	const double now = onx_clock() - t->began;
 	const double share = ((double)t->epoch + epoch_done / (per_epoch > 0 ? per_epoch : 1)) /
-			     (double)t->o->epochs;
+			     (double)t->epochs;
 	const struct onx_progress p = {
-		.epoch = t->epoch + 1, .epochs = (uint64_t)t->o->epochs, .sample = done, .samples = all,
+		.epoch = t->epoch + 1, .epochs = (uint64_t)t->epochs, .sample = done, .samples = all,
 		.loss = onx_score_loss(score), .accuracy = onx_score_accuracy(score), .phase = phase,
 		.samples_per_s = (double)done / (onx_clock() - since + 1e-9),
 		.seconds_left = share > 0 && share < 1 ? now * (1 - share) / share : 0 };
@@ -275,22 +275,22 @@ static void say_epoch(const struct onx_trainer *t, double seconds)
 	if (t->ask->obj.n_class && val)
 		onx_say(note, ONX_INFO, "epoch %llu/%lld: loss %.4f, accuracy %.1f %%; validation: loss %.4f, "
 			"accuracy %.1f ± %.1f %%%s (%.1f s)", (unsigned long long)t->epoch + 1,
-			(long long)t->o->epochs, onx_score_loss(&t->e_train),
+			(long long)t->epochs, onx_score_loss(&t->e_train),
 			100 * onx_score_accuracy(&t->e_train), onx_score_loss(&t->e_val),
 			100 * onx_score_accuracy(&t->e_val), 100 * onx_score_accuracy_se(&t->e_val),
 			t->best_epoch == t->epoch + 1 ? ", best" : "", seconds);
 	else if (t->ask->obj.n_class)
 		onx_say(note, ONX_INFO, "epoch %llu/%lld: loss %.4f, accuracy %.1f %% (%.1f s)",
-			(unsigned long long)t->epoch + 1, (long long)t->o->epochs,
+			(unsigned long long)t->epoch + 1, (long long)t->epochs,
 			onx_score_loss(&t->e_train), 100 * onx_score_accuracy(&t->e_train), seconds);
 	else if (val)
 		onx_say(note, ONX_INFO, "epoch %llu/%lld: loss %.5g; validation: loss %.5g, RMSE %.5g, "
-			"R2 %.3f%s (%.1f s)", (unsigned long long)t->epoch + 1, (long long)t->o->epochs,
+			"R2 %.3f%s (%.1f s)", (unsigned long long)t->epoch + 1, (long long)t->epochs,
 			onx_score_loss(&t->e_train), onx_score_loss(&t->e_val), onx_score_rmse(&t->e_val),
 			onx_score_r2(&t->e_val), t->best_epoch == t->epoch + 1 ? ", best" : "", seconds);
 	else
 		onx_say(note, ONX_INFO, "epoch %llu/%lld: loss %.5g (%.1f s)", (unsigned long long)t->epoch + 1,
-			(long long)t->o->epochs, onx_score_loss(&t->e_train), seconds);
+			(long long)t->epochs, onx_score_loss(&t->e_train), seconds);
 }
 
 static int one_epoch(struct onx_trainer *t, struct onx_err *e)
@@ -317,7 +317,7 @@ static int event_start(const struct onx_trainer *t, const struct onx_train_resul
 		return ONX_OK;
 	struct onx_json *j = onx_json_object(), *cut = onx_json_array();
 	onx_json_str(j, "event", "start");
-	onx_json_int(j, "epochs", t->o->epochs);
+	onx_json_int(j, "epochs", t->epochs);
 	onx_json_int(j, "steps", (int64_t)t->total);
 	onx_json_int(j, "batch", t->o->batch);
 	onx_json_int(j, "samples", (int64_t)t->ask->train.n);
@@ -351,7 +351,7 @@ static int event_end(const struct onx_trainer *t, const struct onx_train_result 
 static int epochs(struct onx_trainer *t, struct onx_train_result *r, struct onx_err *e)
 {
 	int rc = event_start(t, r, e);
-	while (rc == ONX_OK && t->epoch < (uint64_t)t->o->epochs && !stopped(t) && !r->early) {
+	while (rc == ONX_OK && t->epoch < (uint64_t)t->epochs && !stopped(t) && !r->early) {
 		rc = one_epoch(t, e);
 		r->early = t->o->patience > 0 && t->since_best >= (uint64_t)t->o->patience;
 	}

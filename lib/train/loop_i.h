@@ -27,6 +27,7 @@ struct onx_trainer {
 	size_t step_samples;            /* samples of one step: batch * accumulate           */
 	uint64_t per_epoch, total;      /* steps                                             */
 	double lr;
+	int64_t epochs;
 	uint32_t *order;                /* of the epoch                                      */
 	void *y;                        /* labels of a micro-batch, where features are used  */
 	void *best;                     /* weights of the best epoch                         */

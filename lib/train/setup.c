@@ -183,7 +183,7 @@ static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 		bn ? "; BatchNormalization among them uses batch statistics" : "");
 	onx_say(note, ONX_INFO, "samples: %zu to train on, %zu to validate; %llu steps of %zu in %lld epochs",
 		t->ask->train.n, t->ask->val.n, (unsigned long long)t->total, t->step_samples,
-		(long long)t->o->epochs);
+		(long long)t->epochs);
 	if (t->micro < t->step_samples && t->micro < (size_t)t->o->batch)
 		onx_say(note, ONX_INFO, "memory budget: batches are worked off %zu samples at a time%s",
 			t->micro, bn ? " (batch statistics are of these)" : "");
@@ -271,7 +271,8 @@ static void steps(struct onx_trainer *t)
 {
 	t->step_samples = (size_t)(t->o->batch * t->o->accumulate);
 	t->per_epoch = (t->ask->train.n + t->step_samples - 1) / t->step_samples;
-	t->total = t->per_epoch * (uint64_t)t->o->epochs;
+	t->epochs = onx_train_epochs(t->o, all_fresh(t));
+	t->total = t->per_epoch * (uint64_t)t->epochs;
 	t->lr = onx_train_lr(t->o, all_fresh(t));
 }
 
