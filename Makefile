@@ -49,8 +49,8 @@ TOOLOBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tools/onnx-*.c),$
 TOOLLIB := $(BUILD)/tools/common.a
 MAN     := $(TOOLS:$(BUILD)/bin/%=$(BUILD)/man/%.1) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/completion/%)
 
-# Each file of tests/unit, tests/op and tests/lint is a program; tests/GROUP/lib/*.c help those of GROUP.
-TESTSRC := $(wildcard tests/unit/*.c tests/op/*.c tests/lint/*.c)
+# Each file of tests/unit, tests/fault, tests/op and tests/lint is a program; tests/GROUP/lib/*.c help those of GROUP.
+TESTSRC := $(wildcard tests/unit/*.c tests/fault/*.c tests/op/*.c tests/lint/*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
 TESTOBJ := $(TESTSRC:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/lib/*.c))
 
