@@ -189,9 +189,12 @@ static int put_value(struct export *x, uint32_t id, const struct onx_file_value 
 	struct onx_file_dim *dim = ONX_NEWS(x->mem, struct onx_file_dim, (size_t)v->rank + 1);
 	if (!dim || !f->name)
 		return onx_nomem(e, 256, "a shape");
-	for (int i = 0; i < v->rank; i++)
-		dim[i] = (struct onx_file_dim){ v->dim[i] < 0 ? -1 : v->dim[i],
-						v->dim[i] < 0 ? onx_dup(x->mem, v->sym[i]) : NULL };
+	for (int i = 0; i < v->rank; i++) {
+		const char *sym = v->dim[i] < 0 ? v->sym[i] : NULL;
+		dim[i] = (struct onx_file_dim){ v->dim[i] < 0 ? -1 : v->dim[i], onx_dup(x->mem, sym) };
+		if (sym && !dim[i].param)
+			return onx_nomem(e, 256, "a shape");
+	}
 	f->dim = dim;
 	return ONX_OK;
 }

@@ -147,9 +147,11 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 		if (rc == ONX_OK && i < n->n_out && n->out[i] != ONX_NONE && !w->fed[n->out[i]])
 			w->f->fact[n->out[i]] = s->out[i];
 	}
+	if (rc < 0)
+		return rc;
 	w->f->infer[id] = s;
 	w->f->wide[id] = onx_runs_wide(s, w->want->wide);
-	return rc;
+	return ONX_OK;
 }
 
 /* Did the rule itself give all numbers?  Shape and Size know them whatever their input holds. */

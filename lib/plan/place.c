@@ -37,13 +37,9 @@ size_t onx_place(struct onx_life *life, uint32_t n)
 
 	for (uint32_t i = 0; order && placed && i < n; i++)
 		order[i] = &life[i];
-	if (!order || !placed) {                        /* no memory to be clever: one after another */
-		for (uint32_t i = 0; i < n; i++) {
-			life[i].offset = top;
-			top += life[i].bytes;
-		}
+	if (!order || !placed) {
 		onx_arena_release(&a);
-		return top;
+		return SIZE_MAX;
 	}
 	qsort(order, n, sizeof(struct onx_life *), by_size);
 	for (uint32_t i = 0; i < n; i++) {

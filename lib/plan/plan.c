@@ -200,6 +200,8 @@ static int build(struct onx_builder *b, struct onx_err *e)
 	for (uint32_t i = 0; i < p->facts->n_target; i++)
 		pin(p, p->facts->target[i]);
 	p->bytes = onx_place(p->life, p->n_life);
+	if (p->bytes == SIZE_MAX)
+		return onx_nomem(e, p->n_life * 16.0, "the plan");
 	p->live_bytes = most_alive(p);
 	if (b->want->budget && p->bytes > b->want->budget)
 		return onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",

@@ -75,7 +75,7 @@ void onx_plan_free(struct onx_plan *p);
 void onx_plan_print(const struct onx_plan *p, struct onx_buf *out);
 
 /* plan/place.c: largest first, each at the lowest gap that is free during its life.  Returns the bytes of
- * the block.  Total order: the result does not depend on qsort. */
+ * the block, SIZE_MAX if there is no memory to work in.  Total order: the result does not depend on qsort. */
 size_t onx_place(struct onx_life *life, uint32_t n);
 
 /* plan/wants.c: which values depend on a trainable weight through inputs that have a gradient. */

@@ -262,6 +262,8 @@ static int new_input(struct work *w, uint32_t *id, struct onx_err *e)
 	char *dims = type ? strchr(type + 1, ':') : NULL;
 	int64_t dim[ONX_RANK];
 	int rank = 0;
+	if (!s)
+		return onx_nomem(e, 64, "the input");
 	if (!dims)
 		return onx_fail(e, ONX_USAGE, "'input' must be NAME:TYPE:DIMS as in x:float:Nx1x28x28, not '%s'",
 				w->o->input);

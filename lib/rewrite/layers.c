@@ -25,9 +25,11 @@ struct layer { const char *name; int min_arg, max_arg, rank;
 
 /* --- pieces --------------------------------------------------------------------------------------------- */
 
-static const char *part(struct work *w, const char *what)
+/* A name for a piece of the layer; shortage of memory is remembered by the patch. */
+static const char *part(struct work *w, struct onx_patch *p, const char *what)
 {
 	const char *s = onx_text(w->mem, "%s.%u.%s", w->l->prefix, w->count, what);
+	p->lost |= !s;
 	return s ? s : "layer";
 }
 
@@ -36,7 +38,7 @@ static int weight(struct work *w, struct onx_patch *p, const char *what, int ran
 		  double fan_in, double fan_out, uint32_t *id, struct onx_err *e)
 {
 	const struct onx_init how = { w->l->init, w->l->seed, fan_in, fan_out, rank == 1 };
-	const char *name = part(w, what);
+	const char *name = part(w, p, what);
 	void *data = NULL;
 	size_t n;
 	int rc = onx_count(rank, dim, &n, e);
@@ -58,14 +60,14 @@ static int filled(struct work *w, struct onx_patch *p, const char *what, int64_t
 		return onx_nomem(e, (double)n * width, "new weights");
 	for (size_t i = 0; i < v.n; i++)
 		onx_view_put_real(&v, i, x);
-	*id = onx_patch_value(p, part(w, what), w->type, n == 0 ? 0 : 1, dim, v.v);
+	*id = onx_patch_value(p, part(w, p, what), w->type, n == 0 ? 0 : 1, dim, v.v);
 	return ONX_OK;
 }
 
 static uint32_t op(struct work *w, struct onx_patch *p, const char *type, const uint32_t *in, uint32_t n_in,
 		   const struct onx_file_attr *attr, size_t n)
 {
-	return onx_patch_op(p, type, part(w, type), w->type, in, n_in, attr, n);
+	return onx_patch_op(p, type, part(w, p, type), w->type, in, n_in, attr, n);
 }
 
 static int add_gemm(struct work *w, struct onx_patch *p, const struct word *x, uint32_t *y, struct onx_err *e)
@@ -94,15 +96,16 @@ static int convolve(struct work *w, struct onx_patch *p, int64_t filters, int64_
 					       onx_attr_ints("pads", pad, 4), onx_attr_int("group", group) };
 	const double fan = (double)(channels / group * k * k);
 	uint32_t in[3] = { from, ONX_NONE, ONX_NONE };
-	const char *name[2] = { onx_text(w->mem, "%sweight", prefix), onx_text(w->mem, "%sbias", prefix) };
-	if (!name[0] || !name[1])
+	const char *name[3] = { onx_text(w->mem, "%sweight", prefix), onx_text(w->mem, "%sbias", prefix),
+				onx_text(w->mem, "%sConv", prefix) };
+	if (!name[0] || !name[1] || !name[2])
 		return onx_nomem(e, 64, "names");
 	int rc = weight(w, p, name[0], 4, (int64_t[]){ filters, channels / group, k, k }, fan,
 			(double)(filters / group * k * k), &in[1], e);
 	if (rc == ONX_OK)
 		rc = weight(w, p, name[1], 1, &filters, fan, 0, &in[2], e);
 	if (rc == ONX_OK)
-		*y = onx_patch_op(p, "Conv", part(w, onx_text(w->mem, "%sConv", prefix)), w->type, in, 3, attr, 4);
+		*y = onx_patch_op(p, "Conv", part(w, p, name[2]), w->type, in, 3, attr, 4);
 	return rc;
 }
 
@@ -143,7 +146,7 @@ static int add_dropout(struct work *w, struct onx_patch *p, const struct word *x
 		return onx_nomem(e, 4, "a ratio");
 	*r = (float)x->arg[0];
 	if (!old)
-		in[1] = onx_patch_value(p, part(w, "ratio"), ONX_FLOAT, 0, NULL, r);
+		in[1] = onx_patch_value(p, part(w, p, "ratio"), ONX_FLOAT, 0, NULL, r);
 	*y = op(w, p, "Dropout", in, old ? 1 : 2, &ratio, old);
 	return ONX_OK;
 }
@@ -205,14 +208,14 @@ static int add_gelu(struct work *w, struct onx_patch *p, const struct word *x, u
 	if (rc < 0)
 		return rc;
 	uint32_t in[2] = { w->v, c[0] };
-	in[0] = onx_patch_op(p, "Mul", part(w, "scaled"), w->type, in, 2, NULL, 0);
+	in[0] = onx_patch_op(p, "Mul", part(w, p, "scaled"), w->type, in, 2, NULL, 0);
 	in[0] = op(w, p, "Erf", in, 1, NULL, 0);
 	in[1] = c[1];
 	in[0] = op(w, p, "Add", in, 2, NULL, 0);
 	in[1] = w->v;
 	in[0] = op(w, p, "Mul", in, 2, NULL, 0);
 	in[1] = c[2];
-	*y = onx_patch_op(p, "Mul", part(w, "gelu"), w->type, in, 2, NULL, 0);
+	*y = onx_patch_op(p, "Mul", part(w, p, "gelu"), w->type, in, 2, NULL, 0);
 	return ONX_OK;
 }
 

@@ -220,6 +220,8 @@ static int make_values(struct onx_graph *g, struct onx_patch *p, struct onx_err 
 		for (int k = 0; k < x->rank; k++) {
 			v->dim[k] = x->dim[k];
 			v->sym[k] = x->dim[k] >= 0 ? NULL : k == 0 ? "batch" : onx_text(&g->arena, "dim_%d", k);
+			if (x->dim[k] < 0 && !v->sym[k])
+				return onx_nomem(e, 64, "an input");
 		}
 		if (g->n_input)
 			memcpy(list, g->input, g->n_input * sizeof *list);

@@ -119,6 +119,15 @@ static int whole(const struct onx_buf *file, struct onx_buf *out, struct onx_err
 
 typedef int job(const struct onx_buf *in, struct onx_buf *out, struct onx_err *e);
 
+/* Did the job use up all n - 1 allocations before the one that was to fail, so that the next one is it? */
+static bool next_one_fails(void)
+{
+	void *p = onx_heap(1, 1);
+
+	onx_heap_free(p);
+	return p == NULL;
+}
+
 /* Returns how many allocations were made to fail before the job succeeded. */
 static long fail_each(job *run, const struct onx_buf *in, struct onx_buf *out)
 {
@@ -126,6 +135,8 @@ static long fail_each(job *run, const struct onx_buf *in, struct onx_buf *out)
 		struct onx_err e = { 0 };
 		onx_alloc_fail_at(n);
 		int rc = run(in, out, &e);
+		if (rc == ONX_OK && !next_one_fails())
+			fail_msg("allocation %ld failed and nobody took notice", n);
 		onx_alloc_fail_at(0);
 		if (rc == ONX_OK)
 			return n - 1;
