@@ -1,7 +1,8 @@
-/* op/conv.c -- Conv and ConvTranspose.
+/* op/conv.c -- Conv and ConvTranspose, and ONNX Runtime's FusedConv.
  * A transposed convolution is the data gradient of a convolution whose input is Y and whose output is
  * X, with the same weights: all its kernels are those of Conv with x and y exchanged. */
 #include "kernel/conv.h"
+#include "op/fuse.h"
 #include "op/infer.h"
 #include "op/window.h"
 
@@ -9,6 +10,8 @@ struct conv_attr {
 	struct onx_win_attr win;
 	int64_t group;
 	struct onx_ints output_padding, output_shape;   /* ConvTranspose only */
+	const char *activation;                         /* FusedConv only     */
+	struct onx_reals params;
 };
 
 static const struct onx_field conv_field[] = {
@@ -33,6 +36,20 @@ static const struct onx_field transpose_field[] = {
 };
 static const struct onx_table transpose_table = { "ConvTranspose", sizeof(struct conv_attr),
 						  transpose_field, .check = NULL };
+
+static const struct onx_field fused_field[] = {
+	ONX_WIN_FIELDS(struct conv_attr),
+	ONX_WIN_DILATIONS(struct conv_attr),
+	{ "group", F_INT, offsetof(struct conv_attr, group), .def = "1", .min = 1, .max = 1e9,
+	  .help = "parts into which the channels fall" },
+	{ "activation", F_STR, offsetof(struct conv_attr, activation), .def = "",
+	  .help = "what acts on the sum" },
+	{ "activation_params", F_REALS, offsetof(struct conv_attr, params), .def = "",
+	  .help = "its numbers" },
+	{ .name = NULL }
+};
+static const struct onx_table fused_table = { "FusedConv", sizeof(struct conv_attr), fused_field,
+					      .check = NULL };
 
 /* What both share: types, ranks, groups, the bias.  out_ch: channels of Y. */
 static int check_inputs(const struct onx_infer *s, const struct conv_attr *a, bool transposed,
@@ -158,7 +175,8 @@ static int transpose_infer(struct onx_infer *s, const void *attr, struct onx_err
 		return rc;
 	if (shape.n == (size_t)nd + 2)          /* some exporters give batch and channels too */
 		shape = (struct onx_ints){ shape.v + 2, (size_t)nd };
-	const struct conv_attr use = { a->win, a->group, a->output_padding, shape };
+	const struct conv_attr use = { .win = a->win, .group = a->group, .output_padding = a->output_padding,
+				       .output_shape = shape };
 
 	for (int i = 0; i < 2; i++)
 		if (list[i]->n && list[i]->n != (size_t)nd && (i == 0 || shape.n != (size_t)nd))
@@ -316,6 +334,74 @@ static const struct onx_impl transpose_impl[] = {
 	{ .name = NULL }
 };
 
+/* ---- FusedConv: Y = f(W * X + B + Z) ---- */
+
+/* The kernels of Conv read the first member.  n: elements of Y. */
+struct fused_geo { struct onx_conv_geo conv; struct onx_fuse f; size_t n; };
+
+static int fused_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct conv_attr *a = attr;
+	struct fused_geo *g = ONX_NEW(s->mem, struct fused_geo);
+	int rc = conv_infer(s, attr, e);
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "FusedConv");
+	if (rc == ONX_OK)
+		rc = onx_fuse_read(a->activation, a->params.v, a->params.n, &g->f, e);
+	if (rc == ONX_OK && onx_has_in(s, 3))
+		rc = onx_want_same_type(s, 0, 3, e);
+	if (rc < 0)
+		return rc;
+	g->conv = *(const struct onx_conv_geo *)s->geo;
+	g->n = g->conv.n * g->conv.groups * g->conv.m * g->conv.w.out_n;
+	s->geo = g;
+	if (onx_has_in(s, 3) && onx_has_out(s, 0) && !onx_shape_equal(&s->in[3].shape, &s->out[0].shape))
+		return onx_fail(e, ONX_SHAPE, "input 3 has another shape than the output");
+	return ONX_OK;
+}
+
+/* Where the gradient of the sum stands in scratch. */
+static size_t fused_bytes(const struct fused_geo *g)
+{
+	return (g->n * sizeof(double) + 63) / 64 * 64;
+}
+
+static size_t fused_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct fused_geo *g = s->geo;
+
+	return conv_scratch(s, attr, threads, backward) + (backward ? fused_bytes(g) : 0);
+}
+
+static void fused_forward(const struct onx_call *c)
+{
+	const struct fused_geo *g = c->geo;
+	const real *z = c->n_x > 3 ? c->x[3].v : NULL;
+	real *y = c->y[0].v;
+
+	conv_forward(c, &gemm);
+	for (size_t i = 0; z && i < g->n; i++)
+		y[i] += z[i];
+	onx_fuse_forward(&g->f, &c->y[0], c->pool);
+}
+
+static void fused_backward(const struct onx_call *c)
+{
+	const struct fused_geo *g = c->geo;
+	const struct onx_view *z = c->n_x > 3 ? &c->dx[3] : NULL;
+	struct onx_view d = c->dy[0];
+	struct onx_call inside = *c;
+
+	d.v = c->scratch;
+	onx_fuse_backward(&g->f, &c->y[0], c->dy[0].v, d.v, c->pool);
+	inside.dy = &d;
+	inside.scratch = (char *)c->scratch + fused_bytes(g);
+	conv_backward(&inside, &gemm);
+	for (size_t i = 0; z && z->v && i < g->n; i++)
+		onx_put((real *)z->v + i, z->add, ((const real *)d.v)[i]);
+}
+
 #define CONV(t, since_, part) \
 	{ .domain = "", .type = t, .since = since_, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,        \
@@ -324,5 +410,10 @@ static const struct onx_impl transpose_impl[] = {
 const struct onx_op ONX_R(onx_ops_conv)[] = {
 	CONV("Conv", 1, conv),
 	CONV("ConvTranspose", 1, transpose),
+	{ .domain = "com.microsoft", .type = "FusedConv", .since = 1, .min_in = 2, .max_in = 4, .min_out = 1,
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6,
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_Y(0), .attr = &fused_table,
+	  .infer = fused_infer, .macs = conv_macs, .scratch = fused_scratch, .forward = fused_forward,
+	  .backward = fused_backward },
 	{ .type = NULL }
 };

@@ -1,8 +1,15 @@
-/* op/gemm.c -- Gemm and MatMul. */
+/* op/gemm.c -- Gemm and MatMul, and ONNX Runtime's FusedGemm and FusedMatMul. */
 #include "kernel/gemm.h"
+#include <string.h>
+#include "op/fuse.h"
 #include "op/infer.h"
 
-struct gemm_attr { double alpha, beta; bool ta, tb; };
+struct gemm_attr {
+	double alpha, beta;
+	bool ta, tb;
+	const char *activation;         /* FusedGemm only */
+	double params[3];
+};
 
 static const struct onx_field gemm_field[] = {
 	{ "alpha", F_REAL, offsetof(struct gemm_attr, alpha), .def = "1", .help = "factor of A * B" },
@@ -13,10 +20,26 @@ static const struct onx_field gemm_field[] = {
 };
 static const struct onx_table gemm_table = { "Gemm", sizeof(struct gemm_attr), gemm_field, .check = NULL };
 
+#define PARAM(letter, i) { "activation_" letter, F_REAL, offsetof(struct gemm_attr, params[i]), .def = "nan", \
+	.help = "number of the activation; nan: its usual one" }
+static const struct onx_field fused_field[] = {
+	{ "alpha", F_REAL, offsetof(struct gemm_attr, alpha), .def = "1", .help = "factor of A * B" },
+	{ "beta", F_REAL, offsetof(struct gemm_attr, beta), .def = "1", .help = "factor of C" },
+	{ "transA", F_BOOL, offsetof(struct gemm_attr, ta), .def = "0", .help = "A is stored transposed" },
+	{ "transB", F_BOOL, offsetof(struct gemm_attr, tb), .def = "0", .help = "B is stored transposed" },
+	{ "activation", F_STR, offsetof(struct gemm_attr, activation), .def = "",
+	  .help = "what acts on the sum" },
+	PARAM("alpha", 0), PARAM("beta", 1), PARAM("gamma", 2),
+	{ .name = NULL }
+};
+static const struct onx_table fused_table = { "FusedGemm", sizeof(struct gemm_attr), fused_field,
+					      .check = NULL };
+
 struct gemm_geo {
 	struct onx_mat mat;
 	size_t row, col;        /* steps of C along the rows and columns of Y: 0 where it is broadcast */
 	size_t n_c;
+	struct onx_fuse f;      /* FusedGemm */
 };
 
 static int gemm_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -135,11 +158,65 @@ static void gemm_backward(const struct onx_call *c)
 		gemm_bias_back(c, g, (real)a->beta);
 }
 
-/* ---- MatMul: numpy.matmul ---- */
+/* ---- FusedGemm: Y = f(alpha op(A) op(B) + beta C) ---- */
+
+static int fused_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct gemm_attr *a = attr;
+	size_t n = 0;
+	int rc = gemm_infer(s, attr, e);
+
+	while (n < 3 && !isnan(a->params[n]))
+		n++;
+	return rc < 0 ? rc : onx_fuse_read(a->activation, a->params, n, &((struct gemm_geo *)s->geo)->f, e);
+}
+
+static size_t fused_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct gemm_geo *g = s->geo;
+
+	(void)attr, (void)threads;
+	return backward ? g->mat.m * g->mat.n * sizeof(double) : 0;
+}
+
+static void fused_forward(const struct onx_call *c)
+{
+	gemm_forward(c);
+	onx_fuse_forward(&((const struct gemm_geo *)c->geo)->f, &c->y[0], c->pool);
+}
+
+static void fused_backward(const struct onx_call *c)
+{
+	struct onx_view d = c->dy[0];
+	struct onx_call inside = *c;
+
+	d.v = c->scratch;
+	onx_fuse_backward(&((const struct gemm_geo *)c->geo)->f, &c->y[0], c->dy[0].v, d.v, c->pool);
+	inside.dy = &d;
+	gemm_backward(&inside);
+}
+
+/* ---- MatMul: numpy.matmul; FusedMatMul: alpha times it, of matrices stored transposed ---- */
+
+struct matmul_attr { double alpha; bool ta, tb, batch_a, batch_b; };
+static const struct onx_field matmul_field[] = {
+	{ "alpha", F_REAL, offsetof(struct matmul_attr, alpha), .def = "1", .help = "factor of the product" },
+	{ "transA", F_BOOL, offsetof(struct matmul_attr, ta), .def = "0", .help = "A is stored transposed" },
+	{ "transB", F_BOOL, offsetof(struct matmul_attr, tb), .def = "0", .help = "B is stored transposed" },
+	{ "transBatchA", F_BOOL, offsetof(struct matmul_attr, batch_a), .def = "0",
+	  .help = "the batch dims of A are moved; not supported" },
+	{ "transBatchB", F_BOOL, offsetof(struct matmul_attr, batch_b), .def = "0",
+	  .help = "the batch dims of B are moved; not supported" },
+	{ .name = NULL }
+};
+static const struct onx_table matmul_table = { "FusedMatMul", sizeof(struct matmul_attr), matmul_field,
+					       .check = NULL };
+static const struct matmul_attr plain = { .alpha = 1 };
 
 struct matmul_geo {
 	struct onx_mat mat;
 	struct onx_batch y, a, b;       /* batches of Y, of dA and of dB */
+	real alpha;
 };
 
 /* The batch dims of one operand against those of Y, aligned at the right. */
@@ -187,11 +264,24 @@ static void batch_dim(struct matmul_geo *g, size_t n, size_t sa, size_t sb, size
 		inner(&g->b, n, sa, sy);
 }
 
-static int matmul_shapes(struct onx_infer *s, struct onx_shape *a, struct onx_shape *b, struct onx_shape *y,
-			 struct onx_err *e)
+static void turn(struct onx_shape *x)
+{
+	const int64_t rows = x->dim[x->rank - 2];
+
+	x->dim[x->rank - 2] = x->dim[x->rank - 1];
+	x->dim[x->rank - 1] = rows;
+}
+
+/* a and b: the shapes of the factors, no longer transposed. */
+static int matmul_shapes(struct onx_infer *s, const struct matmul_attr *t, struct onx_shape *a,
+			 struct onx_shape *b, struct onx_shape *y, struct onx_err *e)
 {
 	struct onx_shape ba, bb;
 	int rc;
+
+	if (t->batch_a || t->batch_b || (t->ta && s->in[0].shape.rank == 1) ||
+	    (t->tb && s->in[1].shape.rank == 1))
+		return onx_fail(e, ONX_UNSUP, "batch dims or vectors that are transposed");
 
 	*a = s->in[0].shape;
 	*b = s->in[1].shape;
@@ -199,6 +289,10 @@ static int matmul_shapes(struct onx_infer *s, struct onx_shape *a, struct onx_sh
 		*a = (struct onx_shape){ 2, { 1, a->dim[0] } };
 	if (b->rank == 1)
 		*b = (struct onx_shape){ 2, { b->dim[0], 1 } };
+	if (t->ta)
+		turn(a);
+	if (t->tb)
+		turn(b);
 	if (a->dim[a->rank - 1] != b->dim[b->rank - 2])
 		return onx_fail(e, ONX_SHAPE, "A has %lld columns, B %lld rows",
 				(long long)a->dim[a->rank - 1], (long long)b->dim[b->rank - 2]);
@@ -215,23 +309,23 @@ static int matmul_shapes(struct onx_infer *s, struct onx_shape *a, struct onx_sh
 
 static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
+	const struct matmul_attr *t = attr ? attr : &plain;
 	struct matmul_geo *g = ONX_NEW(s->mem, struct matmul_geo);
 	struct onx_shape a, b, y = { 0 };
 	size_t count;
 	int rc;
 
-	(void)attr;
 	if (!g)
 		return onx_nomem(e, sizeof *g, "MatMul");
 	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
 	    (rc = onx_want_rank(s, 0, 1, ONX_RANK, e)) < 0 || (rc = onx_want_rank(s, 1, 1, ONX_RANK, e)) < 0 ||
-	    (rc = matmul_shapes(s, &a, &b, &y, e)) < 0 || (rc = onx_count(y.rank, y.dim, &count, e)) < 0)
+	    (rc = matmul_shapes(s, t, &a, &b, &y, e)) < 0 || (rc = onx_count(y.rank, y.dim, &count, e)) < 0)
 		return rc;
 	size_t m = (size_t)y.dim[y.rank - 2];
 	const size_t n = (size_t)y.dim[y.rank - 1], k = (size_t)a.dim[a.rank - 1];
 	const size_t one_a = m * k, one_y = m * n;
 
-	if (b.rank == 2) {              /* one B for all: one tall product */
+	if (b.rank == 2 && !t->ta) {    /* one B for all: one tall product */
 		for (int d = 0; d < a.rank - 2; d++)
 			m *= (size_t)a.dim[d];
 	} else {
@@ -241,7 +335,9 @@ static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 				  step_of(b.dim, b.rank - 2, d - (y.rank - b.rank), k * n),
 				  step_of(y.dim, y.rank - 2, d, one_y));
 	}
-	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .lda = k, .ldb = n, .ldc = n };
+	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .ta = t->ta, .tb = t->tb, .lda = t->ta ? m : k,
+				   .ldb = t->tb ? k : n, .ldc = n };
+	g->alpha = (real)t->alpha;
 	s->geo = g;
 	if (s->in[1].shape.rank == 1)
 		y.rank--;
@@ -270,19 +366,42 @@ static void matmul_forward(const struct onx_call *c)
 {
 	const struct matmul_geo *g = c->geo;
 
-	onx_gemm_batch(c->pool, &g->mat, &g->y, 1, c->x[0].v, c->x[1].v, 0, c->y[0].v);
+	onx_gemm_batch(c->pool, &g->mat, &g->y, g->alpha, c->x[0].v, c->x[1].v, 0, c->y[0].v);
 }
 
+/* The same batch with its factors exchanged. */
+static struct onx_batch exchanged(const struct onx_batch *b)
+{
+	struct onx_batch t = *b;
+
+	memcpy(t.outer_a, b->outer_b, sizeof t.outer_a);
+	memcpy(t.outer_b, b->outer_a, sizeof t.outer_b);
+	memcpy(t.inner_a, b->inner_b, sizeof t.inner_a);
+	memcpy(t.inner_b, b->inner_a, sizeof t.inner_b);
+	return t;
+}
+
+/* dop(A) = alpha dY op(B)', dop(B) = alpha op(A)' dY; of a matrix stored transposed the transpose */
 static void matmul_backward(const struct onx_call *c)
 {
 	const struct matmul_geo *g = c->geo;
-	const size_t m = g->mat.m, n = g->mat.n, k = g->mat.k;
-	const struct onx_mat da = { m, k, n, false, true, n, n, k }, db = { k, n, m, true, false, k, n, n };
+	const struct onx_mat *t = &g->mat;
+	const size_t m = t->m, n = t->n, k = t->k;
+	const struct onx_mat da = { m, k, n, false, !t->tb, n, t->ldb, k };
+	const struct onx_mat da_t = { k, m, n, t->tb, true, t->ldb, n, m };
+	const struct onx_mat db = { k, n, m, !t->ta, false, t->lda, n, n };
+	const struct onx_mat db_t = { n, k, m, true, t->ta, n, t->lda, k };
+	const struct onx_batch a_t = exchanged(&g->a), b_t = exchanged(&g->b);
+	const real *a = c->x[0].v, *b = c->x[1].v, *dy = c->dy[0].v;
 
-	if (c->dx[0].v)
-		onx_gemm_batch(c->pool, &da, &g->a, 1, c->dy[0].v, c->x[1].v, c->dx[0].add, c->dx[0].v);
-	if (c->dx[1].v)
-		onx_gemm_batch(c->pool, &db, &g->b, 1, c->x[0].v, c->dy[0].v, c->dx[1].add, c->dx[1].v);
+	if (c->dx[0].v && !t->ta)
+		onx_gemm_batch(c->pool, &da, &g->a, g->alpha, dy, b, c->dx[0].add, c->dx[0].v);
+	else if (c->dx[0].v)
+		onx_gemm_batch(c->pool, &da_t, &a_t, g->alpha, b, dy, c->dx[0].add, c->dx[0].v);
+	if (c->dx[1].v && !t->tb)
+		onx_gemm_batch(c->pool, &db, &g->b, g->alpha, a, dy, c->dx[1].add, c->dx[1].v);
+	else if (c->dx[1].v)
+		onx_gemm_batch(c->pool, &db_t, &b_t, g->alpha, dy, a, c->dx[1].add, c->dx[1].v);
 }
 
 const struct onx_op ONX_R(onx_ops_gemm)[] = {
@@ -294,5 +413,14 @@ const struct onx_op ONX_R(onx_ops_gemm)[] = {
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 3,
 	  .infer = matmul_infer, .macs = matmul_macs, .forward = matmul_forward,
 	  .backward = matmul_backward },
+	{ .domain = "com.microsoft", .type = "FusedGemm", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1,
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6,
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_Y(0), .attr = &fused_table,
+	  .infer = fused_infer, .macs = gemm_macs, .scratch = fused_scratch, .forward = fused_forward,
+	  .backward = fused_backward },
+	{ .domain = "com.microsoft", .type = "FusedMatMul", .since = 1, .min_in = 2, .max_in = 2,
+	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 3,
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .attr = &matmul_table, .infer = matmul_infer,
+	  .macs = matmul_macs, .forward = matmul_forward, .backward = matmul_backward },
 	{ .type = NULL }
 };

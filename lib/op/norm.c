@@ -213,10 +213,12 @@ static void rows_backward(const struct onx_call *c)
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,       \
 	  .attr = &part##_table, .infer = part##_infer, .saved = rows_saved, .scratch = rows_scratch,    \
 	  .forward = rows_forward, .backward = rows_backward }
+/* ONNX Runtime writes LayerNormalization and SimplifiedLayerNormalization into models of any opset. */
 #define rms_table layer_table
 const struct onx_op ONX_R(onx_ops_norm)[] = {
-	NORM("LayerNormalization", 17, 2, 3, 3, layer),
+	NORM("LayerNormalization", 1, 2, 3, 3, layer),
 	NORM("RMSNormalization", 23, 2, 2, 1, rms),
+	NORM("SimplifiedLayerNormalization", 1, 2, 2, 1, rms),
 	NORM("InstanceNormalization", 1, 3, 3, 1, instance),
 	NORM("GroupNormalization", 18, 3, 3, 1, group),
 	{ .type = NULL }

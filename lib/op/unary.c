@@ -2,14 +2,13 @@
  * y, and `keep` says which of the two it really uses, so that the plan can drop the other.
  * Comparisons are turned so that NaN passes through. */
 #include "kernel/real.h"
+#include "op/gelu.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
 #define X0 ONX_KEEP_X(0)
 #define Y0 ONX_KEEP_Y(0)
 #define E(f) ONX_M(f)
-#define SQRT1_2 ((real)0.70710678118654752440)          /* 1/sqrt(2)  */
-#define SQRT_2_PI ((real)0.79788456080286535588)        /* sqrt(2/pi) */
 
 static inline real sigmoid(real x)
 {
@@ -21,30 +20,6 @@ static inline real sigmoid(real x)
 static inline real softplus(real x)
 {
 	return (x < 0 ? 0 : x) + E(log1p)(E(exp)(-E(fabs)(x)));
-}
-
-/* x * Phi(x), and its derivative Phi(x) + x * phi(x)  (Hendrycks and Gimpel, arXiv:1606.08415). */
-static inline real gelu(real x)
-{
-	return (real)0.5 * x * E(erfc)(-x * SQRT1_2);
-}
-
-static inline real gelu_slope(real x)
-{
-	return (real)0.5 * E(erfc)(-x * SQRT1_2) + x * (real)0.39894228040143267794 * E(exp)(x * x / -2);
-}
-
-static inline real gelu_tanh(real x)
-{
-	return (real)0.5 * x * (1 + E(tanh)(SQRT_2_PI * (x + (real)0.044715 * x * x * x)));
-}
-
-static inline real gelu_tanh_slope(real x)
-{
-	const real t = E(tanh)(SQRT_2_PI * (x + (real)0.044715 * x * x * x));
-
-	return (real)0.5 * (1 + t) +
-	       (real)0.5 * x * (1 - t * t) * SQRT_2_PI * (1 + (real)0.134145 * x * x);
 }
 
 static inline real mish_slope(real x)
@@ -129,8 +104,8 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	U(HardSwish,       X0, x * clamp(x / 6 + (real)0.5, 0, 1),                           \
 			       x < -3 ? 0 : x > 3 ? 1 : x / 3 + (real)0.5)                   \
 	U(Mish,            X0, x * E(tanh)(softplus(x)),         mish_slope(x))              \
-	U(Gelu,            X0, choice ? gelu_tanh(x) : gelu(x),                              \
-			       choice ? gelu_tanh_slope(x) : gelu_slope(x))                  \
+	U(Gelu,            X0, choice ? onx_gelu_tanh(x) : onx_gelu(x),                              \
+			       choice ? onx_gelu_tanh_slope(x) : onx_gelu_slope(x))                  \
 	U(Swish,           X0, x * sigmoid(a * x),               swish_slope(x, a))          \
 	U(ThresholdedRelu, X0, x <= a ? 0 : x,                   x > a ? 1 : 0)              \
 	U(Shrink,          X0, x < -b ? x + a : x > b ? x - a : x - x, x < -b || x > b ? 1 : 0)
