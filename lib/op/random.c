@@ -54,7 +54,8 @@ static int shape_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	int rc = type_of(a, ONX_FLOAT, true, &t, e);
 
 	if (rc == ONX_OK && a->shape.n > ONX_RANK)
-		rc = onx_fail(e, ONX_UNSUP, "a shape of %zu dimensions, at most %d are supported", a->shape.n, ONX_RANK);
+		rc = onx_fail(e, ONX_UNSUP, "a shape of %zu dimensions, at most %d are supported",
+			      a->shape.n, ONX_RANK);
 	if (rc < 0)
 		return rc;
 	for (int i = 0; i < y.rank; i++)
