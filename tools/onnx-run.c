@@ -25,6 +25,8 @@ static const struct onx_field fields[] = {
 	  .help = "threads; 0: one for each core. The numbers do not depend on it" },
 	{ "bench", F_INT, offsetof(struct onx_run_opts, bench), "0", 0, 1e6, .arg = "RUNS",
 	  .help = "run that often on synthetic inputs; print the median of samples/s, and peak memory" },
+	{ "profile", F_BOOL, offsetof(struct onx_run_opts, profile), "no",
+	  .help = "with --bench: the time of each operator and step, slowest first" },
 	{ "test", F_BOOL, offsetof(struct onx_run_opts, test), "no",
 	  .help = "run folders in the layout of the ONNX backend tests; status 1 if any fails" },
 	{ "list", F_STR, offsetof(struct onx_run_opts, list), "", .arg = "FILE",
@@ -36,6 +38,8 @@ static int check(const void *obj, struct onx_err *e)
 {
 	const struct onx_run_opts *o = obj;
 
+	if (o->profile && !o->bench)
+		return onx_fail(e, ONX_USAGE, "--profile needs --bench RUNS");
 	return o->test && (o->bench || o->top)
 		? onx_fail(e, ONX_USAGE, "--test goes with neither --bench nor --top") : ONX_OK;
 }
@@ -140,6 +144,7 @@ static const struct onx_example examples[] = {
 	{ "what is in these pictures?", "onnx-run --top 3 flowers.onnx rose.jpg tulip.jpg" },
 	{ "arrays in, arrays out", "onnx-run model.onnx input=x.npy --output results/" },
 	{ "how fast is it?", "onnx-run --bench 20 --batch 32 model.onnx" },
+	{ "where does the time go?", "onnx-run --bench 5 --batch 32 --profile model.onnx" },
 	{ .command = NULL }
 };
 

@@ -4,6 +4,7 @@
 #include <time.h>
 #include "base/json.h"
 #include "run.h"
+#include "steptimes.h"
 
 static double now(void)
 {
@@ -73,10 +74,36 @@ static int report(struct onx_run_job *r, double median, double low, double high,
 	return ONX_OK;
 }
 
+/* Adds the times of the run that has just ended. */
+static void add_times(const struct onx_session *s, double *sum)
+{
+	const double *t = onx_exec_times(s->x);
+
+	for (uint32_t i = 0; i < s->plan->n_step; i++)
+		sum[i] += t[i];
+}
+
+static void run_often(struct onx_run_job *r, size_t n, double *took, double *step)
+{
+	for (size_t i = 0; i <= n; i++) {                       /* the first one warms up */
+		double t;
+
+		for (uint32_t k = 0; k < r->s.g->n_input; k++)
+			onx_exec_feed(r->s.x, r->s.g->input[k], r->in[k].v);
+		t = now();
+		onx_exec_forward(r->s.x, 0, 0);
+		if (i == 0)
+			continue;
+		took[i - 1] = now() - t;
+		if (step)
+			add_times(&r->s, step);
+	}
+}
+
 int onx_run_bench(struct onx_run_job *r, struct onx_err *e)
 {
 	const size_t n = (size_t)r->o->bench;
-	double *took = ONX_NEWS(&r->s.mem, double, n);
+	double *took = ONX_NEWS(&r->s.mem, double, n), *step = NULL;
 	int rc = took ? ONX_OK : onx_nomem(e, (double)n * sizeof *took, "the times");
 
 	for (uint32_t k = 0; rc == ONX_OK && k < r->s.g->n_input; k++)
@@ -84,18 +111,22 @@ int onx_run_bench(struct onx_run_job *r, struct onx_err *e)
 			rc = fill(r, k, e);
 	if (rc == ONX_OK)
 		rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
-	for (size_t i = 0; rc == ONX_OK && i <= n; i++) {       /* the first one warms up */
-		double t;
-
-		for (uint32_t k = 0; k < r->s.g->n_input; k++)
-			onx_exec_feed(r->s.x, r->s.g->input[k], r->in[k].v);
-		t = now();
-		onx_exec_forward(r->s.x, 0, 0);
-		if (i)
-			took[i - 1] = now() - t;
+	if (rc == ONX_OK && r->o->profile && r->w->common.json)
+		rc = onx_fail(e, ONX_USAGE, "--profile is a table for people, not for --json");
+	if (rc == ONX_OK && r->o->profile) {
+		rc = onx_exec_profile(r->s.x, e);
+		step = ONX_NEWS(&r->s.mem, double, r->s.plan->n_step + 1);
+		if (rc == ONX_OK && !step)
+			rc = onx_nomem(e, 0, "the profile");
 	}
 	if (rc < 0)
 		return rc;
+	run_often(r, n, took, step);
+	if (step) {
+		rc = onx_step_times(r->s.plan, step, (double)n, &r->w->text, e);
+		if (rc < 0)
+			return rc;
+	}
 	qsort(took, n, sizeof *took, by_value);
 	return report(r, n % 2 ? took[n / 2] : (took[n / 2 - 1] + took[n / 2]) / 2, took[0], took[n - 1], e);
 }
