@@ -4,10 +4,11 @@
  *     y[n,g,m,o] = b[g,m] + sum over c,k of w[g,m,c,k] * x[n,g,c, o*stride + k*dil - pad]
  *
  * (ONNX Conv; c and m count channels of ONE group).  A transposed convolution is the data gradient
- * of the convolution with x and y exchanged.  Each of three ways offers the same four functions:
+ * of the convolution with x and y exchanged.  Each of four ways offers the same functions:
  *
  *     gemm       im2col tiles and OpenBLAS; where the window is 1x1 with stride 1 and no padding the
  *                input itself is the matrix (onx_conv_pointwise)
+ *     packed     our own micro-kernel on panels packed straight from the image; its wgrad is gemm's
  *     depthwise  c == 1: direct loops along the rows
  *     ref        the formula, sums in double
  *
@@ -40,6 +41,10 @@ typedef void ONX_R(onx_conv_wgrad_fn)(struct onx_pool *pool, const struct onx_co
 #define onx_conv_gemm_forward_scratch ONX_R(onx_conv_gemm_forward_scratch)
 #define onx_conv_gemm_dgrad_scratch ONX_R(onx_conv_gemm_dgrad_scratch)
 #define onx_conv_gemm_wgrad_scratch ONX_R(onx_conv_gemm_wgrad_scratch)
+#define onx_conv_packed_forward ONX_R(onx_conv_packed_forward)
+#define onx_conv_packed_dgrad ONX_R(onx_conv_packed_dgrad)
+#define onx_conv_packed_forward_scratch ONX_R(onx_conv_packed_forward_scratch)
+#define onx_conv_packed_dgrad_scratch ONX_R(onx_conv_packed_dgrad_scratch)
 #define onx_conv_dw_forward ONX_R(onx_conv_dw_forward)
 #define onx_conv_dw_dgrad ONX_R(onx_conv_dw_dgrad)
 #define onx_conv_dw_wgrad ONX_R(onx_conv_dw_wgrad)
@@ -59,14 +64,16 @@ static inline bool onx_conv_pointwise(const struct onx_conv_geo *g)
 	return true;
 }
 
-ONX_R(onx_conv_forward_fn) onx_conv_gemm_forward, onx_conv_dw_forward, onx_conv_ref_forward;
-ONX_R(onx_conv_dgrad_fn) onx_conv_gemm_dgrad, onx_conv_dw_dgrad, onx_conv_ref_dgrad;
+ONX_R(onx_conv_forward_fn) onx_conv_gemm_forward, onx_conv_packed_forward, onx_conv_dw_forward, onx_conv_ref_forward;
+ONX_R(onx_conv_dgrad_fn) onx_conv_gemm_dgrad, onx_conv_packed_dgrad, onx_conv_dw_dgrad, onx_conv_ref_dgrad;
 ONX_R(onx_conv_wgrad_fn) onx_conv_gemm_wgrad, onx_conv_dw_wgrad, onx_conv_ref_wgrad;
 
 /* The depthwise and reference ways need no scratch. */
 size_t onx_conv_gemm_forward_scratch(const struct onx_conv_geo *g, int threads);
 size_t onx_conv_gemm_dgrad_scratch(const struct onx_conv_geo *g, int threads);
 size_t onx_conv_gemm_wgrad_scratch(const struct onx_conv_geo *g, int threads);
+size_t onx_conv_packed_forward_scratch(const struct onx_conv_geo *g, int threads);
+size_t onx_conv_packed_dgrad_scratch(const struct onx_conv_geo *g, int threads);
 
 /* y[n,ch,p] += b[ch], and its gradient db[ch] = sum over n,p of dy[n,ch,p] (in double). */
 void onx_conv_bias(struct onx_pool *pool, size_t n, size_t ch, size_t p, const real *b, real *y);

@@ -26,4 +26,24 @@
 #endif
 #define ONX_INLINE static inline __attribute__((always_inline))
 
+/* In front of a loop of up to 16 rounds known at compile time: all of them in a row. */
+#ifdef __clang__
+#define ONX_UNROLL _Pragma("unroll")
+#else
+#define ONX_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* For kernels written by hand for one instruction set: what this processor has. */
+enum onx_isa { ONX_ISA_BASE, ONX_ISA_AVX2, ONX_ISA_AVX512, ONX_ISAS };
+static inline enum onx_isa onx_isa(void)
+{
+#if defined __x86_64__ && (defined __GNUC__ || defined __clang__)
+	if (__builtin_cpu_supports("avx512f"))
+		return ONX_ISA_AVX512;
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		return ONX_ISA_AVX2;
+#endif
+	return ONX_ISA_BASE;
+}
+
 #endif

@@ -1,5 +1,6 @@
 /* kernel/pooling.c -- see the header.  A piece is a run of whole planes. */
 #include "kernel/pooling.h"
+#include "kernel/cpu.h"
 #include <string.h>
 
 enum { PIECE_WORK = 1 << 15 };
@@ -62,31 +63,59 @@ static int64_t row_of(const struct onx_window *w, const struct reach *r, int64_t
 	       (int64_t)w->in[2] + r->first[2];
 }
 
+/* One tap over n outputs of a row that all meet the input: x is s apart from one to the next.  As a
+ * loop over outputs it has no branches. */
+ONX_INLINE void max_tap(const real *restrict x, int64_t s, int32_t from, size_t n, real *restrict top,
+			int32_t *restrict at)
+{
+	for (size_t i = 0; i < n; i++) {
+		const real v = x[(int64_t)i * s];
+		const bool take = (v > top[i]) | (v != v) | (at[i] < 0);
+
+		top[i] = take ? v : top[i];
+		at[i] = take ? from + (int32_t)((int64_t)i * s) : at[i];
+	}
+}
+
+/* Row r of the output, tap by tap. */
+ONX_CLONES
+static void max_row(const struct onx_window *w, const real *x, size_t r, real *top, int32_t *at)
+{
+	for (size_t i = 0; i < w->out[2]; i++) {
+		top[i] = -(real)INFINITY;
+		at[i] = -1;
+	}
+	for (size_t t = 0; t < w->kern_n; t++) {
+		const size_t kw = t % w->kern[2];
+		const int64_t d = onx_window_at(w, 0, r / w->out[1], t / w->kern[2] / w->kern[1]);
+		const int64_t h = onx_window_at(w, 1, r % w->out[1], t / w->kern[2] % w->kern[1]);
+		size_t lo, hi;
+
+		if (d < 0 || d >= (int64_t)w->in[0] || h < 0 || h >= (int64_t)w->in[1])
+			continue;
+		onx_window_valid(w, 2, kw, &lo, &hi);
+		if (hi <= lo)
+			continue;
+		const int64_t from = (d * (int64_t)w->in[1] + h) * (int64_t)w->in[2] +
+				     onx_window_at(w, 2, lo, kw);
+
+		if (w->stride[2] == 1)
+			max_tap(x + from, 1, (int32_t)from, hi - lo, top + lo, at + lo);
+		else if (w->stride[2] == 2)
+			max_tap(x + from, 2, (int32_t)from, hi - lo, top + lo, at + lo);
+		else
+			max_tap(x + from, w->stride[2], (int32_t)from, hi - lo, top + lo, at + lo);
+	}
+}
+
 static void max_plane(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
-	const real *x = j->x + plane * w->in_n;
 
-	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
-		real top = -(real)INFINITY;
-		int64_t at = -1;
+	for (size_t r = 0; r < w->out[0] * w->out[1]; r++) {
+		const size_t o = plane * w->out_n + r * w->out[2];
 
-		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
-			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
-				const int64_t row = row_of(w, &r, d, h);
-
-				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
-					const real v = x[row + k * w->dil[2]];
-
-					if (v > top || v != v || at < 0) {
-						top = v;
-						at = row + k * w->dil[2];
-					}
-				}
-			}
-		j->to[plane * w->out_n + o] = top;
-		j->at[plane * w->out_n + o] = (int32_t)at;
+		max_row(w, j->x + plane * w->in_n, r, j->to + o, j->at + o);
 	}
 }
 

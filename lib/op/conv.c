@@ -214,6 +214,7 @@ struct way {
 	ONX_R(onx_conv_wgrad_fn) *wgrad;
 };
 static const struct way gemm = { onx_conv_gemm_forward, onx_conv_gemm_dgrad, onx_conv_gemm_wgrad };
+static const struct way packed = { onx_conv_packed_forward, onx_conv_packed_dgrad, onx_conv_gemm_wgrad };
 static const struct way depthwise = { onx_conv_dw_forward, onx_conv_dw_dgrad, onx_conv_dw_wgrad };
 static const struct way ref = { onx_conv_ref_forward, onx_conv_ref_dgrad, onx_conv_ref_wgrad };
 
@@ -270,6 +271,7 @@ static void transpose_backward(const struct onx_call *c, const struct way *way)
 static void op##_forward_##way(const struct onx_call *c) { op##_forward(c, &way); }    \
 static void op##_backward_##way(const struct onx_call *c) { op##_backward(c, &way); }
 BOTH(conv, gemm)
+BOTH(conv, packed)
 BOTH(conv, depthwise)
 BOTH(conv, ref)
 BOTH(transpose, gemm)
@@ -285,6 +287,14 @@ static size_t conv_scratch(const struct onx_infer *s, const void *attr, int thre
 	return backward ? larger(onx_conv_gemm_dgrad_scratch(s->geo, threads),
 				 onx_conv_gemm_wgrad_scratch(s->geo, threads))
 			: onx_conv_gemm_forward_scratch(s->geo, threads);
+}
+
+static size_t packed_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)attr;
+	return backward ? larger(onx_conv_packed_dgrad_scratch(s->geo, threads),
+				 onx_conv_gemm_wgrad_scratch(s->geo, threads))
+			: onx_conv_packed_forward_scratch(s->geo, threads);
 }
 
 static size_t transpose_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
@@ -303,6 +313,13 @@ static bool fits_depthwise(const struct onx_infer *s, const void *attr)
 	return g->c == 1 && g->groups > 1;
 }
 
+/* In double OpenBLAS is the faster one. */
+static bool fits_packed(const struct onx_infer *s, const void *attr)
+{
+	(void)s, (void)attr;
+	return sizeof(real) == sizeof(float);
+}
+
 static bool fits_pointwise(const struct onx_infer *s, const void *attr)
 {
 	(void)attr;
@@ -318,6 +335,8 @@ static bool fits_all(const struct onx_infer *s, const void *attr)
 static const struct onx_impl conv_impl[] = {
 	{ .name = "depthwise", .fits = fits_depthwise,
 	  .forward = conv_forward_depthwise, .backward = conv_backward_depthwise },
+	{ .name = "packed", .fits = fits_packed, .scratch = packed_scratch,
+	  .forward = conv_forward_packed, .backward = conv_backward_packed },
 	{ .name = "pointwise", .fits = fits_pointwise, .scratch = conv_scratch,
 	  .forward = conv_forward_gemm, .backward = conv_backward_gemm },
 	{ .name = "im2col", .fits = fits_all, .scratch = conv_scratch,

@@ -112,27 +112,41 @@ static const char *const kind_name[KINDS] = { "forward", "dgrad", "wgrad" };
 
 struct data { real *x, *w, *b, *dy; size_t nx, nw, ny; };
 
-/* One computation into fresh memory; `way` 0: reference, 1: gemm, 2: depthwise. */
+/* The ways, by number. */
+enum { REF, GEMM, PACKED, DW, WAYS };
+static const char *const way_name[WAYS] = { "formula", "gemm", "panels", "rows" };
+static ONX_R(onx_conv_forward_fn) *const forward_by[WAYS] = {
+	onx_conv_ref_forward, onx_conv_gemm_forward, onx_conv_packed_forward, onx_conv_dw_forward };
+static ONX_R(onx_conv_dgrad_fn) *const dgrad_by[WAYS] = {
+	onx_conv_ref_dgrad, onx_conv_gemm_dgrad, onx_conv_packed_dgrad, onx_conv_dw_dgrad };
+static ONX_R(onx_conv_wgrad_fn) *const wgrad_by[WAYS] = {
+	onx_conv_ref_wgrad, onx_conv_gemm_wgrad, onx_conv_gemm_wgrad, onx_conv_dw_wgrad };
+
+static size_t scratch_of(const struct onx_conv_geo *g, int kind, int way, int threads)
+{
+	size_t (*const need[2][KINDS])(const struct onx_conv_geo *, int) = {
+		{ onx_conv_gemm_forward_scratch, onx_conv_gemm_dgrad_scratch, onx_conv_gemm_wgrad_scratch },
+		{ onx_conv_packed_forward_scratch, onx_conv_packed_dgrad_scratch, onx_conv_gemm_wgrad_scratch } };
+
+	return way == GEMM || way == PACKED ? need[way == PACKED][kind](g, threads) : 0;
+}
+
+/* One computation into fresh memory. */
 static real *run(const struct onx_conv_geo *g, const struct data *t, int kind, int way, bool add,
 		 struct onx_pool *pool, size_t *n)
 {
 	const size_t sizes[KINDS] = { t->ny, t->nx, t->nw };
-	size_t (*const need[KINDS])(const struct onx_conv_geo *, int) = {
-		onx_conv_gemm_forward_scratch, onx_conv_gemm_dgrad_scratch, onx_conv_gemm_wgrad_scratch };
 	real *out = add ? numbers(sizes[kind], 77) : garbage(sizes[kind]);
-	const size_t bytes = way == 1 ? need[kind](g, onx_pool_threads(pool)) : 0;
+	const size_t bytes = scratch_of(g, kind, way, onx_pool_threads(pool));
 	void *scratch = bytes ? garbage(bytes / sizeof(real) + 1) : NULL;
 
 	*n = sizes[kind];
 	if (kind == FORWARD)
-		(way == 0 ? onx_conv_ref_forward : way == 1 ? onx_conv_gemm_forward : onx_conv_dw_forward)
-			(pool, g, t->x, t->w, add ? NULL : t->b, out, add, scratch);
+		forward_by[way](pool, g, t->x, t->w, add ? NULL : t->b, out, add, scratch);
 	else if (kind == DGRAD)
-		(way == 0 ? onx_conv_ref_dgrad : way == 1 ? onx_conv_gemm_dgrad : onx_conv_dw_dgrad)
-			(pool, g, t->w, t->dy, out, add, scratch);
+		dgrad_by[way](pool, g, t->w, t->dy, out, add, scratch);
 	else
-		(way == 0 ? onx_conv_ref_wgrad : way == 1 ? onx_conv_gemm_wgrad : onx_conv_dw_wgrad)
-			(pool, g, t->x, t->dy, out, add, scratch);
+		wgrad_by[way](pool, g, t->x, t->dy, out, add, scratch);
 	onx_heap_free(scratch);
 	return out;
 }
@@ -148,7 +162,7 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.w = numbers(t.nw, 2);
 	t.b = numbers(g.groups * g.m, 3);
 	t.dy = numbers(t.ny, 4);
-	for (int way = 1; way <= (g.c == 1 ? 2 : 1); way++)
+	for (int way = 1; way < (g.c == 1 ? WAYS : DW); way++)
 		for (int kind = 0; kind < 2 * KINDS; kind++) {
 			const bool add = kind >= KINDS;
 			size_t n;
@@ -158,7 +172,7 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 			for (int i = 0; i < THREADS; i++)
 				have[i] = run(&g, &t, kind % KINDS, way, add, pools[i], &n);
 			snprintf(what, sizeof what, "%s%s by %s", kind_name[kind % KINDS], add ? " added" : "",
-				 way == 1 ? "gemm" : "rows");
+				 way_name[way]);
 			say(gap(have[0], want, n) <= tolerance, what, s->name, "");
 			say(!memcmp(have[0], have[1], n * sizeof *want) &&
 			    !memcmp(have[0], have[2], n * sizeof *want), what, s->name, ", 1 2 3 threads");
