@@ -1,7 +1,6 @@
 /* graph/weights.c -- which constants are weights: found from the slots that want them, backwards through
  * nodes that only move numbers. */
 #include "graph/graph_i.h"
-#include "op/infer.h"
 #include <string.h>
 
 static const char *const movers[] = { "Reshape", "Transpose", "Cast", "Identity", "Squeeze", "Unsqueeze",
@@ -15,10 +14,22 @@ static bool moves(const struct onx_node *n)
 	return false;
 }
 
-/* wanted: any size; wanted_many: by an element-wise operator, where a single number is a setting. */
+/* wanted: any size; wanted_many: where a single number is a setting (ONX_OP_SETTING). */
 struct marks { bool *wanted, *wanted_many, *stat; };
 
-static void mark_node(const struct onx_node *n, struct marks *m)
+/* A layer with one output has a bias of one number: MatMul, then Add of an array. */
+static bool after_product(const struct onx_graph *g, const struct onx_node *n, uint32_t constant)
+{
+	const struct onx_weight *w = g->value[constant].init;
+
+	for (uint32_t i = 0; w && w->rank > 0 && strcmp(n->type, "Add") == 0 && i < n->n_in; i++)
+		if (n->in[i] != ONX_NONE && g->value[n->in[i]].def != ONX_NONE &&
+		    strcmp(g->node[g->value[n->in[i]].def].type, "MatMul") == 0)
+			return true;
+	return false;
+}
+
+static void mark_node(const struct onx_graph *g, const struct onx_node *n, struct marks *m)
 {
 	if (moves(n) && n->n_in > 0 && n->in[0] != ONX_NONE && n->n_out > 0 && n->out[0] != ONX_NONE) {
 		m->wanted[n->in[0]] |= m->wanted[n->out[0]];
@@ -30,7 +41,7 @@ static void mark_node(const struct onx_node *n, struct marks *m)
 		if (n->op->stat >> i & 1)
 			m->stat[n->in[i]] = true;
 		if (n->op->weight >> i & 1) {
-			if (n->op->infer == onx_infer_broadcast)
+			if ((n->op->flags & ONX_OP_SETTING) && !after_product(g, n, n->in[i]))
 				m->wanted_many[n->in[i]] = true;
 			else
 				m->wanted[n->in[i]] = true;
@@ -50,7 +61,7 @@ int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is,
 	if (!m.wanted || !m.wanted_many || !m.stat)
 		return onx_nomem(e, 3.0 * g->n_value, "weights");
 	for (uint32_t i = g->n_order; i-- > 0; )
-		mark_node(&g->node[g->order[i]], &m);
+		mark_node(g, &g->node[g->order[i]], &m);
 	for (uint32_t v = 0; v < g->n_value; v++) {
 		const struct onx_weight *w = g->value[v].init;
 		m.wanted[v] = w && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&

@@ -382,10 +382,10 @@ static int prelu_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 }
 
 #define DIFF2 .grad = { ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 2
-#define TWO(name, since_, weight_, alias_, attr_, infer_, backward_)                         \
+#define TWO(name, since_, flags_, weight_, alias_, attr_, infer_, backward_)                 \
 	{ .domain = "", .type = #name, .since = since_, .min_in = 2, .max_in = 2, .min_out = 1, \
-	  .max_out = 1, DIFF2, .keep = name##_keep, .alias = alias_, .weight = weight_,      \
-	  .attr = attr_, .infer = infer_, .forward = name##_forward, .backward = backward_ }
+	  .max_out = 1, DIFF2, .keep = name##_keep, .flags = flags_, .weight = weight_,      \
+	  .alias = alias_, .attr = attr_, .infer = infer_, .forward = name##_forward, .backward = backward_ }
 #define MANY(name, since_, keep_, infer_, scratch_, backward_)                               \
 	{ .domain = "", .type = #name, .since = since_, .min_in = 1, .max_in = ONX_MANY,     \
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = keep_,    \
@@ -394,13 +394,13 @@ static int prelu_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 #define KEEP_ALL (ONX_KEEP_Y(0) | 0xFFFF)
 
 const struct onx_op ONX_R(onx_ops_binary)[] = {
-	TWO(Add, 7, 3, 3, NULL, infer_numbers, Add_backward),
-	TWO(Sub, 7, 3, 3, NULL, infer_numbers, Sub_backward),
-	TWO(Mul, 7, 3, 3, NULL, infer_numbers, Mul_backward),
-	TWO(Div, 7, 3, 3, NULL, infer_numbers, Div_backward),
-	TWO(Pow, 7, 0, 1, NULL, pow_infer, Pow_any_backward),
-	TWO(Mod, 10, 0, 3, &mod_attr, mod_infer, Mod_backward),
-	TWO(PRelu, 7, 2, 1, NULL, prelu_infer, PRelu_backward),
+	TWO(Add, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Add_backward),
+	TWO(Sub, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Sub_backward),
+	TWO(Mul, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Mul_backward),
+	TWO(Div, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Div_backward),
+	TWO(Pow, 7, 0, 0, 1, NULL, pow_infer, Pow_any_backward),
+	TWO(Mod, 10, 0, 0, 3, &mod_attr, mod_infer, Mod_backward),
+	TWO(PRelu, 7, 0, 2, 1, NULL, prelu_infer, PRelu_backward),
 	MANY(Sum, 6, 0, infer_reals, NULL, Sum_backward),
 	MANY(Mean, 6, 0, infer_reals, NULL, Mean_backward),
 	MANY(Max, 6, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),

@@ -35,7 +35,8 @@ enum onx_op_flag {
 	ONX_OP_TRAIN  = 4,      /* behaves differently in training mode (infer->train, call->train)       */
 	ONX_OP_LOSS   = 8,
 	ONX_OP_NOFOLD = 16,     /* never evaluated while planning                                          */
-	ONX_OP_WIDTHS = 32      /* the kernels look at the width of each view: Cast from double to float   */
+	ONX_OP_WIDTHS = 32,     /* the kernels look at the width of each view: Cast from double to float   */
+	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
 /* A value as it is known while planning. */
