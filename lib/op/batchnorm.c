@@ -89,6 +89,7 @@ static int bn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		return onx_fail(e, ONX_SHAPE, "no elements to take statistics of");
 	s->geo = g;
 	onx_set_out(s, 0, s->in[0].type, &s->in[0].shape);
+	/* In training the running statistics are written even where the node does not name them. */
 	for (int i = 1; i < s->n_out; i++)
 		/* In training the statistics leave through y[1] and y[2] even where the node does not name them. */
 		if (onx_has_out(s, i) || (i < 3 && s->train))
