@@ -1,0 +1,261 @@
+/* op/gridsample.c -- GridSample: X read at the places of a grid, in two or three spatial dimensions.
+ * Linear and cubic interpolation are products of one weight for each axis; places outside are padded as
+ * PyTorch's grid_sample does (for cubic the taps, else the place itself). */
+#include "kernel/real.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+enum mode { LINEAR, NEAREST, CUBIC };
+enum padding { ZEROS, BORDER, REFLECTION };
+struct grid_attr { int mode, padding; bool align; };
+static const char *const old_modes[] = { "bilinear", "nearest", "bicubic", NULL };
+static const char *const new_modes[] = { "linear", "nearest", "cubic", NULL };
+static const char *const paddings[] = { "zeros", "border", "reflection", NULL };
+#define FIELDS(first, names) \
+	{ "mode", F_ENUM, offsetof(struct grid_attr, mode), .def = first, .choices = names,             \
+	  .help = "how values between elements are found" },                                           \
+	{ "padding_mode", F_ENUM, offsetof(struct grid_attr, padding), .def = "zeros",                  \
+	  .choices = paddings, .help = "what stands outside" },                                        \
+	{ "align_corners", F_BOOL, offsetof(struct grid_attr, align), .def = "0",                       \
+	  .help = "-1 and 1 are the centres of the corner elements, not their edges" }
+static const struct onx_field old_field[] = { FIELDS("bilinear", old_modes), { .name = NULL } };
+static const struct onx_field new_field[] = { FIELDS("linear", new_modes), { .name = NULL } };
+static const struct onx_table old_attr = { "GridSample", sizeof(struct grid_attr), old_field, .check = NULL };
+static const struct onx_table new_attr = { "GridSample", sizeof(struct grid_attr), new_field, .check = NULL };
+
+struct grid_geo { int nd; size_t c, in[3], in_n, out_n; };
+
+static int grid_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape, *grid = &s->in[1].shape;
+	struct grid_geo *g = ONX_NEW(s->mem, struct grid_geo);
+	struct onx_shape y = *x;
+	size_t n;
+	int rc = onx_want_real(s, 0, e);
+
+	(void)attr;
+	if (!g)
+		return onx_nomem(e, sizeof *g, "GridSample");
+	if (rc < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 || (rc = onx_want_rank(s, 0, 4, 5, e)) < 0 ||
+	    (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
+		return rc;
+	*g = (struct grid_geo){ .nd = x->rank - 2, .c = (size_t)x->dim[1], .in_n = 1, .out_n = 1 };
+	if (grid->dim[0] != x->dim[0] || grid->dim[x->rank - 1] != g->nd)
+		return onx_fail(e, ONX_SHAPE, "a grid of %lld samples of %lld coordinates, wanted %lld of %d",
+				(long long)grid->dim[0], (long long)grid->dim[x->rank - 1],
+				(long long)x->dim[0], g->nd);
+	for (int d = 0; d < g->nd; d++) {
+		y.dim[2 + d] = grid->dim[1 + d];
+		g->in[d] = (size_t)x->dim[2 + d];
+		g->in_n *= g->in[d];
+		g->out_n *= (size_t)grid->dim[1 + d];
+	}
+	if ((rc = onx_count(y.rank, y.dim, &n, e)) < 0)
+		return rc;
+	if (g->in_n == 0 || g->in_n > (size_t)1 << 40)
+		return onx_fail(e, ONX_SHAPE, "planes of %zu elements", g->in_n);
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
+/* x moved into [lo, hi] by mirrors at both ends; *sign: the derivative of that. */
+static double reflect(double x, double lo, double hi, double *sign)
+{
+	const double span = hi - lo;
+
+	if (!(span > 0)) {
+		*sign = 0;
+		return lo;
+	}
+	const double away = fabs(x - lo), turns = floor(away / span), rest = away - turns * span;
+	const bool odd = fmod(turns, 2) != 0;
+	*sign = (x < lo ? -1 : 1) * (odd ? -1 : 1);
+	return odd ? hi - rest : lo + rest;
+}
+
+/* The place x on an axis of n elements, padded; *slope: its derivative. */
+static double padded(const struct grid_attr *a, double x, size_t n, double *slope)
+{
+	const double last = (double)n - 1;
+
+	*slope = 1;
+	if (a->padding == ZEROS)
+		return x;
+	if (a->padding == REFLECTION)
+		x = a->align ? reflect(x, 0, last, slope) : reflect(x, -0.5, last + 0.5, slope);
+	if (x > 0 && x < last)
+		return x;
+	*slope = 0;
+	return x >= last ? last : 0;            /* NaN: 0 */
+}
+
+/* Keys 1981 with a = -0.75 at distance t, and its derivative. */
+static double keys(double t, double *slope)
+{
+	const double A = -0.75, d = fabs(t), sign = t < 0 ? -1 : 1;
+
+	if (d <= 1) {
+		*slope = sign * (3 * (A + 2) * d * d - 2 * (A + 3) * d);
+		return ((A + 2) * d - (A + 3)) * d * d + 1;
+	}
+	*slope = sign * A * (3 * d * d - 10 * d + 8);
+	return A * (((d - 5) * d + 8) * d - 4);
+}
+
+/* What one axis contributes: elements, weights, derivatives of the weights by the grid's number. */
+struct taps { int n; int64_t at[4]; double w[4], dw[4]; };
+
+static void find_taps(const struct grid_attr *a, double v, size_t n, struct taps *t)
+{
+	const double per = (a->align ? (double)n - 1 : (double)n) / 2;
+	double slope, x = a->align ? (v + 1) * per : (v + 1) * per - 0.5;
+
+	x = x > -0x1p40 && x < 0x1p40 ? x : -0x1p40;            /* NaN and far away: outside */
+	if (a->mode != CUBIC)
+		x = padded(a, x, n, &slope);
+	const double from = a->mode == NEAREST ? rint(x) : floor(x);
+	t->n = a->mode == NEAREST ? 1 : a->mode == LINEAR ? 2 : 4;
+	for (int k = 0; k < t->n; k++) {
+		double place = from + k - (a->mode == CUBIC), unused;
+		if (a->mode == NEAREST) {
+			t->w[k] = 1;
+			t->dw[k] = 0;
+		} else if (a->mode == LINEAR) {
+			t->w[k] = k == 0 ? from + 1 - x : x - from;
+			t->dw[k] = (k == 0 ? -1 : 1) * slope * per;
+		} else {
+			t->w[k] = keys(x - place, &t->dw[k]);
+			t->dw[k] *= per;
+			place = rint(padded(a, place, n, &unused));
+		}
+		t->at[k] = place >= 0 && place < (double)n ? (int64_t)place : -1;
+	}
+}
+
+/* All taps of one place of the grid: up to 64 elements of a plane. */
+struct place { struct taps axis[3]; int n; };
+
+static void find_place(const struct onx_call *c, size_t i, struct place *p)
+{
+	const struct grid_geo *g = c->geo;
+	const real *grid = (const real *)c->x[1].v + i * (size_t)g->nd;
+
+	p->n = 1;
+	for (int d = 0; d < g->nd; d++) {       /* the grid counts from the innermost axis */
+		find_taps(c->attr, (double)grid[g->nd - 1 - d], g->in[d], &p->axis[d]);
+		p->n *= p->axis[d].n;
+	}
+}
+
+/* Tap number k: where it is in the plane (-1: padding), its weight, and with by >= 0 its derivative
+ * along that axis. */
+static int64_t tap(const struct grid_geo *g, const struct place *p, int k, int by, double *w)
+{
+	int64_t at = 0;
+
+	*w = 1;
+	for (int d = 0; d < g->nd; d++) {
+		const struct taps *t = &p->axis[d];
+		const int i = k % t->n;
+		k /= t->n;
+		if (t->at[i] < 0)
+			return -1;
+		at = at * (int64_t)g->in[d] + t->at[i];
+		*w *= d == by ? t->dw[i] : t->w[i];
+	}
+	return at;
+}
+
+static void sample_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct grid_geo *g = c->geo;
+	const real *x = c->x[0].v;
+	real *y = c->y[0].v;
+	struct place p;
+	double w;
+
+	for (size_t i = lo; i < hi; i++) {
+		const size_t n = i / g->out_n, o = i % g->out_n;
+		find_place(c, i, &p);
+		for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++) {
+			double sum = 0;
+			for (int k = 0; k < p.n; k++) {
+				const int64_t at = tap(g, &p, k, -1, &w);
+				sum += at < 0 ? 0 : w * x[ch * g->in_n + (size_t)at];
+			}
+			y[ch * g->out_n + o] = (real)sum;
+		}
+	}
+}
+
+/* y[n,c,o] = sum over the taps of grid[n,o] of weight * x[n,c,tap] */
+static void grid_forward(const struct onx_call *c)
+{
+	const struct grid_geo *g = c->geo;
+
+	onx_each(c->pool, (size_t)c->x[0].dim[0] * g->out_n, 256, sample_range, c);
+}
+
+static void back_place(const struct onx_call *c, size_t n, size_t o, const struct place *p)
+{
+	const struct grid_geo *g = c->geo;
+	const real *x = c->x[0].v, *dy = c->dy[0].v;
+	real *dx = c->dx[0].v, *dgrid = c->dx[1].v;
+	double sum[3] = { 0 }, w;
+
+	for (int k = 0; k < p->n; k++) {
+		const int64_t at = tap(g, p, k, -1, &w);
+		if (at < 0)
+			continue;
+		double both = 0;
+		for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++) {
+			const real d = dy[ch * g->out_n + o];
+			if (dx)
+				dx[ch * g->in_n + (size_t)at] += (real)(w * d);
+			both += (double)d * x[ch * g->in_n + (size_t)at];
+		}
+		for (int d = 0; dgrid && d < g->nd; d++) {
+			tap(g, p, k, d, &w);
+			sum[d] += w * both;
+		}
+	}
+	for (int d = 0; dgrid && d < g->nd; d++)
+		onx_put(&dgrid[(n * g->out_n + o) * (size_t)g->nd + (size_t)(g->nd - 1 - d)], c->dx[1].add,
+			(real)sum[d]);
+}
+
+/* One sample: its places write to the same plane, so they stay in one piece. */
+static void back_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct grid_geo *g = c->geo;
+	const size_t plane = g->c * g->in_n;
+	real *dx = c->dx[0].v;
+	struct place p;
+
+	for (size_t n = lo; n < hi; n++) {
+		for (size_t i = n * plane; dx && !c->dx[0].add && i < (n + 1) * plane; i++)
+			dx[i] = 0;
+		for (size_t o = 0; o < g->out_n; o++) {
+			find_place(c, n * g->out_n + o, &p);
+			back_place(c, n, o, &p);
+		}
+	}
+}
+
+static void grid_backward(const struct onx_call *c)
+{
+	onx_each(c->pool, (size_t)c->x[0].dim[0], 1, back_range, c);
+}
+
+#define ROW(version, table) \
+	{ .domain = "", .type = "GridSample", .since = version, .min_in = 2, .max_in = 2, .min_out = 1, \
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),      \
+	  .attr = &table, .infer = grid_infer, .forward = grid_forward, .backward = grid_backward }
+const struct onx_op ONX_R(onx_ops_gridsample)[] = {
+	ROW(16, old_attr),
+	ROW(20, new_attr),
+	{ .type = NULL }
+};
