@@ -190,12 +190,12 @@ static bool can_fold(const struct work *w, uint32_t id)
 }
 
 /* A view of a fact's numbers in the width that the node computes in (Dropout's double ratio beside float
- * data); anything else is handed on as it is. */
-static int in_width(struct work *w, const struct onx_fact *t, size_t width, struct onx_view *x,
-		    struct onx_err *e)
+ * data). */
+static int in_width(struct work *w, const struct onx_op *op, const struct onx_fact *t, size_t width,
+		    struct onx_view *x, struct onx_err *e)
 {
 	*x = *t->value;
-	if (!onx_dtype_real(t->type) || x->width == width || x->n > 1024)
+	if (!onx_dtype_real(t->type) || x->width == width || (op->flags & ONX_OP_WIDTHS))
 		return ONX_OK;
 	x->v = onx_alloc(&w->f->arena, x->n + 1, width);
 	if (!x->v)
@@ -238,7 +238,7 @@ static int fold(struct work *w, uint32_t id, struct onx_err *e)
 			if (!s->in[i].value)
 				return onx_fail(e, ONX_UNSUP, "the numbers of input '%s' are not known while "
 						"planning", w->g->value[n->in[i]].name);
-			rc = in_width(w, &s->in[i], width, &x[i], e);
+			rc = in_width(w, n->op, &s->in[i], width, &x[i], e);
 		}
 	for (int i = 0; rc == ONX_OK && i < s->n_out; i++)
 		if (s->out[i].type != ONX_UNDEFINED) {

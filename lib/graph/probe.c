@@ -30,6 +30,7 @@ static void solve(const struct onx_fact *p, const struct onx_fact *q, struct onx
 	o->rank = p->shape.rank;
 	for (int d = 0; o->known && d < o->rank; d++) {
 		const int64_t rise = q->shape.dim[d] - p->shape.dim[d];
+		o->known = rise % (B2 - B1) == 0;               /* half a batch is no multiple of it */
 		o->dim[d].times = rise / (B2 - B1);
 		o->dim[d].plus = p->shape.dim[d] - o->dim[d].times * B1;
 	}

@@ -159,7 +159,7 @@ static int outputs(struct onx_builder *b, uint32_t id, struct onx_step *s, uint3
 			return onx_nomem(e, sizeof view, "the plan");
 		p->tensor[t].life = l;
 		s->y[k] = t;
-		if (v != ONX_NONE)
+		if (v != ONX_NONE && p->value_tensor[v] == ONX_NONE)    /* else it is fed */
 			p->value_tensor[v] = t;
 	}
 	return ONX_OK;

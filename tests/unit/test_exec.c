@@ -1,0 +1,384 @@
+/* Plans that run: gradients against finite differences in double, through the plan; memory that holds NaN
+ * before each run; the same bits for any number of threads. */
+#include "unit/lib/net.h"
+#include <math.h>
+
+/* --- gradients ------------------------------------------------------------------------------------- */
+
+/* Central differences at up to 24 places of each weight, sign and size, through the wide plan. */
+static void check(struct net *n, uint32_t loss)
+{
+	const double h = 1e-5;
+	struct run r;
+	run_open(&r, n, &loss, 1, loss, true, 0);
+	double *w = r.params->weight;
+	double *found = onx_heap(r.params->n + 1, sizeof *found);
+	memset(r.params->grad, 0xff, r.params->n * sizeof *found);
+	run_forward(&r, n);
+	onx_exec_backward(r.exec, false, 1);
+	memcpy(found, r.params->grad, r.params->n * sizeof *found);
+	for (uint32_t i = 0; i < r.params->n_value; i++) {
+		const uint32_t v = r.params->value[i];
+		const size_t count = n->g->value[v].init->n, stride = count / 24 + 1;
+		for (size_t k = 0; n->weight[v] && k < count; k += stride) {
+			const size_t at = r.params->at[v] + k;
+			const double old = w[at];
+			w[at] = old + h;
+			run_forward(&r, n);
+			const double up = run_real(&r, loss);
+			w[at] = old - h;
+			run_forward(&r, n);
+			const double want = (up - run_real(&r, loss)) / (2 * h);
+			w[at] = old;
+			if (!(fabs(found[at] - want) <= 1e-6 * (1 + fabs(want))))
+				fail_msg("'%s'[%zu]: slope %.9g, wanted %.9g", n->g->value[v].name, k,
+					 found[at], want);
+		}
+	}
+	onx_heap_free(found);
+	run_close(&r);
+}
+
+/* The whole of it in float too: the loss agrees, the gradient is finite, twice the same. */
+static void check_float(struct net *n, uint32_t loss)
+{
+	struct run a, b;
+	run_open(&a, n, &loss, 1, loss, false, 0);
+	run_open(&b, n, &loss, 1, loss, true, 0);
+	run_forward(&a, n);
+	run_forward(&b, n);
+	assert_true(fabs(run_real(&a, loss) - run_real(&b, loss)) < 1e-3 * (1 + fabs(run_real(&b, loss))));
+	memset(a.params->grad, 0xff, a.params->n * sizeof(float));
+	onx_exec_backward(a.exec, false, 1);
+	onx_exec_backward(b.exec, false, 1);
+	for (uint32_t i = 0; i < a.params->n_value; i++) {
+		const uint32_t v = a.params->value[i];
+		for (size_t k = 0; n->weight[v] && k < n->g->value[v].init->n; k++) {
+			const double x = ((float *)a.params->grad)[a.params->at[v] + k];
+			const double y = ((double *)b.params->grad)[a.params->at[v] + k];
+			assert_true(fabs(x - y) < 1e-3 * (1 + fabs(y)));
+		}
+	}
+	run_close(&a);
+	run_close(&b);
+}
+
+static void both(struct net *n, uint32_t loss)
+{
+	check(n, loss);
+	check_float(n, loss);
+	net_free(n);
+}
+
+static void read_twice(void **state)
+{
+	struct net n;
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 3, 4), h = OP2(&n, "MatMul", x, W(&n, 4, 5));
+	const uint32_t square = OP2(&n, "Mul", h, h);
+	const uint32_t two = OP2(&n, "Add", square, square);
+	const uint32_t res = OP2(&n, "Add", two, OP1(&n, "Tanh", h));
+	both(&n, LOSS(&n, OP2(&n, "Sub", res, h), 3, 5));
+}
+
+static void shared_weight(void **state)
+{
+	struct net n;
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 3, 4), w = W(&n, 4, 4);
+	const uint32_t h = OP1(&n, "Sigmoid", OP2(&n, "MatMul", x, w));
+	/* the third reader squares it */
+	const uint32_t y = OP2(&n, "MatMul", OP2(&n, "MatMul", h, w), OP2(&n, "Mul", w, w));
+	both(&n, LOSS(&n, y, 3, 4));
+}
+
+static void weight_behind_views(void **state)
+{
+	struct net n;
+	const struct onx_file_attr turn = onx_attr_ints("perm", (int64_t[]){ 1, 0 }, 2);
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 3, 4);
+	const uint32_t a = OP2(&n, "Reshape", W(&n, 12), INTS(&n, 2, 4, 3));
+	const uint32_t w = W(&n, 5, 3), b = net_op(&n, "Transpose", 1, &w, &turn);
+	/* one weight through two views, one of them a chain */
+	const uint32_t s = W(&n, 5), s2 = OP1(&n, "Identity", OP2(&n, "Reshape", s, INTS(&n, 2, 1, 5)));
+	const uint32_t h = OP2(&n, "Mul", OP2(&n, "MatMul", OP2(&n, "MatMul", x, a), b), s2);
+	both(&n, LOSS(&n, OP2(&n, "Add", h, OP1(&n, "Identity", s)), 3, 5));
+}
+
+static void views_with_readers(void **state)
+{
+	struct net n;
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 2, 6), h = OP2(&n, "MatMul", x, W(&n, 6, 6));
+	const uint32_t v = OP2(&n, "Reshape", h, INTS(&n, 2, 3, 4));
+	const uint32_t u = OP1(&n, "Identity", OP2(&n, "Reshape", v, INTS(&n, 2, 4, 3)));
+	const uint32_t a = LOSS(&n, OP2(&n, "Mul", v, v), 3, 4), b = LOSS(&n, OP1(&n, "Exp", v), 3, 4);
+	const uint32_t c = LOSS(&n, OP1(&n, "Tanh", u), 4, 3), d = LOSS(&n, h, 2, 6);
+	both(&n, OP2(&n, "Add", OP2(&n, "Add", a, b), OP2(&n, "Mul", c, d)));
+}
+
+static void loss_behind_a_view(void **state)
+{
+	struct net n;
+	(void)state;
+	net_new(&n);
+	const uint32_t h = OP2(&n, "MatMul", IN(&n, "x", 2, 3), W(&n, 3, 2));
+	both(&n, OP2(&n, "Reshape", LOSS(&n, h, 2, 2), INTS(&n, 1, 1)));
+}
+
+static void several_outputs(void **state)
+{
+	struct net n;
+	uint32_t part[3], top[2];
+	const struct onx_file_attr axis = onx_attr_int("axis", 1);
+	(void)state;
+	net_new(&n);
+	const uint32_t h = OP2(&n, "MatMul", IN(&n, "x", 3, 4), W(&n, 4, 6));
+	/* the middle part is not used */
+	net_node(&n, "Split", 2, (uint32_t[]){ h, INTS(&n, 3, 2, 1, 3) }, 3, part, 1, &axis);
+	net_node(&n, "TopK", 2, (uint32_t[]){ h, INTS(&n, 1, 2) }, 2, top, 0, NULL);
+	const uint32_t y = net_op(&n, "Concat", 4, (uint32_t[]){ part[0], part[2], top[0], part[0] }, &axis);
+	both(&n, LOSS(&n, y, 3, 9));
+}
+
+static void variadic(void **state)
+{
+	struct net n;
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 3, 4), a = OP2(&n, "MatMul", x, W(&n, 4, 4));
+	const uint32_t b = OP1(&n, "Tanh", a), c = OP2(&n, "Add", x, W(&n, 4));
+	const uint32_t sum = net_op(&n, "Sum", 5, (uint32_t[]){ a, b, a, c, a }, NULL);
+	const uint32_t most = OP3(&n, "Max", a, b, c), mean = OP3(&n, "Mean", most, sum, most);
+	both(&n, LOSS(&n, mean, 3, 4));
+}
+
+static uint32_t norm(struct net *n, uint32_t x, int64_t c, bool train, uint32_t stat[2])
+{
+	uint32_t y;
+	const uint32_t in[5] = { x, POSITIVE(n, true, c), W(n, c), FROZEN(n, c), POSITIVE(n, false, c) };
+	const uint32_t id = net_node(n, "BatchNormalization", 5, in, 1, &y, 0, NULL);
+	n->train[id] = train;
+	for (int k = 0; k < 2; k++)
+		n->variable[stat[k] = in[3 + k]] = train;
+	return y;
+}
+
+static uint32_t picture_net(struct net *n, bool train)
+{
+	uint32_t stat[2], in[3];
+	const struct onx_file_attr three[2] = { onx_attr_ints("pads", (int64_t[]){ 1, 1, 1, 1 }, 4) };
+	const struct onx_file_attr two[2] = { onx_attr_ints("kernel_shape", (int64_t[]){ 2, 2 }, 2),
+					      onx_attr_ints("strides", (int64_t[]){ 2, 2 }, 2) };
+	uint32_t h, y;
+	const uint32_t x = IN(n, "x", 4, 3, 6, 6);
+	in[0] = x;
+	in[1] = W(n, 5, 3, 3, 3);
+	in[2] = W(n, 5);
+	net_node(n, "Conv", 3, in, 1, &h, 1, three);
+	h = OP1(n, "Relu", norm(n, h, 5, train, stat));
+	net_node(n, "MaxPool", 1, &h, 1, &y, 2, two);
+	in[0] = y;
+	in[1] = W(n, 5, 5, 3, 3);
+	net_node(n, "Conv", 2, in, 1, &h, 1, three);
+	h = OP2(n, "Add", norm(n, h, 5, train, stat), y);
+	h = OP1(n, "Flatten", OP1(n, "GlobalAveragePool", OP1(n, "Sigmoid", h)));
+	h = OP3(n, "Gemm", h, W(n, 5, 3), W(n, 3));
+	return OP2(n, "CrossEntropy", h, LABELS(n, "labels", 4));
+}
+
+static void whole_net(void **state)
+{
+	(void)state;
+	for (int train = 0; train < 2; train++) {
+		struct net n;
+		net_new(&n);
+		const uint32_t loss = picture_net(&n, train);
+		both(&n, loss);
+	}
+}
+
+/* Running statistics move by momentum, in place, and only in training mode. */
+static void running_statistics(void **state)
+{
+	(void)state;
+	for (int train = 0; train < 2; train++) {
+		struct net n;
+		struct run r;
+		uint32_t stat[2];
+		net_new(&n);
+		const uint32_t x = IN(&n, "x", 5, 2);
+		const uint32_t y = norm(&n, x, 2, train, stat), loss = LOSS(&n, y, 5, 2);
+		run_open(&r, &n, &loss, 1, loss, true, 0);
+		if (!train) {
+			assert_true(r.params->at[stat[0]] == SIZE_MAX);
+			run_close(&r);
+			net_free(&n);
+			continue;
+		}
+		double *mean = (double *)r.params->weight + r.params->at[stat[0]], before = mean[1];
+		double *var = (double *)r.params->weight + r.params->at[stat[1]], was = var[1];
+		run_forward(&r, &n);
+		struct onx_rng rng;
+		double m = 0, s = 0, all[10];
+		onx_rng_init(&rng, 4, ONX_RNG_TEST, 0, 0);
+		for (int i = 0; i < 10; i++)
+			all[i] = onx_rng_normal(&rng);
+		for (int i = 1; i < 10; i += 2)
+			m += all[i] / 5;
+		for (int i = 1; i < 10; i += 2)
+			s += (all[i] - m) * (all[i] - m) / 4;       /* as PyTorch: unbiased */
+	assert_true(fabs(mean[1] - (0.9 * before + 0.1 * m)) < 1e-12);
+		assert_true(fabs(var[1] - (0.9 * was + 0.1 * s)) < 1e-12);
+		run_close(&r);
+		net_free(&n);
+	}
+}
+
+static void dropout(void **state)
+{
+	struct net n;
+	struct run r;
+	(void)state;
+	net_new(&n);
+	const uint32_t h = OP2(&n, "MatMul", IN(&n, "x", 4, 8), W(&n, 8, 8));
+	const uint32_t d = OP1(&n, "Dropout", h), node = n.g->value[d].def;
+	n.train[node] = true;
+	const uint32_t loss = LOSS(&n, OP1(&n, "Tanh", d), 4, 8);
+	check(&n, loss);
+	check_float(&n, loss);
+	/* the same (seed, step): the same mask; another step: another one */
+	run_open(&r, &n, &loss, 1, loss, false, 0);
+	run_forward(&r, &n);
+	const double a = run_real(&r, loss);
+	run_forward(&r, &n);
+	assert_true(a == run_real(&r, loss));
+	onx_exec_feed(r.exec, n.feed[0].value, (float[32]){ 1, 2, 3, 4, 5, 6, 7, 8 });
+	onx_exec_forward(r.exec, 1, 1);
+	const double b = run_real(&r, loss);
+	onx_exec_feed(r.exec, n.feed[0].value, (float[32]){ 1, 2, 3, 4, 5, 6, 7, 8 });
+	onx_exec_forward(r.exec, 1, 2);
+	assert_true(b != run_real(&r, loss));
+	run_close(&r);
+	/* in inference mode nothing is dropped */
+	n.train[node] = false;
+	both(&n, loss);
+}
+
+/* --- shares and sums ------------------------------------------------------------------------------- */
+
+static void accumulates(void **state)
+{
+	struct net n;
+	struct run r;
+	(void)state;
+	net_new(&n);
+	const uint32_t w = W(&n, 4, 4), v = W(&n, 16);
+	const uint32_t h = OP2(&n, "MatMul", IN(&n, "x", 3, 4), w);
+	/* v's gradient is written by a sum step, w's by MatMul itself */
+	const uint32_t y = OP2(&n, "MatMul", h, OP2(&n, "Reshape", v, INTS(&n, 2, 4, 4)));
+	const uint32_t loss = LOSS(&n, y, 3, 4);
+	run_open(&r, &n, &loss, 1, loss, true, 0);
+	const double *g = r.params->grad;
+	const size_t at[2] = { r.params->at[w], r.params->at[v] };
+	run_forward(&r, &n);
+	onx_exec_backward(r.exec, false, 1);
+	const double whole[2] = { g[at[0]], g[at[1]] };
+	run_forward(&r, &n);
+	onx_exec_backward(r.exec, false, 0.25);
+	assert_true(fabs(g[at[0]] - 0.25 * whole[0]) < 1e-12 && fabs(g[at[1]] - 0.25 * whole[1]) < 1e-12);
+	run_forward(&r, &n);
+	onx_exec_backward(r.exec, true, 0.75);
+	assert_true(fabs(g[at[0]] - whole[0]) < 1e-12 && fabs(g[at[1]] - whole[1]) < 1e-12);
+	run_close(&r);
+	net_free(&n);
+}
+
+static void same_bits(void **state)
+{
+	float *first = NULL;
+	size_t bytes = 0;
+	(void)state;
+	for (int threads = 0; threads <= 3; threads++) {
+		struct net n;
+		struct run r;
+		net_new(&n);
+		const uint32_t loss = picture_net(&n, true);
+		run_open(&r, &n, &loss, 1, loss, false, threads);
+		run_forward(&r, &n);
+		onx_exec_backward(r.exec, false, 1);
+		bytes = r.params->n * sizeof(float);
+		if (!first) {
+			first = onx_heap(2, bytes);
+			memcpy(first, r.params->grad, bytes);
+			memcpy(first + r.params->n, r.params->weight, bytes);
+		}
+		assert_memory_equal(first, r.params->grad, bytes);
+		assert_memory_equal(first + r.params->n, r.params->weight, bytes);
+		run_close(&r);
+		net_free(&n);
+	}
+	onx_heap_free(first);
+}
+
+/* One block for two plans; it moves when it grows, and both still run. */
+static void shared_block(void **state)
+{
+	struct net n;
+	struct run r;
+	struct onx_err e = { 0 };
+	struct onx_plan *big;
+	struct onx_exec *x;
+	(void)state;
+	net_new(&n);
+	const uint32_t y = OP2(&n, "MatMul", IN(&n, "x", 3, 4), W(&n, 4, 4));
+	net_target(&n, y);
+	run_open(&r, &n, &y, 1, ONX_NONE, false, 0);
+	run_forward(&r, &n);
+	const double one = run_real(&r, y);
+	n.feed[0].shape.dim[0] = 5000;
+	const struct onx_plan_want w = net_want(&n, &y, 1, ONX_NONE, false);
+	must(onx_plan_make(n.g, &r.consts, &w, &big, &e), &e);
+	must(onx_exec_new(big, r.params, &r.block, NULL, &x, &e), &e);
+	assert_true(r.block.bytes == big->bytes && big->bytes > r.plan->bytes);
+	run_forward(&r, &n);
+	assert_true(one == run_real(&r, y));
+	onx_exec_free(x);
+	onx_plan_free(big);
+	run_close(&r);
+	net_free(&n);
+}
+
+static void profile(void **state)
+{
+	struct net n;
+	struct run r;
+	struct onx_err e = { 0 };
+	(void)state;
+	net_new(&n);
+	const uint32_t y = OP1(&n, "Exp", IN(&n, "x", 3, 4));
+	run_open(&r, &n, &y, 1, ONX_NONE, false, 0);
+	assert_null(onx_exec_times(r.exec));
+	must(onx_exec_profile(r.exec, &e), &e);
+	run_forward(&r, &n);
+	assert_true(onx_exec_times(r.exec)[0] > 0);
+	run_close(&r);
+	net_free(&n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(read_twice), cmocka_unit_test(shared_weight),
+		cmocka_unit_test(weight_behind_views), cmocka_unit_test(views_with_readers),
+		cmocka_unit_test(loss_behind_a_view), cmocka_unit_test(several_outputs),
+		cmocka_unit_test(variadic), cmocka_unit_test(whole_net), cmocka_unit_test(running_statistics),
+		cmocka_unit_test(dropout), cmocka_unit_test(accumulates), cmocka_unit_test(same_bits),
+		cmocka_unit_test(shared_block), cmocka_unit_test(profile) };
+	return RUN(tests);
+}
