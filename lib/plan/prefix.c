@@ -31,7 +31,7 @@ static bool sliced(const struct onx_facts *f, uint32_t v, int64_t batch)
 	return f->fact[v].shape.rank > 0 && f->fact[v].shape.dim[0] == batch;
 }
 
-static void add_cut(const struct onx_facts *f, uint32_t v, int64_t batch, struct onx_prefix *out,
+static void add_cut(const struct onx_facts *f, uint32_t v, int64_t batch, bool wide, struct onx_prefix *out,
 		    const char *name)
 {
 	size_t n = 1;
@@ -44,12 +44,12 @@ static void add_cut(const struct onx_facts *f, uint32_t v, int64_t batch, struct
 	}
 	for (int d = 1; d < f->fact[v].shape.rank; d++)
 		n *= (size_t)f->fact[v].shape.dim[d];
-	out->bytes += n * onx_dtype_store(f->fact[v].type, false);
+	out->bytes += n * onx_dtype_store(f->fact[v].type, wide);
 	out->cut[out->n++] = v;
 }
 
 static void border(const struct onx_graph *g, const struct onx_facts *f, const bool *moves, int64_t batch,
-		   struct onx_prefix *out)
+		   bool wide, struct onx_prefix *out)
 {
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
@@ -68,7 +68,7 @@ static void border(const struct onx_graph *g, const struct onx_facts *f, const b
 		}
 		for (uint32_t k = 0; k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE && !moves[n->in[k]] && !f->fact[n->in[k]].value)
-				add_cut(f, n->in[k], batch, out, g->value[n->in[k]].name);
+				add_cut(f, n->in[k], batch, wide, out, g->value[n->in[k]].name);
 	}
 }
 
@@ -86,7 +86,7 @@ int onx_plan_prefix(const struct onx_graph *g, struct onx_consts *c, const struc
 	if (rc < 0)
 		return rc;
 	const int64_t batch = w->n_feed && w->feed[0].shape.rank ? w->feed[0].shape.dim[0] : 1;
-	border(g, f, moves, batch, out);
+	border(g, f, moves, batch, w->wide, out);
 	if (out->why) {
 		out->why = onx_text(a, "'%s' has no dimension for the samples", out->why);
 		out->n = 0;

@@ -41,7 +41,9 @@ static uint64_t key_of(const struct onx_trainer *t)
 	for (uint32_t i = 0; i < t->params->n_value; i++)
 		onx_buf_fmt(&b, "%s:%zu\n", t->ask->g->value[t->params->value[i]].name,
 			    t->params->at[t->params->value[i]]);
-	const uint64_t key = onx_hash(b.data, b.len, t->ask->data_hash);
+	uint64_t key = onx_hash(b.data, b.len, t->ask->data_hash);
+	key = onx_hash(t->ask->train.v, t->ask->train.n * sizeof *t->ask->train.v, key);
+	key = onx_hash(t->ask->val.v, t->ask->val.n * sizeof *t->ask->val.v, key);
 	onx_buf_release(&b);
 	return key;
 }

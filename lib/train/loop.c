@@ -10,9 +10,10 @@ static double sample_weight(const struct onx_trainer *t, const struct onx_source
 	if (src->task == ONX_TASK_REGRESS)
 		return 1;
 	const int64_t label = src->label[sample];
-	if (label == t->o->ignore_index)
+	if (label == t->o->ignore_index && t->ignores)
 		return 0;
-	return t->ask->obj.class_weight && label >= 0 && label < (int64_t)t->ask->obj.n_class
+	/* Binary cross-entropy divides by the number of elements, whatever the classes weigh. */
+	return t->weighted && label >= 0 && label < (int64_t)t->ask->obj.n_class
 	       ? (double)t->ask->obj.class_weight[label] : 1;
 }
 
@@ -148,7 +149,8 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 		const double w = weight_of(t, s->src, m.sample, m.n);
 		if (w <= 0)
 			continue;
-		onx_exec_forward(m.x, (uint64_t)t->o->seed, t->step);
+		/* Random nodes draw by the place in the step, so that its parts do not drop the same. */
+		onx_exec_forward(m.x, (uint64_t)t->o->seed, (t->step << 32) + done - m.n);
 		const double l = onx_view_real(onx_exec_view(m.x, t->ask->obj.loss), 0);
 		if (!isfinite(l))
 			return onx_fail(e, ONX_NUMERIC, "the loss became %s at step %llu (epoch %llu); a smaller "
@@ -351,9 +353,11 @@ static int event_end(const struct onx_trainer *t, const struct onx_train_result 
 static int epochs(struct onx_trainer *t, struct onx_train_result *r, struct onx_err *e)
 {
 	int rc = event_start(t, r, e);
-	while (rc == ONX_OK && t->epoch < (uint64_t)t->epochs && !stopped(t) && !r->early) {
-		rc = one_epoch(t, e);
+	for (;;) {
 		r->early = t->o->patience > 0 && t->since_best >= (uint64_t)t->o->patience;
+		if (rc < 0 || t->epoch >= (uint64_t)t->epochs || stopped(t) || r->early)
+			break;
+		rc = one_epoch(t, e);
 	}
 	r->stopped = stopped(t);
 	if (rc < 0)

@@ -36,6 +36,7 @@ struct onx_trainer {
 	struct onx_score best_val;
 	struct onx_score e_train, e_val;
 	double began;
+	bool ignores, weighted;         /* the loss leaves out ignored labels; divides by class weights */
 	size_t fixed_bytes;             /* weights, gradients, state, constants, features    */
 };
 

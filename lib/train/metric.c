@@ -41,7 +41,7 @@ static void add_classes(struct onx_score *s, const struct onx_view *out, const s
 			s->confusion[(size_t)truth * s->n_class + g]++;
 	}
 	s->n += counted;
-	s->loss_sum += loss * (double)counted;
+	s->loss_sum += counted ? loss * (double)counted : 0;    /* the mean of nothing is NaN */
 }
 
 void onx_score_add(struct onx_score *s, const struct onx_view *out, const struct onx_view *y, double loss,

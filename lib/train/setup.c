@@ -39,16 +39,16 @@ static int feeds(struct onx_trainer *t, struct onx_err *e)
 static int find_prefix(struct onx_trainer *t, struct onx_err *e)
 {
 	const bool random = t->ask->augment && onx_augment_on(t->ask->augment);
-	struct onx_feed *two = ONX_NEWS(&t->arena, struct onx_feed, t->n_in + 1);
-	if (!two)
-		return onx_nomem(e, sizeof *two, "the inputs");
-	/* Two samples, so that a dimension of one is not taken for the samples'. */
-	memcpy(two, t->in_feed, t->n_in * sizeof *two);
+	struct onx_feed *many = ONX_NEWS(&t->arena, struct onx_feed, t->n_in + 1);
+	if (!many)
+		return onx_nomem(e, sizeof *many, "the inputs");
+	/* A number of samples that no constant dimension is likely to have. */
+	memcpy(many, t->in_feed, t->n_in * sizeof *many);
 	for (uint32_t i = 0; i < t->n_in; i++)
-		if (two[i].shape.rank)
-			two[i].shape.dim[0] = 2;
+		if (many[i].shape.rank)
+			many[i].shape.dim[0] = 13;
 	const struct onx_facts_want w = {
-		.feed = two, .n_feed = t->n_in, .target = &t->ask->obj.logits, .n_target = 1,
+		.feed = many, .n_feed = t->n_in, .target = &t->ask->obj.logits, .n_target = 1,
 		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
 	int rc = onx_plan_prefix(t->ask->g, &t->consts, &w, &t->arena, &t->cut, e);
 	if (rc < 0)
@@ -203,11 +203,19 @@ static bool all_fresh(const struct onx_trainer *t)
 	return true;
 }
 
-static uint64_t features_key(const struct onx_trainer *t, const struct onx_list *list, uint64_t extra)
+/* augment: NULL where the samples are taken as they are. */
+static uint64_t features_key(const struct onx_trainer *t, const struct onx_source *src,
+			     const struct onx_list *list, const struct onx_augment *augment)
 {
 	const struct onx_graph *g = t->ask->g;
 	struct onx_buf text = { 0 };
-	uint64_t key = onx_hash(list->v, list->n * sizeof *list->v, t->ask->data_hash + extra);
+	uint64_t key = onx_hash(list->v, list->n * sizeof *list->v, t->ask->data_hash ^ onx_source_hash(src));
+	if (augment)
+		onx_buf_fmt(&text, "%lld;%lld;", (long long)t->o->seed, (long long)t->o->views);
+	for (const struct onx_field *f = onx_augment_table.field; augment && f->name; f++) {
+		onx_field_show(f, augment, &text);
+		onx_buf_str(&text, ";");
+	}
 	for (uint32_t i = 0; i < t->prefix.n_target; i++)
 		onx_buf_fmt(&text, "%s;", g->value[t->prefix.target[i]].name);
 	for (uint32_t i = 0; i < g->n_order; i++) {
@@ -240,7 +248,7 @@ static int val_features(struct onx_trainer *t, struct onx_features_ask *a, struc
 	a->src = t->ask->vsrc;
 	a->list = t->ask->val;
 	a->views = 1;
-	a->key = features_key(t, &a->list, 0);
+	a->key = features_key(t, a->src, &a->list, NULL);
 	onx_loader_augment(t->ask->vloader, NULL);
 	return onx_features_make(a, &t->vf, e);
 }
@@ -256,7 +264,7 @@ static int features(struct onx_trainer *t, struct onx_err *e)
 	if (!t->kept || t->ask->dry)
 		return ONX_OK;
 	const double began = onx_clock();
-	a.key = features_key(t, &a.list, random ? (uint64_t)t->o->seed + 1 + a.views : 0);
+	a.key = features_key(t, a.src, &a.list, random ? t->ask->augment : NULL);
 	onx_loader_augment(t->ask->loader, random ? t->ask->augment : NULL);
 	int rc = onx_features_make(&a, &t->tf, e);
 	if (rc == ONX_OK && t->ask->val.n)
@@ -295,9 +303,16 @@ static int weights(struct onx_trainer *t, struct onx_err *e)
 
 int onx_trainer_setup(struct onx_trainer *t, struct onx_err *e)
 {
+	const uint32_t loss = t->ask->g->value[t->ask->obj.loss].def;
 	onx_consts_init(&t->consts, t->ask->g);
 	if (t->ask->train.n == 0)
 		return onx_fail(e, ONX_USAGE, "there is no sample to train on");
+	if (t->ask->val.n && (t->ask->vsrc->task != t->ask->src->task ||
+			      t->ask->vsrc->n_target != t->ask->src->n_target))
+		return onx_fail(e, ONX_USAGE, "the validation data has %zu target columns, the training data %zu",
+				t->ask->vsrc->n_target, t->ask->src->n_target);
+	t->ignores = loss != ONX_NONE && strcmp(t->ask->g->node[loss].type, "CrossEntropy") == 0;
+	t->weighted = t->ignores && t->ask->obj.class_weight;
 	int rc = weights(t, e);
 	if (rc == ONX_OK)
 		rc = feeds(t, e);
