@@ -114,6 +114,10 @@ lint: tests                             ## layers, includes, banned functions, l
 	@tests/run $(BUILD) lint
 test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
+bench: all                              ## speed beside PyTorch and ONNX Runtime (installs them), under 10 minutes
+	@bench/run $(BUILD) short
+bench-full: all                         ## the same with more rounds
+	@bench/run $(BUILD) full
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs
 	@mkdir -p $(@D)
@@ -178,6 +182,6 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man tests test test-peers lint headers san install uninstall deps needs needs-test clean help
+.PHONY: all man tests test test-peers bench bench-full lint headers san install uninstall deps needs needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))

@@ -90,8 +90,8 @@ int onx_stage_export(struct onx_work *w, struct onx_err *e)
 		rc = onx_open_batch(w, NULL, e);
 	if (rc == ONX_OK && o->batch)
 		rc = onx_export_batch(o->batch, &batch, e);
-	if (rc == ONX_OK && change)
-		rc = onx_graph_build(w->model, 0, &g, e);
+	if (rc == ONX_OK)       /* what is passed on unchanged has to be a graph, too */
+		rc = onx_graph_build(w->model, change ? 0 : ONX_BUILD_LAX, &g, e);
 	if (rc == ONX_OK && change && o->verify)
 		rc = onx_trial_run(g, batch ? batch : 2, 0, &w->mem, &before, e);
 	if (rc == ONX_OK && change)

@@ -223,8 +223,9 @@ static int replace(struct work *w, const struct onx_head *h, struct onx_err *e)
 
 /* --- new layers ------------------------------------------------------------------------------------------ */
 
-/* Takes a name away from its value, so that another can have it: only for outputs that move. */
-static int finish_layers(struct work *w, uint32_t old, uint32_t new, struct onx_err *e)
+/* The outputs end at the new layers; what only the old ones needed goes.  The tensor that the layers begin at
+ * keeps its readers, also where it was the output. */
+static int finish_layers(struct work *w, uint32_t from, uint32_t old, uint32_t new, struct onx_err *e)
 {
 	struct onx_patch p = { .mem = w->mem, .rule = "outputs", .where = w->g->value[new].name };
 	uint32_t *list = ONX_NEWS(&w->g->arena, uint32_t, (size_t)w->g->n_output + 2);
@@ -243,10 +244,10 @@ static int finish_layers(struct work *w, uint32_t old, uint32_t new, struct onx_
 	w->g->value[new].output = true;
 	for (uint32_t i = 0; i < before.n_output; i++) {
 		const uint32_t v = before.output[i];
-		if (!w->g->value[v].output && v != old)
+		if (!w->g->value[v].output && v != old && v != from)
 			onx_patch_move(&p, v, new);
 	}
-	if (old != ONX_NONE && !w->g->value[old].output)
+	if (old != ONX_NONE && old != from && !w->g->value[old].output)
 		onx_patch_move(&p, old, new);
 	int rc = onx_patch_sweep(&p, &before, e);
 	p.n_move = 0;
@@ -337,7 +338,7 @@ static int build_layers(struct work *w, struct onx_err *e)
 	w->output = to;
 	w->list = l.made;
 	w->n_list = l.n_made;
-	return finish_layers(w, old, to, e);
+	return finish_layers(w, from, old, to, e);
 }
 
 /* --- marks ------------------------------------------------------------------------------------------------ */
