@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
 OPT     ?= -O2 -g
-KOPT    ?= -O3
+KOPT    ?= -O3 -ffp-contract=fast
 WERROR  ?= -Werror
 SAN     ?=
 Q       ?= @

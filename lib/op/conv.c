@@ -2,6 +2,7 @@
  * A transposed convolution is the data gradient of a convolution whose input is Y and whose output is
  * X, with the same weights: all its kernels are those of Conv with x and y exchanged. */
 #include "kernel/conv.h"
+#include "kernel/conv_phase.h"
 #include "op/fuse.h"
 #include "op/infer.h"
 #include "op/window.h"
@@ -215,6 +216,7 @@ struct way {
 };
 static const struct way gemm = { onx_conv_gemm_forward, onx_conv_gemm_dgrad, onx_conv_gemm_wgrad };
 static const struct way packed = { onx_conv_packed_forward, onx_conv_packed_dgrad, onx_conv_gemm_wgrad };
+static const struct way phases = { onx_conv_phase_forward, onx_conv_phase_dgrad, onx_conv_phase_wgrad };
 static const struct way depthwise = { onx_conv_dw_forward, onx_conv_dw_dgrad, onx_conv_dw_wgrad };
 static const struct way ref = { onx_conv_ref_forward, onx_conv_ref_dgrad, onx_conv_ref_wgrad };
 
@@ -272,6 +274,7 @@ static void op##_forward_##way(const struct onx_call *c) { op##_forward(c, &way)
 static void op##_backward_##way(const struct onx_call *c) { op##_backward(c, &way); }
 BOTH(conv, gemm)
 BOTH(conv, packed)
+BOTH(conv, phases)
 BOTH(conv, depthwise)
 BOTH(conv, ref)
 BOTH(transpose, gemm)
@@ -297,12 +300,24 @@ static size_t packed_scratch(const struct onx_infer *s, const void *attr, int th
 			: onx_conv_packed_forward_scratch(s->geo, threads);
 }
 
+static size_t phases_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)attr;
+	return onx_conv_phase_scratch(s->geo, threads, backward);
+}
+
 static size_t transpose_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
 	(void)attr;
 	return backward ? larger(onx_conv_gemm_forward_scratch(s->geo, threads),
 				 onx_conv_gemm_wgrad_scratch(s->geo, threads))
 			: onx_conv_gemm_dgrad_scratch(s->geo, threads);
+}
+
+static bool fits_phases(const struct onx_infer *s, const void *attr)
+{
+	(void)attr;
+	return ((const struct onx_conv_geo *)s->geo)->groups > 1 && onx_conv_phase_fits(s->geo);
 }
 
 static bool fits_depthwise(const struct onx_infer *s, const void *attr)
@@ -333,6 +348,8 @@ static bool fits_all(const struct onx_infer *s, const void *attr)
 }
 
 static const struct onx_impl conv_impl[] = {
+	{ .name = "depthwise, phases", .fits = fits_phases, .scratch = phases_scratch,
+	  .forward = conv_forward_phases, .backward = conv_backward_phases },
 	{ .name = "depthwise", .fits = fits_depthwise,
 	  .forward = conv_forward_depthwise, .backward = conv_backward_depthwise },
 	{ .name = "packed", .fits = fits_packed, .scratch = packed_scratch,

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernel/conv.h"
+#include "kernel/conv_phase.h"
 #include "kernel/gemm.h"
 
 enum { THREADS = 3 };
@@ -39,6 +40,13 @@ static const struct shape shapes[] = {
 	{ "depthwise dilated", 1, 3, 1, 1, { 1, 9, 21 }, { 1, 3, 3 }, D1, { 1, 2, 4 }, { 0, 2, 4 }, { 0, 2, 4 } },
 	{ "depthwise 1x1 map", 1, 70, 1, 1, { 1, 1, 1 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "depthwise 2 columns", 1, 3, 1, 1, { 1, 2, 2 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise 7x7 map", 3, 33, 1, 1, { 1, 7, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise 5x5 stride 2", 2, 6, 1, 1, { 1, 14, 13 }, { 1, 5, 5 }, { 1, 2, 2 }, D1, { 0, 2, 2 }, { 0, 1, 2 } },
+	{ "depthwise bands", 1, 3, 1, 2, { 1, 60, 112 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise rows stride 2", 1, 2, 1, 1, { 1, 20, 112 }, { 1, 3, 3 }, { 1, 2, 2 }, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise bands stride 2", 2, 2, 1, 1, { 1, 301, 40 }, { 1, 3, 3 }, { 1, 2, 2 }, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise no padding", 1, 2, 1, 1, { 1, 9, 9 }, { 1, 4, 2 }, { 1, 3, 2 }, { 1, 2, 3 }, D0, D0 },
+	{ "depthwise wide padding", 1, 2, 1, 1, { 1, 5, 4 }, { 1, 3, 3 }, D1, D1, { 0, 4, 5 }, { 0, 4, 3 } },
 	{ "depthwise 3-D", 2, 3, 1, 2, { 4, 5, 6 }, { 3, 2, 3 }, { 1, 2, 1 }, D1, { 1, 0, 1 }, { 1, 1, 1 } },
 	{ "batch 0", 0, 1, 3, 5, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 };
@@ -113,14 +121,17 @@ static const char *const kind_name[KINDS] = { "forward", "dgrad", "wgrad" };
 struct data { real *x, *w, *b, *dy; size_t nx, nw, ny; };
 
 /* The ways, by number. */
-enum { REF, GEMM, PACKED, DW, WAYS };
-static const char *const way_name[WAYS] = { "formula", "gemm", "panels", "rows" };
+enum { REF, GEMM, PACKED, DW, PHASE, WAYS };
+static const char *const way_name[WAYS] = { "formula", "gemm", "panels", "rows", "phases" };
 static ONX_R(onx_conv_forward_fn) *const forward_by[WAYS] = {
-	onx_conv_ref_forward, onx_conv_gemm_forward, onx_conv_packed_forward, onx_conv_dw_forward };
+	onx_conv_ref_forward, onx_conv_gemm_forward, onx_conv_packed_forward, onx_conv_dw_forward,
+	onx_conv_phase_forward };
 static ONX_R(onx_conv_dgrad_fn) *const dgrad_by[WAYS] = {
-	onx_conv_ref_dgrad, onx_conv_gemm_dgrad, onx_conv_packed_dgrad, onx_conv_dw_dgrad };
+	onx_conv_ref_dgrad, onx_conv_gemm_dgrad, onx_conv_packed_dgrad, onx_conv_dw_dgrad,
+	onx_conv_phase_dgrad };
 static ONX_R(onx_conv_wgrad_fn) *const wgrad_by[WAYS] = {
-	onx_conv_ref_wgrad, onx_conv_gemm_wgrad, onx_conv_gemm_wgrad, onx_conv_dw_wgrad };
+	onx_conv_ref_wgrad, onx_conv_gemm_wgrad, onx_conv_gemm_wgrad, onx_conv_dw_wgrad,
+	onx_conv_phase_wgrad };
 
 static size_t scratch_of(const struct onx_conv_geo *g, int kind, int way, int threads)
 {
@@ -128,6 +139,8 @@ static size_t scratch_of(const struct onx_conv_geo *g, int kind, int way, int th
 		{ onx_conv_gemm_forward_scratch, onx_conv_gemm_dgrad_scratch, onx_conv_gemm_wgrad_scratch },
 		{ onx_conv_packed_forward_scratch, onx_conv_packed_dgrad_scratch, onx_conv_gemm_wgrad_scratch } };
 
+	if (way == PHASE)
+		return onx_conv_phase_scratch(g, threads, kind != FORWARD);
 	return way == GEMM || way == PACKED ? need[way == PACKED][kind](g, threads) : 0;
 }
 
@@ -162,7 +175,7 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.w = numbers(t.nw, 2);
 	t.b = numbers(g.groups * g.m, 3);
 	t.dy = numbers(t.ny, 4);
-	for (int way = 1; way < (g.c == 1 ? WAYS : DW); way++)
+	for (int way = 1; way < (onx_conv_phase_fits(&g) ? WAYS : g.c == 1 ? PHASE : DW); way++)
 		for (int kind = 0; kind < 2 * KINDS; kind++) {
 			const bool add = kind >= KINDS;
 			size_t n;
