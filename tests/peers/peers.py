@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import mapping, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -64,22 +64,22 @@ def in_ort(work, path, x, at_once=0):
     return [np.load(os.path.join(out, "%d.npy" % i)) for i in range(len(onnx.load(path).graph.output))]
 
 
-def single(model):
-    """The same model with every half precision tensor as float32: what is stored is kept exactly."""
+def retyped(model, old, new):
+    """The same model with every tensor of type `old` as `new`; to a wider type what is stored is kept exactly."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    graph = model.graph
+    graph, dtype = model.graph, mapping.TENSOR_TYPE_TO_NP_TYPE[new]
     for t in graph.initializer:
-        if t.data_type == TensorProto.FLOAT16:
-            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float32), t.name))
+        if t.data_type == old:
+            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(dtype), t.name))
     for n in graph.node:
         for a in n.attribute:
-            if a.HasField("t") and a.t.data_type == TensorProto.FLOAT16:
-                a.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(a.t).astype(np.float32)))
-            if n.op_type == "Cast" and a.name == "to" and a.i == TensorProto.FLOAT16:
-                a.i = TensorProto.FLOAT
+            if a.HasField("t") and a.t.data_type == old:
+                a.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(a.t).astype(dtype)))
+            if n.op_type == "Cast" and a.name == "to" and a.i == old:
+                a.i = new
     for v in [*graph.input, *graph.output, *graph.value_info]:
-        if v.type.tensor_type.elem_type == TensorProto.FLOAT16:
-            v.type.tensor_type.elem_type = TensorProto.FLOAT
+        if v.type.tensor_type.elem_type == old:
+            v.type.tensor_type.elem_type = new
     return model
 
 

@@ -4,25 +4,20 @@ usage: runtimes.py BIN_DIR WORK_DIR SHARED_DIR         prints ok / not ok / skip
 """
 import glob
 import os
-import subprocess
 import sys
 
 import cv2
 import numpy as np
 import onnx
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import peers
+
 TOLERANCE = 1e-4
 PICTURES = 50
 CASES = {       # model, preprocessing
     "mobilenet_v1_0.25_224.onnx": "tf",
     "squeezenet1.1-7-fp16.onnx": "caffe",
 }
-
-
-def say(good, text):
-    print(("ok - " if good else "not ok - ") + text, flush=True)
-    return good
 
 
 def pictures(shared, preset):
@@ -36,28 +31,27 @@ def pictures(shared, preset):
     return np.ascontiguousarray(np.stack(out))
 
 
-def adapt(bin_dir, shared, model, preset, out):
-    pipe = ("'{b}/onnx-freeze' --all '{m}' | '{b}/onnx-head' --classes 10 | '{b}/onnx-train' -q --epochs 2 "
-            "--preprocess {p} --data '{d}' | '{b}/onnx-export' -o '{o}'")
-    subprocess.run(["bash", "-o", "pipefail", "-c", pipe.format(
-        b=bin_dir, m=os.path.join(shared, "models", model), p=preset, o=out,
-        d=os.path.join(shared, "data", "sign_language_digits", "Dataset"))], check=True)
+def adapt(bin_dir, shared, model, preset, headed, out):
+    """The pipeline; the file behind onnx-head is kept, to be compared with."""
+    pipe = ("'{b}/onnx-freeze' -q --all '{m}' | '{b}/onnx-head' -q --classes 10 -o '{h}' && "
+            "'{b}/onnx-train' -q --epochs 2 --preprocess {p} --data '{d}' '{h}' | '{b}/onnx-export' -q -o '{o}'")
+    peers.run(["bash", "-o", "pipefail", "-c", pipe.format(
+        b=bin_dir, m=os.path.join(shared, "models", model), p=preset, h=headed, o=out,
+        d=os.path.join(shared, "data", "sign_language_digits", "Dataset"))])
 
 
-def ours(bin_dir, work, model, x):
-    name = onnx.load(model).graph.input[0].name
-    np.save(os.path.join(work, "x.npy"), x)
-    target = os.path.join(work, "ours")
-    subprocess.run([os.path.join(bin_dir, "onnx-run"), model, name + "=" + os.path.join(work, "x.npy"),
-                    "--output", target], check=True, stdout=subprocess.DEVNULL)
-    return np.load(glob.glob(os.path.join(target, "*.npy"))[0])
-
-
-def in_ort(work, model, x):
-    np.save(os.path.join(work, "x.npy"), x)
-    subprocess.run(["node", os.path.join(HERE, "ort.js"), model, os.path.join(work, "x.npy"),
-                    os.path.join(work, "ort.npy")], check=True)
-    return np.load(os.path.join(work, "ort.npy"))
+def frozen_kept(case, shared, out):
+    """Of what the original file holds, only what its last nodes read has changed, and by no byte the rest."""
+    old, new = onnx.load(os.path.join(shared, "models", case)), onnx.load(out)
+    kept = {t.name: t.SerializeToString() for t in new.graph.initializer}
+    lost = [t.name for t in old.graph.initializer if t.SerializeToString() != kept.get(t.name)]
+    head = {i for n in old.graph.node[-4:] for i in n.input}
+    # A classifier is a weight, a bias and perhaps the shape of its output.
+    return peers.say(0 < len(lost) <= 3 and head.issuperset(lost) and
+                     [n.SerializeToString() for n in old.graph.node[:-4]] ==
+                     [n.SerializeToString() for n in new.graph.node[:len(old.graph.node) - 4]],
+                     "%s: %d of %d tensors identical to the byte, of the head: %s"
+                     % (case, len(old.graph.initializer) - len(lost), len(old.graph.initializer), ", ".join(lost)))
 
 
 def in_opencv(model, x):
@@ -71,27 +65,31 @@ def in_opencv(model, x):
 
 def check(case, preset, bin_dir, work, shared):
     out = os.path.join(work, "adapted.onnx")
-    adapt(bin_dir, shared, case, preset, out)
-    good = True
+    adapt(bin_dir, shared, case, preset, os.path.join(work, "headed.onnx"), out)
+    model = onnx.load(out)
     try:
-        onnx.checker.check_model(onnx.load(out), full_check=True)
-        good &= say(True, case + ": onnx.checker accepts the exported file")
+        onnx.checker.check_model(model, full_check=True)
+        good = peers.say(True, case + ": onnx.checker accepts the exported file")
     except Exception as fault:          # the checker raises several kinds
-        good &= say(False, case + ": onnx.checker: " + str(fault).replace("\n", " ")[:200])
-    half = onnx.load(out).graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    if half:
-        subprocess.run([os.path.join(bin_dir, "onnx-export"), "--float", "-o", out + ".f32", out], check=True)
+        good = peers.say(False, case + ": onnx.checker: " + str(fault).replace("\n", " ")[:200])
+    good &= frozen_kept(case, shared, out)
+    # Half precision is computed in single here and in half there: widened, both compute in single.
+    if peers.inputs(model)[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
         out += ".f32"
+        onnx.save(peers.retyped(model, onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT), out)
+    at_once = peers.dims(peers.inputs(model)[0])[0] or PICTURES
     x = pictures(shared, preset)
-    mine = ours(bin_dir, work, out, x).reshape(len(x), -1)
-    for name, run in (("ONNX Runtime", lambda: in_ort(work, out, x)), ("OpenCV", lambda: in_opencv(out, x))):
+    mine = np.concatenate([peers.ours(bin_dir, work, out, x[i:i + at_once])[0]
+                           for i in range(0, len(x), at_once)]).reshape(len(x), -1)
+    for name, run in (("ONNX Runtime", lambda: peers.in_ort(work, out, x, at_once)[0]),
+                      ("OpenCV", lambda: in_opencv(out, x))):
         try:
             theirs = run().reshape(len(x), -1)
         except cv2.error as fault:
-            print("skip - %s: %s does not know its operators (%s)" % (case, name, str(fault)[:80]))
+            peers.skip("%s: %s does not know its operators (%s)" % (case, name, str(fault)[:80]))
             continue
         gap = float(np.abs(mine - theirs).max())
-        good &= say(gap <= TOLERANCE, "%s: %s agrees on %d pictures to %.2g" % (case, name, len(x), gap))
+        good &= peers.say(gap <= TOLERANCE, "%s: %s agrees on %d pictures to %.2g" % (case, name, len(x), gap))
     return good
 
 
@@ -99,11 +97,14 @@ def main():
     bin_dir, work, shared = sys.argv[1:4]
     os.makedirs(work, exist_ok=True)
     if not os.path.isdir(os.path.join(shared, "models")):
-        print("skip - runtimes: no ../shared/models here")
+        peers.skip("runtimes: no ../shared/models here")
         return
     good = True
     for case, preset in CASES.items():
-        good &= check(case, preset, bin_dir, work, shared)
+        try:
+            good &= check(case, preset, bin_dir, work, shared)
+        except peers.Fault as fault:
+            good = peers.say(False, "%s: %s" % (case, fault))
     sys.exit(0 if good else 1)
 
 
