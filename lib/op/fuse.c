@@ -18,13 +18,13 @@ int onx_fuse_read(const char *name, const double *v, size_t n, struct onx_fuse *
 	for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
 		if (strcmp(known[k].name, name ? name : "") != 0)
 			continue;
-		*f = (struct onx_fuse){ (enum onx_fuse_kind)k, (real)known[k].a, (real)known[k].b };
+		*f = (struct onx_fuse){ (enum onx_fuse_kind)k, known[k].a, known[k].b };
 		if (n > 0 && known[k].n > 0)
-			f->a = (real)v[0];
+			f->a = v[0];
 		if (n > 1 && known[k].n > 1)
-			f->b = (real)v[1];
+			f->b = v[1];
 		if (f->kind == ONX_FUSE_LEAKY && f->a < 0)
-			return onx_fail(e, ONX_UNSUP, "a fused LeakyRelu of slope %g", (double)f->a);
+			return onx_fail(e, ONX_UNSUP, "a fused LeakyRelu of slope %g", f->a);
 		return ONX_OK;
 	}
 	return onx_fail(e, ONX_UNSUP, "activation '%s' is not known", name);
@@ -35,7 +35,7 @@ struct job { const struct onx_fuse *f; const real *y, *dy; real *to; };
 static void apply_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct job *j = ctx;
-	const real a = j->f->a, b = j->f->b;
+	const real a = (real)j->f->a, b = (real)j->f->b;
 	real *y = j->to;
 
 	for (size_t i = lo; i < hi; i++) {
@@ -67,9 +67,9 @@ static real slope(const struct onx_fuse *f, real y)
 	case ONX_FUSE_RELU:         return y > 0 ? 1 : 0;
 	case ONX_FUSE_TANH:         return 1 - y * y;
 	case ONX_FUSE_SIGMOID:      return y * (1 - y);
-	case ONX_FUSE_LEAKY:        return y > 0 ? 1 : f->a;
-	case ONX_FUSE_HARD_SIGMOID: return y > 0 && y < 1 ? f->a : 0;
-	case ONX_FUSE_CLIP:         return y > f->a && y < f->b ? 1 : 0;
+	case ONX_FUSE_LEAKY:        return y > 0 ? 1 : (real)f->a;
+	case ONX_FUSE_HARD_SIGMOID: return y > 0 && y < 1 ? (real)f->a : 0;
+	case ONX_FUSE_CLIP:         return y > (real)f->a && y < (real)f->b ? 1 : 0;
 	}
 	return 1;
 }

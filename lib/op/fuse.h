@@ -7,7 +7,7 @@
 
 enum onx_fuse_kind { ONX_FUSE_NONE, ONX_FUSE_RELU, ONX_FUSE_TANH, ONX_FUSE_SIGMOID, ONX_FUSE_LEAKY,
 		     ONX_FUSE_HARD_SIGMOID, ONX_FUSE_CLIP };
-struct onx_fuse { enum onx_fuse_kind kind; real a, b; };
+struct onx_fuse { enum onx_fuse_kind kind; double a, b; };       /* one for both precisions */
 
 #define onx_fuse_read ONX_R(onx_fuse_read)
 #define onx_fuse_forward ONX_R(onx_fuse_forward)

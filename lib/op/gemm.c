@@ -216,7 +216,7 @@ static const struct matmul_attr plain = { .alpha = 1 };
 struct matmul_geo {
 	struct onx_mat mat;
 	struct onx_batch y, a, b;       /* batches of Y, of dA and of dB */
-	real alpha;
+	double alpha;                   /* one for both precisions */
 };
 
 /* The batch dims of one operand against those of Y, aligned at the right. */
@@ -337,7 +337,7 @@ static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	}
 	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .ta = t->ta, .tb = t->tb, .lda = t->ta ? m : k,
 				   .ldb = t->tb ? k : n, .ldc = n };
-	g->alpha = (real)t->alpha;
+	g->alpha = t->alpha;
 	s->geo = g;
 	if (s->in[1].shape.rank == 1)
 		y.rank--;
@@ -366,7 +366,7 @@ static void matmul_forward(const struct onx_call *c)
 {
 	const struct matmul_geo *g = c->geo;
 
-	onx_gemm_batch(c->pool, &g->mat, &g->y, g->alpha, c->x[0].v, c->x[1].v, 0, c->y[0].v);
+	onx_gemm_batch(c->pool, &g->mat, &g->y, (real)g->alpha, c->x[0].v, c->x[1].v, 0, c->y[0].v);
 }
 
 /* The same batch with its factors exchanged. */
@@ -395,13 +395,13 @@ static void matmul_backward(const struct onx_call *c)
 	const real *a = c->x[0].v, *b = c->x[1].v, *dy = c->dy[0].v;
 
 	if (c->dx[0].v && !t->ta)
-		onx_gemm_batch(c->pool, &da, &g->a, g->alpha, dy, b, c->dx[0].add, c->dx[0].v);
+		onx_gemm_batch(c->pool, &da, &g->a, (real)g->alpha, dy, b, c->dx[0].add, c->dx[0].v);
 	else if (c->dx[0].v)
-		onx_gemm_batch(c->pool, &da_t, &a_t, g->alpha, b, dy, c->dx[0].add, c->dx[0].v);
+		onx_gemm_batch(c->pool, &da_t, &a_t, (real)g->alpha, b, dy, c->dx[0].add, c->dx[0].v);
 	if (c->dx[1].v && !t->tb)
-		onx_gemm_batch(c->pool, &db, &g->b, g->alpha, a, dy, c->dx[1].add, c->dx[1].v);
+		onx_gemm_batch(c->pool, &db, &g->b, (real)g->alpha, a, dy, c->dx[1].add, c->dx[1].v);
 	else if (c->dx[1].v)
-		onx_gemm_batch(c->pool, &db_t, &b_t, g->alpha, dy, a, c->dx[1].add, c->dx[1].v);
+		onx_gemm_batch(c->pool, &db_t, &b_t, (real)g->alpha, dy, a, c->dx[1].add, c->dx[1].v);
 }
 
 const struct onx_op ONX_R(onx_ops_gemm)[] = {

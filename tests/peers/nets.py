@@ -55,9 +55,9 @@ def without_dropout(net):
 NETS = {
     "mlp": (mlp, (20,)),
     "encoder": (Encoder, (12, 32)),
-    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(num_classes=5), (3, 64, 64)),
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=5), (3, 64, 64)),
-    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=5), (3, 64, 64)),
+    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(num_classes=5), (3, 48, 48)),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=5), (3, 48, 48)),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=5), (3, 48, 48)),
 }
 
 

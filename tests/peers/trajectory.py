@@ -4,8 +4,7 @@ In double: the same model with its tensors as double must follow PyTorch's float
 
 In single: how far PyTorch's float32 run ends up from its float64 run is the measure; ours may be at most FACTOR
 times as far, in the losses and in the weights.  Rounding can tip a single ReLU or maximum over, and then a run
-is a thousand times further off than its twin: so the runs are repeated with the samples of each batch in
-another order, which changes the rounding and nothing else, and medians are compared.
+is a thousand times further off than its twin: so there are several draws of data, and medians are compared.
 
 usage: trajectory.py BIN_DIR WORK_DIR SHARED_DIR [NET ...]      prints ok / not ok lines
 """
@@ -26,7 +25,7 @@ import peers
 
 FACTOR = 3.0
 DOUBLE = 1e-8                   # rounding of 1e-16, times what ten steps can amplify
-STEPS, BATCH, ORDERS = 10, 8, 3
+STEPS, BATCH, DRAWS = 10, 8, 5
 RULES = {       # options of onnx-train, optimiser; the rate is that of rate()
     "sgd": (["--optim", "sgd", "--momentum", "0.9", "--weight-decay", "0.0001", "--decay-all"],
             lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9, weight_decay=0.0001)),
@@ -89,36 +88,31 @@ def measures(run, exact, names):
             float(np.abs(run[0] - exact[0]).max()) if len(run[0]) == len(exact[0]) else float("inf"))
 
 
-def shuffled(x, y, seed):
-    """The samples of each batch in another order; seed 0: as they are."""
-    if seed == 0:
-        return x, y
-    g = torch.Generator().manual_seed(seed)
-    order = torch.cat([i * BATCH + torch.randperm(BATCH, generator=g) for i in range(STEPS)])
-    return x[order], y[order]
+def draw(shape, seed):
+    torch.manual_seed(seed)
+    return torch.randn(STEPS * BATCH, *shape), torch.randint(0, 5, (STEPS * BATCH,))
 
 
 def compare(name, net, shape, bin_dir, work, rule, bn):
-    torch.manual_seed(11)
-    x, y = torch.randn(STEPS * BATCH, *shape), torch.randint(0, 5, (STEPS * BATCH,))
     model, wide = os.path.join(work, "model.onnx"), os.path.join(work, "wide.onnx")
     nets.export(copy.deepcopy(net), shape, model)
     onnx.save(peers.retyped(onnx.load(model), onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE), wide)
     lr = rate(rule, shape)
-    exact = torch_run(net, x, y, rule, lr, bn, torch.float64)
-    double = our_run(bin_dir, work, wide, x, y, rule, lr, bn)
-    # Exporters may rename what they transpose; all that kept its name is compared.
-    names = [k for k in exact[1] if k in double[1] and double[1][k].shape == exact[1][k].shape]
-    enough = len(names) >= len(exact[1]) // 2
     label = "trajectory %s %s bn %s" % (name, rule, bn)
-    w, l = measures(double, exact, names)
-    good = peers.say(enough and max(w, l) <= DOUBLE, "%s in double: weights %.2g, losses %.2g, %d of %d tensors"
-                     % (label, w, l, len(names), len(exact[1])))
-    theirs, mine = [], []
-    for seed in range(ORDERS):
-        xs, ys = shuffled(x, y, seed)
-        theirs.append(measures(torch_run(net, xs, ys, rule, lr, bn, torch.float32), exact, names))
-        mine.append(measures(our_run(bin_dir, work, model, xs, ys, rule, lr, bn), exact, names))
+    theirs, mine, double = [], [], []
+    for seed in range(DRAWS):
+        x, y = draw(shape, 11 + seed)
+        exact = torch_run(net, x, y, rule, lr, bn, torch.float64)
+        ours = our_run(bin_dir, work, model, x, y, rule, lr, bn)
+        # Exporters may rename what they transpose; all that kept its name is compared.
+        names = [k for k in exact[1] if k in ours[1] and ours[1][k].shape == exact[1][k].shape]
+        mine.append(measures(ours, exact, names))
+        theirs.append(measures(torch_run(net, x, y, rule, lr, bn, torch.float32), exact, names))
+        if seed == 0:
+            double = measures(our_run(bin_dir, work, wide, x, y, rule, lr, bn), exact, names)
+    enough = len(names) >= len(exact[1]) // 2
+    good = peers.say(enough and max(double) <= DOUBLE, "%s in double: weights %.2g, losses %.2g, %d of %d tensors"
+                     % (label, *double, len(names), len(exact[1])))
     (w, l), (base_w, base_l) = np.median(mine, 0), np.median(theirs, 0)
     # A number that is stored in single precision is known to 6e-8 of itself at best.
     return good & peers.say(enough and w <= FACTOR * (base_w + 1e-9) and l <= FACTOR * (base_l + 1e-7),
