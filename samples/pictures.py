@@ -10,6 +10,7 @@ import zlib
 
 NAMES = ["tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 TRAIN, TEST = 20, 100           # pictures of each new class
+BASE = 2000                     # pictures of each old class that the base model learns from
 
 
 def read(path):
@@ -41,7 +42,7 @@ def folders(images, labels, out, count):
 
 def idx(images, labels, prefix, work):
     (_, height, width), pixels = images
-    keep = [i for i, x in enumerate(labels[1]) if x < 5]
+    keep = [i for c in range(5) for i in [k for k, x in enumerate(labels[1]) if x == c][:BASE]]
     with open(os.path.join(work, prefix + "images.idx"), "wb") as f:
         f.write(struct.pack(">4B3I", 0, 0, 8, 3, len(keep), height, width))
         for i in keep:

@@ -27,7 +27,7 @@ static const struct onx_field fields[] = {
 	{ "optim", F_ENUM, AT(optim), .def = "adamw", .choices = optims,
 	  .help = "update rule, as PyTorch defines it", .group = "Optimiser" },
 	{ "lr", F_REAL, AT(lr), .def = "0", .min = 0, .max = 100, .arg = "X",
-	  .help = "peak learning rate; 0: 0.01 where only new layers train, 0.0003 deeper (adam, adamw), 0.01 (sgd)" },
+	  .help = "peak learning rate; 0: 0.01 where only new layers train, 0.001 deeper (adam, adamw), 0.01 (sgd)" },
 	{ "momentum", F_REAL, AT(momentum), .def = "0.9", .min = 0, .max = 0.9999, .arg = "X",
 	  .help = "of sgd" },
 	{ "nesterov", F_BOOL, AT(nesterov), .def = "no", .help = "Nesterov's form of momentum" },
@@ -96,7 +96,7 @@ double onx_train_lr(const struct onx_train_opts *o, bool only_new)
 		return o->lr;
 	if (o->optim == ONX_SGD)
 		return 0.01;
-	return only_new ? 0.01 : 0.0003;
+	return only_new ? 0.01 : 0.001;
 }
 
 int64_t onx_train_epochs(const struct onx_train_opts *o, bool only_new)

@@ -38,7 +38,7 @@ struct onx_train_opts {
 extern const struct onx_table onx_train_table;
 
 /* Peak learning rate: what was said, else 0.01 for SGD; for Adam and AdamW 0.01 where only new layers train
- * (mostly one layer on kept features, which bears it and gains from it) and 0.0003 where layers that know
+ * (mostly one layer on kept features, which bears it and gains from it) and 0.001 where layers that know
  * something already train too. */
 double onx_train_lr(const struct onx_train_opts *o, bool only_new);
 /* Epochs: what was said, else 30 where only new layers train (cheap on kept features), 10 otherwise. */
