@@ -112,6 +112,8 @@ test: tests                             ## run every test; needs nothing but `ma
 	@tests/run $(BUILD)
 lint: tests                             ## layers, includes, banned functions, lengths, coverage of gradients
 	@tests/run $(BUILD) lint
+demo: all                               ## adapt the sample model to new classes, three ways side by side
+	@samples/demo.sh $(BUILD)
 test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
 bench: all                              ## speed beside PyTorch and ONNX Runtime (installs them), under 10 minutes
@@ -182,6 +184,7 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man tests test test-peers bench bench-full lint headers san install uninstall deps needs needs-test clean help
+.PHONY: all man demo tests test test-peers bench bench-full lint headers san install uninstall deps needs \
+        needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The demonstration: what fine-tuning is for, on what this folder ships.      usage: samples/demo.sh BUILD
 #
-# fashion5.onnx knows T-shirts, trousers, pullovers, dresses and coats.  From 20 pictures each it is to learn sandals,
+# fashion5.onnx knows T-shirts, trousers, pullovers, dresses and coats.  From 5 pictures each it is to learn sandals,
 # shirts, sneakers, bags and boots; 500 other pictures say how well that went.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,24 +25,24 @@ echo "== The model, as downloaded"
 show "onnx-info fashion5.onnx"
 
 echo
-echo "== 1. From scratch: the same net, begun with random weights, on the 100 pictures alone"
+echo "== 1. From scratch: the same net, begun with random weights, on the 25 pictures alone"
 t=$(seconds)
-show "onnx-head --input x:float:Nx1x28x28 --layers \"\$(cat layers.txt)\" --labels new-labels.txt |
-    onnx-train -q --data train --preprocess unit --epochs 40 -o $out/scratch.onnx"
+show "onnx-head -q --input x:float:Nx1x28x28 --layers \"\$(cat layers.txt)\" --labels new-labels.txt |
+    onnx-train -q --data train --preprocess unit --epochs 100 -o $out/scratch.onnx"
 row "from scratch" "$out/scratch.onnx" "$t"
 
 echo
 echo "== 2. A new head on the frozen body: the body runs once per picture"
 t=$(seconds)
-show "onnx-freeze --all fashion5.onnx | onnx-head --labels new-labels.txt |
+show "onnx-freeze -q --all fashion5.onnx | onnx-head -q --labels new-labels.txt |
     onnx-train -q --data train --epochs 40 --lr 0.01 -o $out/head.onnx"
 row "new head, frozen body" "$out/head.onnx" "$t"
 
 echo
 echo "== 3. Fine-tuned: from there on, everything learns, a little"
 t=$(seconds)
-show "onnx-freeze --none $out/head.onnx |
-    onnx-train -q --data train --epochs 40 --lr 0.002 --augment --flip 0.5 -o $out/tuned.onnx"
+show "onnx-freeze -q --none $out/head.onnx |
+    onnx-train -q --data train --epochs 40 -o $out/tuned.onnx"
 row "fine-tuned" "$out/tuned.onnx" "$t"
 
 echo

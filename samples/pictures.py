@@ -9,8 +9,8 @@ import sys
 import zlib
 
 NAMES = ["tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
-TRAIN, TEST = 20, 100           # pictures of each new class
-BASE = 2000                     # pictures of each old class that the base model learns from
+TRAIN, TEST = 5, 100            # pictures of each new class
+BASE = 6000                     # pictures of each old class that the base model learns from
 
 
 def read(path):
