@@ -28,8 +28,9 @@ static int start(struct work *w, struct onx_err *e)
 	f->target = ONX_NEWS(&f->arena, uint32_t, f->n_target + 1);
 	if (!f->fact || !f->infer || !f->run || !f->wide || !f->variable || !w->fed || !f->target)
 		return onx_nomem(e, nv * sizeof *f->fact, "facts");
-	memcpy(f->target, w->want->n_target ? w->want->target : w->g->output,
-	       f->n_target * sizeof *f->target);
+	if (f->n_target)
+		memcpy(f->target, w->want->n_target ? w->want->target : w->g->output,
+		       f->n_target * sizeof *f->target);
 	if (w->want->variable)
 		memcpy(f->variable, w->want->variable, nv * sizeof *f->variable);
 	return ONX_OK;

@@ -126,6 +126,7 @@ const struct onx_op ONX_R(onx_ops_cast)[] = {
 	  .forward = cast_forward, .backward = cast_backward },
 	{ .domain = "", .type = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,
-	  .flags = ONX_OP_WIDTHS, .attr = &like_attr, .infer = like_infer, .forward = cast_forward, .backward = cast_backward },
+	  .flags = ONX_OP_WIDTHS, .attr = &like_attr, .infer = like_infer, .forward = cast_forward,
+	  .backward = cast_backward },
 	{ .type = NULL }
 };

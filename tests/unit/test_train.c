@@ -481,7 +481,8 @@ static void ignores(void **state)
 
 static void faults(void **state)
 {
-	struct job a = { .nan = true }, b = { .nan = false }, before = { .set = { { "epochs", "1" }, { "lr", "1e-30" } } };
+	struct job a = { .nan = true }, b = { .nan = false };
+	struct job before = { .set = { { "epochs", "1" }, { "lr", "1e-30" } } };
 	(void)state;
 	trained(&before);
 	train(&a);
