@@ -66,8 +66,7 @@ static int constant(struct work *w, uint32_t v, struct onx_err *e)
 				c->rank, ONX_RANK);
 	t->type = c->type;
 	t->shape.rank = c->rank;
-	if (c->rank)
-		memcpy(t->shape.dim, c->dim, (size_t)c->rank * sizeof *c->dim);
+	memcpy(t->shape.dim, c->dim, (size_t)c->rank * sizeof *c->dim);
 	return w->f->variable[v] ? ONX_OK : onx_consts_get(w->consts, v, w->want->wide, &t->value, e);
 }
 

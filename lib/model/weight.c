@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const int64_t no_dims[1];         /* of a scalar: nothing to read, but never NULL */
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "raw_data is little-endian, and so are we");
 
@@ -128,7 +130,7 @@ int onx_weight_view(struct onx_arena *a, Onnx__TensorProto *t, const struct onx_
 		return onx_nomem(e, sizeof *w, "the view of a tensor");
 	*w = (struct onx_weight){ .name = onx_or_empty(t->name),
 				  .rank = (int)t->n_dims,
-				  .dim = t->dims,
+				  .dim = t->dims ? t->dims : no_dims,
 				  .n = n,
 				  .proto = t };
 	*out = w;
