@@ -82,7 +82,20 @@ def build(name):
             m.momentum, m.eps = 0.125, 2.0 ** -17
         if isinstance(m, nn.LayerNorm):
             m.eps = 2.0 ** -17
+    calibrate(net, shape)
     return net, shape
+
+
+def calibrate(net, shape):
+    """Running statistics of a batch, as in a trained net: with others the signal of a frozen net dies or explodes."""
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    kept = [m.momentum for m in norms]
+    for m in norms:
+        m.momentum = 1.0
+    with torch.no_grad():
+        net.train()(torch.randn(16, *shape))
+    for m, momentum in zip(norms, kept):
+        m.momentum = momentum
 
 
 def has_batch_norm(net):

@@ -28,7 +28,7 @@ FACTOR = 3.0
 # within FACTOR they are named and held to this; in double they are held to DOUBLE like all others.
 DEEP, DEEP_FACTOR = ("resnet18", "mobilenet_v2"), 20.0
 DOUBLE = 1e-8                   # rounding of 1e-16, times what ten steps can amplify
-STEPS, BATCH, DRAWS = 10, 8, 5
+STEPS, BATCH, DRAWS = 10, 8, 3
 RULES = {       # options of onnx-train, optimiser; the rate is that of rate()
     "sgd": (["--optim", "sgd", "--momentum", "0.9", "--weight-decay", "0.0001", "--decay-all"],
             lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9, weight_decay=0.0001)),
