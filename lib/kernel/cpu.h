@@ -3,7 +3,8 @@
  * and the baseline; the loader picks once per process.  So every thread runs the same instructions
  * and the bits do not depend on the number of threads.  Static helpers called from a clone must be
  * ONX_INLINE, or they stay baseline code.  Off under the sanitizers, which run before the loader's
- * resolvers can, and where the compiler has no such attribute. */
+ * resolvers can, where the compiler has no such attribute, and under clang, which gives the resolver of
+ * a static function a global name, so that two files with a function of one name do not link. */
 #ifndef ONX_CPU_H
 #define ONX_CPU_H
 #include <stddef.h>
@@ -15,7 +16,7 @@
 #endif
 #endif
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || !defined __x86_64__ || \
-	!defined __linux__ || !defined __GLIBC__
+	!defined __linux__ || !defined __GLIBC__ || defined __clang__
 #define ONX_NO_CLONES 1
 #endif
 
