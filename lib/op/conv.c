@@ -385,6 +385,8 @@ static int fused_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		return onx_nomem(e, sizeof *g, "FusedConv");
 	if (rc == ONX_OK)
 		rc = onx_fuse_read(a->activation, a->params.v, a->params.n, &g->f, e);
+	if (rc == ONX_OK && !onx_fuse_in_y(&g->f))
+		rc = onx_fail(e, ONX_UNSUP, "activation '%s' is not known", a->activation);
 	if (rc == ONX_OK && onx_has_in(s, 3))
 		rc = onx_want_same_type(s, 0, 3, e);
 	if (rc < 0)

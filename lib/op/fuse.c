@@ -1,6 +1,7 @@
 /* op/fuse.c -- see the header. */
 #include "op/fuse.h"
 #include <string.h>
+#include "kernel/fuse_row.h"
 #include "op/loop.h"
 
 static const struct { const char *name; size_t n; double a, b; } known[] = {
@@ -11,6 +12,8 @@ static const struct { const char *name; size_t n; double a, b; } known[] = {
 	[ONX_FUSE_LEAKY] = { "LeakyRelu", 1, 0.01, 0 },
 	[ONX_FUSE_HARD_SIGMOID] = { "HardSigmoid", 2, 0.2, 0.5 },
 	[ONX_FUSE_CLIP] = { "Clip", 2, -ONX_REAL_MAX, ONX_REAL_MAX },
+	[ONX_FUSE_HARD_SWISH] = { "HardSwish", 0, 0, 0 },
+	[ONX_FUSE_SILU] = { "Silu", 0, 0, 0 },
 };
 
 int onx_fuse_read(const char *name, const double *v, size_t n, struct onx_fuse *f, struct onx_err *e)
@@ -35,21 +38,8 @@ struct job { const struct onx_fuse *f; const real *y, *dy; real *to; };
 static void apply_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct job *j = ctx;
-	const real a = (real)j->f->a, b = (real)j->f->b;
-	real *y = j->to;
 
-	for (size_t i = lo; i < hi; i++) {
-		const real x = y[i];
-		switch (j->f->kind) {
-		case ONX_FUSE_NONE:         break;
-		case ONX_FUSE_RELU:         y[i] = x < 0 ? 0 : x; break;
-		case ONX_FUSE_TANH:         y[i] = ONX_M(tanh)(x); break;
-		case ONX_FUSE_SIGMOID:      y[i] = 1 / (1 + ONX_M(exp)(-x)); break;
-		case ONX_FUSE_LEAKY:        y[i] = x < 0 ? a * x : x; break;
-		case ONX_FUSE_HARD_SIGMOID: y[i] = a * x + b < 0 ? 0 : a * x + b > 1 ? 1 : a * x + b; break;
-		case ONX_FUSE_CLIP:         y[i] = x < a ? a : x > b ? b : x; break;
-		}
-	}
+	onx_fuse_row(j->f, j->to + lo, hi - lo);
 }
 
 void onx_fuse_forward(const struct onx_fuse *f, const struct onx_view *y, struct onx_pool *pool)
@@ -70,6 +60,8 @@ static real slope(const struct onx_fuse *f, real y)
 	case ONX_FUSE_LEAKY:        return y > 0 ? 1 : (real)f->a;
 	case ONX_FUSE_HARD_SIGMOID: return y > 0 && y < 1 ? (real)f->a : 0;
 	case ONX_FUSE_CLIP:         return y > (real)f->a && y < (real)f->b ? 1 : 0;
+	case ONX_FUSE_HARD_SWISH:
+	case ONX_FUSE_SILU:         break;          /* onx_fuse_in_y() */
 	}
 	return 1;
 }
@@ -88,4 +80,21 @@ void onx_fuse_backward(const struct onx_fuse *f, const struct onx_view *y, const
 	const struct job j = { f, y->v, dy, d };
 
 	onx_each(pool, y->n, ONX_GRAIN, slope_range, &j);
+}
+
+struct pass { const real *d; real *to; bool add; };
+
+static void pass_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct pass *j = ctx;
+
+	for (size_t i = lo; i < hi; i++)
+		j->to[i] = j->add ? j->to[i] + j->d[i] : j->d[i];
+}
+
+void onx_fuse_pass(struct onx_pool *pool, size_t n, const real *d, real *to, bool add)
+{
+	const struct pass j = { d, to, add };
+
+	onx_each(pool, n, ONX_GRAIN, pass_range, &j);
 }

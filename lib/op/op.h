@@ -36,6 +36,7 @@ enum onx_op_flag {
 	ONX_OP_LOSS   = 8,
 	ONX_OP_NOFOLD = 16,     /* never evaluated while planning                                          */
 	ONX_OP_WIDTHS = 32,     /* the kernels look at the width of each view: Cast from double to float   */
+	ONX_OP_TAKES_DY = 128,  /* backward writes over dy[0]; the gradient of input 3 may take its place    */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
@@ -70,6 +71,7 @@ struct onx_call {                       /* all that a kernel may see */
 	const struct onx_view *dy;      /* backward: dy[i].v == NULL: that output has no gradient (zero)  */
 	const struct onx_view *dx;      /* backward: dx[i].v == NULL: nobody wants it, skip the work;
 					   dx[i].add: add instead of setting (onx_put)                */
+	const void *packed;             /* onx_impl.pack's work, done while planning; NULL: not done    */
 	void *save, *scratch;           /* as many bytes as asked for, 64-byte aligned                */
 	bool train;
 	struct onx_rng_key rng;
@@ -85,6 +87,11 @@ struct onx_impl {
 	size_t (*scratch)(const struct onx_infer *s, const void *attr, int threads, bool backward);
 	void   (*forward)(const struct onx_call *c);
 	void   (*backward)(const struct onx_call *c);   /* NULL: the row's (then .saved is NULL too) */
+	/* What forward can make of input 1 once and for all where its numbers never change: bytes, and the
+	 * making (from c->x[1] alone).  forward finds it as c->packed; where that is NULL it makes it in
+	 * scratch, which .scratch leaves room for.  NULL: nothing. */
+	size_t (*packed)(const struct onx_infer *s, const void *attr);
+	void   (*pack)(const struct onx_call *c, void *to);
 };
 
 #define ONX_MANY 127                    /* max_in, max_out of variadic operators */

@@ -207,6 +207,11 @@ static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct on
 	r->save = buffer(r, saved ? saved(&r->s, r->attr) : 0);
 	struct onx_call call = make_call(r, pool);
 	call.scratch = buffer(r, scratch ? scratch(&r->s, r->attr, onx_pool_threads(pool), false) : 0);
+	if (impl && impl->packed && r->seed % 2) {      /* both ways: made beforehand, and on the spot */
+		void *packed = buffer(r, impl->packed(&r->s, r->attr));
+		impl->pack(&call, packed);
+		call.packed = packed;
+	}
 	(impl ? impl->forward : op->forward)(&call);
 	return guards_hold(r);
 }
@@ -237,6 +242,15 @@ static bool kept(uint32_t keep, int first, int i)
 	return keep & (1u << (first + (i < 15 ? i : 15)));
 }
 
+static void draw_dy(struct op_run *r, int i)
+{
+	struct onx_rng g;
+
+	onx_rng_init(&g, r->seed, ONX_RNG_TEST, 2, (uint64_t)i);
+	for (size_t k = 0; k < r->dy[i].n; k++)
+		onx_view_put_real(&r->dy[i], k, (float)onx_rng_range(&g, -1, 1));
+}
+
 bool op_run_backward(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool, unsigned want,
 		     bool add, unsigned from)
 {
@@ -257,12 +271,9 @@ bool op_run_backward(struct op_run *r, const struct onx_impl *impl, struct onx_p
 			stale(&dx[i]);
 	}
 	for (int i = 0; i < r->s.n_out; i++) {
-		struct onx_rng g;
 		y[i] = kept(op->keep, 16, i) ? r->y[i] : r->y_dead[i];
+		draw_dy(r, i);
 		dy[i] = r->dy[i];
-		onx_rng_init(&g, r->seed, ONX_RNG_TEST, 2, (uint64_t)i);
-		for (size_t k = 0; k < dy[i].n; k++)
-			onx_view_put_real(&dy[i], k, (float)onx_rng_range(&g, -1, 1));
 		if (!(from >> i & 1))
 			dy[i].v = NULL;
 	}
@@ -272,6 +283,8 @@ bool op_run_backward(struct op_run *r, const struct onx_impl *impl, struct onx_p
 	call.dy = dy;
 	call.scratch = buffer(r, scratch ? scratch(&r->s, r->attr, onx_pool_threads(pool), true) : 0);
 	(own ? impl->backward : op->backward)(&call);
+	for (int i = 0; op->flags & ONX_OP_TAKES_DY && i < r->s.n_out; i++)
+		draw_dy(r, i);
 	return guards_hold(r);
 }
 

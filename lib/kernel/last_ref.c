@@ -1,0 +1,150 @@
+/* kernel/last_ref.c -- the formulas of last.h as they stand, sums in double; and the bias. */
+#include "kernel/last.h"
+#include "kernel/fuse_row.h"
+
+/* Where output position o (row-major) and tap k meet the input; false in the padding. */
+static bool meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
+{
+	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
+	const size_t ki[3] = { k / w->kern[2] / w->kern[1], k / w->kern[2] % w->kern[1],
+			       k % w->kern[2] };
+
+	*at = 0;
+	for (int d = 0; d < 3; d++) {
+		const int64_t i = onx_window_at(w, d, oi[d], ki[d]);
+
+		if (i < 0 || i >= (int64_t)w->in[d])
+			return false;
+		*at = *at * w->in[d] + (size_t)i;
+	}
+	return true;
+}
+
+static bool fits_all(const struct onx_conv_geo *g)
+{
+	(void)g;
+	return true;
+}
+
+static size_t packed(const struct onx_conv_geo *g)
+{
+	return g->groups * g->m * g->c * g->w.kern_n * sizeof(real);
+}
+
+static void pack(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, void *to)
+{
+	(void)pool;
+	for (size_t i = 0; i < packed(g) / sizeof(real); i++)
+		((real *)to)[i] = w[i];
+}
+
+static size_t no_scratch(const struct onx_conv_geo *g, int threads)
+{
+	(void)g, (void)threads;
+	return 0;
+}
+
+static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
+{
+	const size_t kn = g->w.kern_n, all = g->groups * g->m;
+	const real *w = weights;
+	size_t at;
+
+	(void)pool, (void)scratch;
+	for (size_t i = 0; i < g->n * g->w.out_n * all; i++) {
+		const size_t ch = i % all, pixel = i / all, n = pixel / g->w.out_n;
+		double sum = (end->b ? (double)end->b[ch] : 0) + (end->z ? (double)end->z[i] : 0);
+
+		for (size_t k = 0; k < kn; k++) {
+			if (!meet(&g->w, pixel % g->w.out_n, k, &at))
+				continue;
+			for (size_t c = 0; c < g->c; c++)
+				sum += (double)w[(ch * g->c + c) * kn + k] *
+				       x[((n * g->w.in_n + at) * g->groups + ch / g->m) * g->c + c];
+		}
+		y[i] = (real)sum;
+		onx_fuse_row(&end->f, &y[i], 1);
+	}
+}
+
+static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, real *dx,
+		 bool add, void *scratch)
+{
+	const size_t kn = g->w.kern_n, all = g->groups * g->m;
+	size_t at;
+
+	(void)pool, (void)scratch;
+	for (size_t i = 0; !add && i < g->n * g->groups * g->c * g->w.in_n; i++)
+		dx[i] = 0;
+	for (size_t i = 0; i < g->n * g->w.out_n * all; i++) {
+		const size_t ch = i % all, pixel = i / all, n = pixel / g->w.out_n;
+
+		for (size_t k = 0; k < kn; k++) {
+			if (!meet(&g->w, pixel % g->w.out_n, k, &at))
+				continue;
+			for (size_t c = 0; c < g->c; c++)
+				dx[((n * g->w.in_n + at) * g->groups + ch / g->m) * g->c + c] +=
+					w[(ch * g->c + c) * kn + k] * dy[i];
+		}
+	}
+}
+
+static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *dy,
+		    real *dw, bool add, void *scratch)
+{
+	const size_t kn = g->w.kern_n, all = g->groups * g->m;
+	size_t at;
+
+	(void)pool, (void)scratch;
+	for (size_t i = 0; i < all * g->c * kn; i++) {
+		const size_t k = i % kn, c = i / kn % g->c, ch = i / kn / g->c;
+		double sum = 0;
+
+		for (size_t q = 0; q < g->n * g->w.out_n; q++)
+			if (meet(&g->w, q % g->w.out_n, k, &at))
+				sum += (double)dy[q * all + ch] *
+				       x[((q / g->w.out_n * g->w.in_n + at) * g->groups + ch / g->m) * g->c + c];
+		onx_put(&dw[i], add, (real)sum);
+	}
+}
+
+const struct ONX_R(onx_last_way) onx_last_way_ref = { "reference", fits_all, packed, pack, no_scratch, forward };
+const struct ONX_R(onx_last_grad) onx_last_grad_ref = { "reference", fits_all, no_scratch, data, weights };
+
+enum { COLUMNS = 16 };
+
+struct columns {
+	size_t rows, ch;
+	const real *dy;
+	real *db;
+	bool add;
+};
+
+ONX_CLONES
+static void sum_columns(const real *dy, size_t rows, size_t ch, size_t n, double *sum)
+{
+	for (size_t r = 0; r < rows; r++, dy += ch)
+		for (size_t k = 0; k < n; k++)
+			sum[k] += dy[k];
+}
+
+static void columns_piece(void *ctx, size_t piece, int worker)
+{
+	const struct columns *j = ctx;
+	double sum[COLUMNS] = { 0 };
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->ch, COLUMNS, piece, &lo, &hi);
+	sum_columns(j->dy + lo, j->rows, j->ch, hi - lo, sum);
+	for (size_t k = lo; k < hi; k++)
+		onx_put(&j->db[k], j->add, (real)sum[k - lo]);
+}
+
+void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add)
+{
+	struct columns j = { rows, ch, dy, db, add };
+
+	onx_parallel(pool, onx_pieces(ch, COLUMNS), columns_piece, &j);
+}
