@@ -7,6 +7,7 @@ enum onx_fuse_kind { ONX_FUSE_NONE, ONX_FUSE_RELU, ONX_FUSE_TANH, ONX_FUSE_SIGMO
 		     ONX_FUSE_HARD_SIGMOID, ONX_FUSE_CLIP,
 		     /* These two have no derivative in y: forward only. */
 		     ONX_FUSE_HARD_SWISH, ONX_FUSE_SILU };
-struct onx_fuse { enum onx_fuse_kind kind; double a, b; };      /* LEAKY: slope a; CLIP: a to b; HARD_SIGMOID: a x + b */
+/* LEAKY: slope a; CLIP: a to b; HARD_SIGMOID: a x + b. */
+struct onx_fuse { enum onx_fuse_kind kind; double a, b; };
 
 #endif
