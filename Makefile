@@ -116,9 +116,14 @@ demo: all                               ## adapt the sample model to new classes
 	@samples/demo.sh $(BUILD)
 test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
-bench: all                              ## speed beside PyTorch and ONNX Runtime (installs them), under 10 minutes
+BENCH := $(BUILD)/bench/pictures
+$(BENCH): $(BUILD)/bench/%: bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(LIB) $(LDLIBS_ALL)
+bench: all $(BENCH)                       ## speed beside PyTorch and ONNX Runtime (installs them), under 10 minutes
 	@bench/run $(BUILD) short
-bench-full: all                         ## the same with more rounds
+bench-full: all $(BENCH)                        ## the same with more rounds
 	@bench/run $(BUILD) full
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs

@@ -18,15 +18,19 @@ uint8_t onx_preset_neutral(const struct onx_preset *p, int k)
 	return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : floor(x + 0.5));
 }
 
+/* What a side of `crop` is cut out of: 256 for 224. */
+static int64_t cover(int side)
+{
+	return (int64_t)(side / 0.875);
+}
+
 /* torchvision's Resize and CenterCrop: the picture covers size / 0.875 (256 for 224); the side that is
  * not decisive is truncated, as there. */
 static int fit_crop(const struct onx_preset *p, const struct onx_image *in, struct onx_image *out,
 		    struct onx_err *e)
 {
-	int64_t cw = (int64_t)(p->w / 0.875), ch = (int64_t)(p->h / 0.875), w, h;
-	struct onx_image big;
-	struct onx_box b;
-	int rc;
+	int64_t cw = cover(p->w), ch = cover(p->h), w, h;
+	struct onx_box all = { 0, 0, in->w, in->h }, part;
 
 	if ((int64_t)in->w * ch <= (int64_t)in->h * cw) {
 		w = cw;
@@ -37,20 +41,15 @@ static int fit_crop(const struct onx_preset *p, const struct onx_image *in, stru
 	}
 	/* A ribbon of a picture would make the long side absurd: cut it first to what can be seen. */
 	if (w > 16 * cw || h > 16 * ch) {
-		b = onx_centre(in->w, in->h, w > 16 * cw ? (int)(in->h * cw / ch) : in->w,
-			       h > 16 * ch ? (int)(in->w * ch / cw) : in->h);
-		b.w = b.w > 0 ? b.w : 1;
-		b.h = b.h > 0 ? b.h : 1;
-		rc = onx_resample(in, &b, (int)cw, (int)ch, &big, e);
-	} else {
-		rc = onx_resample(in, NULL, (int)w, (int)h, &big, e);
+		all = onx_centre(in->w, in->h, w > 16 * cw ? (int)(in->h * cw / ch) : in->w,
+				 h > 16 * ch ? (int)(in->w * ch / cw) : in->h);
+		all.w = all.w > 0 ? all.w : 1;
+		all.h = all.h > 0 ? all.h : 1;
+		w = cw;
+		h = ch;
 	}
-	if (rc < 0)
-		return rc;
-	b = onx_centre(big.w, big.h, p->w, p->h);
-	rc = onx_crop(&big, &b, 0, out, e);
-	onx_image_release(&big);
-	return rc;
+	part = onx_centre((int)w, (int)h, p->w, p->h);
+	return onx_resample_part(in, &all, (int)w, (int)h, &part, out, e);
 }
 
 static int fit_pad(const struct onx_preset *p, const struct onx_image *in, struct onx_image *out,
@@ -135,10 +134,21 @@ void onx_preset_pixels(const struct onx_preset *p, const struct onx_image *m,
 	}
 }
 
+struct onx_decode onx_preset_decode(const struct onx_preset *p, int times)
+{
+	struct onx_decode d = { .channels = p->c };
+
+	if (p->shrink) {
+		d.shrink_w = times * (p->fit == ONX_FIT_CROP ? (int)cover(p->w) : p->w);
+		d.shrink_h = times * (p->fit == ONX_FIT_CROP ? (int)cover(p->h) : p->h);
+	}
+	return d;
+}
+
 int onx_preset_file(const struct onx_preset *p, const char *path, const struct onx_view *v,
 		    struct onx_err *e)
 {
-	struct onx_decode how = { p->c, p->shrink ? p->w : 0, p->shrink ? p->h : 0 };
+	const struct onx_decode how = onx_preset_decode(p, 1);
 	struct onx_image raw, fitted;
 	int rc;
 

@@ -15,6 +15,9 @@ struct onx_box { int x, y, w, h; };     /* pixels; inside the picture */
  * crop(box).resize((w, h)): pixels outside the box have no influence. */
 int onx_resample(const struct onx_image *src, const struct onx_box *box, int w, int h,
 		 struct onx_image *out, struct onx_err *e) ONX_MUST;
+/* Of that result only the pixels of `part` (inside w x h), at the cost of those. */
+int onx_resample_part(const struct onx_image *src, const struct onx_box *box, int w, int h,
+		      const struct onx_box *part, struct onx_image *out, struct onx_err *e) ONX_MUST;
 /* Plain copy of a box.  A box that leaves the picture is filled up with `fill`. */
 int onx_crop(const struct onx_image *src, const struct onx_box *box, uint8_t fill,
 	     struct onx_image *out, struct onx_err *e) ONX_MUST;

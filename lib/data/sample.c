@@ -20,8 +20,8 @@ static int decode(const struct onx_sampler *s, size_t i, struct onx_image *out, 
 {
 	const struct onx_preset *p = s->opts->preset;
 	const struct onx_part *part = &s->src->part[0];
-	int times = kind_kept(s) ? 2 : 1;
-	struct onx_decode how = { p->c, p->shrink ? times * p->w : 0, p->shrink ? times * p->h : 0 };
+	/* a random crop magnifies a part of the picture */
+	const struct onx_decode how = onx_preset_decode(p, kind_kept(s) ? 2 : 1);
 	int rc;
 
 	if (part->kind == ONX_PART_FILE)

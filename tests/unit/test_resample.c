@@ -100,6 +100,29 @@ static void test_box(void **state)
 	onx_image_release(&two);
 }
 
+/* A part is the same pixels of the whole, to the bit; sides around the eight rows taken together. */
+static void test_part(void **state)
+{
+	(void)state;
+	for (int c = 1; c <= 3; c += 2)
+		for (int H = 5; H < 30; H += 3) {
+			const struct onx_box all = { 0, 0, 61, H }, part = { 3, 2, 20, 9 };
+			struct onx_image a, whole, cut, direct_part;
+			struct onx_err e = { 0 };
+
+			must(onx_image_new(61, H, c, &a, &e), &e);
+			test_pixels(a.px, 61, H, c, H);
+			must(onx_resample(&a, NULL, 33, 14, &whole, &e), &e);
+			must(onx_crop(&whole, &part, 0, &cut, &e), &e);
+			must(onx_resample_part(&a, &all, 33, 14, &part, &direct_part, &e), &e);
+			assert_memory_equal(cut.px, direct_part.px, (size_t)(20 * 9 * c));
+			onx_image_release(&a);
+			onx_image_release(&whole);
+			onx_image_release(&cut);
+			onx_image_release(&direct_part);
+		}
+}
+
 static void test_centre(void **state)
 {
 	struct onx_box b = onx_centre(256, 341, 224, 224);
@@ -123,7 +146,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_formula), cmocka_unit_test(test_flat),
-		cmocka_unit_test(test_box), cmocka_unit_test(test_centre),
+		cmocka_unit_test(test_box), cmocka_unit_test(test_part),
+		cmocka_unit_test(test_centre),
 	};
 	return RUN(tests);
 }
