@@ -1,5 +1,6 @@
 /* onnx-adapt -- a whole recipe in one process. */
 #include <string.h>
+#include <unistd.h>
 #include "base/io.h"
 #include "recipe/recipe.h"
 #include "recipe/sections.h"
@@ -20,14 +21,15 @@ static const struct onx_optset sets[] = { { &table, NULL }, { .table = NULL } };
 static const struct stage {
 	const char *section, *tool;
 	const struct onx_optset *set;
+	int (*check)(struct onx_work *w, struct onx_err *e);    /* beside the tables' own; NULL: none */
 	int (*run)(struct onx_work *w, struct onx_err *e);
 	bool changes, history;
 } stages[] = {
-	{ "freeze", "onnx-freeze", onx_freeze_sets, onx_stage_freeze, true, true },
-	{ "head", "onnx-head", onx_head_sets, onx_stage_head, true, true },
-	{ "train", "onnx-train", onx_train_sets, onx_stage_train, true, true },
-	{ "eval", "onnx-eval", onx_eval_sets, onx_stage_eval, false, false },
-	{ "export", "onnx-export", onx_export_sets, onx_stage_export, true, false }
+	{ "freeze", "onnx-freeze", onx_freeze_sets, NULL, onx_stage_freeze, true, true },
+	{ "head", "onnx-head", onx_head_sets, NULL, onx_stage_head, true, true },
+	{ "train", "onnx-train", onx_train_sets, onx_train_check, onx_stage_train, true, true },
+	{ "eval", "onnx-eval", onx_eval_sets, NULL, onx_stage_eval, false, false },
+	{ "export", "onnx-export", onx_export_sets, NULL, onx_stage_export, true, false }
 };
 
 /* What comes out of one stage goes into the next as a pipe would carry it. */
@@ -48,7 +50,7 @@ static int hand_on(struct onx_work *w, struct onx_err *e)
 }
 
 /* One stage: its options from the recipe, the same checks, run and history line as its tool's. */
-static int run_stage(struct onx_work *top, const struct onx_recipe *r, const struct stage *s, bool history,
+static int run_stage(struct onx_work *top, struct onx_recipe *r, const struct stage *s, bool history,
 		     bool dry, struct onx_err *e)
 {
 	const struct onx_tool tool = { .name = s->tool, .set = s->set };
@@ -60,6 +62,8 @@ static int run_stage(struct onx_work *top, const struct onx_recipe *r, const str
 		rc = onx_work_take(&w, r, e);
 	if (rc == ONX_OK)
 		rc = onx_work_check(&w, e);
+	if (rc == ONX_OK && s->check)
+		rc = s->check(&w, e);
 	if (rc == ONX_OK && !dry) {
 		rc = s->run(&w, e);
 		top->model = w.model;
@@ -73,7 +77,7 @@ static int run_stage(struct onx_work *top, const struct onx_recipe *r, const str
 	onx_buf_add(&top->text, w.text.data ? w.text.data : "", w.text.len);
 	onx_buf_release(&w.text);
 	onx_arena_release(&w.mem);
-	return rc < 0 ? onx_while(e, rc, "in stage '%s' of the recipe", s->section) : rc;
+	return rc < 0 && !dry ? onx_while(e, rc, "in stage '%s' of the recipe", s->section) : rc;
 }
 
 /* Scores go to standard output, or, where the model goes there, to standard error. */
@@ -109,6 +113,9 @@ static int adapt(struct onx_work *w, struct onx_recipe *r, const struct opts *o,
 			onx_buf_fmt(&w->text, "the recipe is right\n");
 			return ONX_OK;
 		}
+		if (!dry && !model.file && !onx_recipe_has(r, "head") && isatty(STDIN_FILENO))
+			return onx_fail(e, ONX_USAGE, "%s: 'model' needs a 'file: FILE', or a model piped in",
+					onx_recipe_at(r, "model"));
 		/* a head with an input of its own makes the model itself */
 		if (!dry && (model.file || !onx_recipe_has(r, "head")))
 			rc = onx_work_model(w, e);

@@ -4,7 +4,7 @@
 static const struct onx_example examples[] = {
 	{ "keep the whole body, train a new classifier",
 	  "onnx-freeze --all model.onnx | onnx-head --classes 5 | onnx-train --data photos/ -o adapted.onnx" },
-	{ "also train the last two layers with weights",
+	{ "train the last two layers",
 	  "onnx-freeze --last 2 model.onnx | onnx-info --weights" },
 	{ "everything but BatchNormalization", "onnx-freeze --none --op BatchNormalization model.onnx -o chosen.onnx" },
 	{ .command = NULL }
@@ -16,6 +16,9 @@ const struct onx_tool onx_this_tool = {
 	"what depends on no trained weight is not computed again and again. The choice is by place in the graph "
 	"first, because exporters lose names, then by name and by operator. Running statistics of "
 	"BatchNormalization are never weights.\n\n"
+	"--last N counts layers, the way the net was drawn and not the way it was exported: a Conv, Gemm or MatMul "
+	"is one, together with the Add of its bias and the BatchNormalization (or Mul and Add) behind it. So N means "
+	"the same whether or not an exporter folded them.\n\n"
 	"Choices combine in this order, later ones win: --all, --none or --last; --up-to; --op; --match; --train.",
 	.example = examples, .set = onx_freeze_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT,
 	.run = onx_stage_freeze

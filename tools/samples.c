@@ -126,8 +126,6 @@ int onx_samples_open(const struct onx_samples_ask *a, struct onx_samples *s, str
 	bool table;
 	int rc;
 
-	if (!a->data->data)
-		return onx_fail(e, ONX_USAGE, "no data: say --data SRC");
 	rc = wants(a, s, e);
 	if (rc == ONX_OK && s->n_want == 0)
 		rc = onx_fail(e, ONX_UNSUP, "the model has no inputs that data could go into");

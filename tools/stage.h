@@ -16,6 +16,8 @@ void onx_work_log(struct onx_work *w, const struct onx_buf *log);
 int onx_stage_freeze(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_head(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_train(struct onx_work *w, struct onx_err *e) ONX_MUST;
+/* What onnx-train must have been told; its stage asks it first. */
+int onx_train_check(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_eval(struct onx_work *w, struct onx_err *e) ONX_MUST;
 int onx_stage_export(struct onx_work *w, struct onx_err *e) ONX_MUST;
 

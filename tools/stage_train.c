@@ -163,13 +163,23 @@ static int train(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	return rc;
 }
 
+int onx_train_check(struct onx_work *w, struct onx_err *e)
+{
+	const struct onx_data_opts *data = w->opt[DATA];
+	const struct onx_log_opts *log = w->opt[LOG];
+
+	return data->data || log->bench ? ONX_OK : onx_work_missing(w, DATA, "data", e);
+}
+
 int onx_stage_train(struct onx_work *w, struct onx_err *e)
 {
 	const struct onx_train_opts *o = w->opt[TRAIN];
 	const struct onx_log_opts *log = w->opt[LOG];
 	struct onx_problem p = { 0 };
-	int rc = onx_problem_open(w, true, o->threads, &p, e);
+	int rc = onx_train_check(w, e);
 
+	if (rc == ONX_OK)
+		rc = onx_problem_open(w, true, o->threads, &p, e);
 	if (rc == ONX_OK)
 		rc = log->bench ? bench(w, &p, e) : train(w, &p, e);
 	onx_problem_close(&p);

@@ -31,13 +31,18 @@ int onx_work_defaults(struct onx_work *w, struct onx_err *e)
 	return ONX_OK;
 }
 
-int onx_work_take(struct onx_work *w, const struct onx_recipe *r, struct onx_err *e)
+int onx_work_take(struct onx_work *w, struct onx_recipe *r, struct onx_err *e)
 {
 	for (int i = 0; w->tool->set && w->tool->set[i].table; i++) {
 		const struct onx_optset *p = &w->tool->set[i];
-		int rc = p->section ? onx_recipe_take(r, p->section, p->table, w->opt[i], &w->seen[i],
-						      &w->mem, e) : ONX_OK;
+		int rc = ONX_OK;
 
+		if (!p->section)
+			continue;
+		w->at[i] = onx_dup(&w->mem, onx_recipe_at(r, p->section));
+		if (!w->at[i])
+			return onx_nomem(e, 0, "the recipe");
+		rc = onx_recipe_take(r, p->section, p->table, w->opt[i], &w->seen[i], &w->mem, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -55,6 +60,16 @@ int onx_work_recipe(struct onx_work *w, const char *path, struct onx_err *e)
 	return rc;
 }
 
+int onx_work_missing(struct onx_work *w, int set, const char *name, struct onx_err *e)
+{
+	const struct onx_optset *p = &w->tool->set[set];
+	const struct onx_field *f = onx_find(p->table, name);
+	const char *arg = f && f->arg ? f->arg : "VALUE";
+
+	return w->at[set] ? onx_fail(e, ONX_USAGE, "%s: '%s' needs a '%s: %s'", w->at[set], p->section, name, arg)
+			  : onx_fail(e, ONX_USAGE, "needs '--%s %s'", name, arg);
+}
+
 int onx_work_check(struct onx_work *w, struct onx_err *e)
 {
 	for (int i = 0; w->tool->set && w->tool->set[i].table; i++) {
@@ -63,8 +78,7 @@ int onx_work_check(struct onx_work *w, struct onx_err *e)
 
 		for (const struct onx_field *f = t->field; f->name; f++)
 			if (!f->def && !(w->seen[i] >> (f - t->field) & 1))
-				return onx_fail(e, ONX_USAGE, "needs '--%s %s'", f->name,
-						f->arg ? f->arg : "VALUE");
+				return onx_work_missing(w, i, f->name, e);
 		if (t->check)
 			rc = t->check(w->opt[i], e);
 		if (rc < 0)

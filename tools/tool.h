@@ -55,6 +55,7 @@ struct onx_work {
 	struct onx_common common;
 	void *opt[ONX_SETS];           /* one struct for each set                                      */
 	uint64_t seen[ONX_SETS];       /* bit i: row i was given, by option or recipe                  */
+	const char *at[ONX_SETS];      /* file:line:column of its section in the recipe; NULL: no recipe */
 	const char *const *operand;     /* without the model's name                                     */
 	size_t n_operand;
 	const char *path;               /* of the model as named; NULL: standard input                  */
@@ -86,9 +87,11 @@ int onx_work_recipe(struct onx_work *w, const char *path, struct onx_err *e) ONX
  * ONX_TOOL_BARE. */
 int onx_work_model(struct onx_work *w, struct onx_err *e) ONX_MUST;
 struct onx_recipe;
-int onx_work_take(struct onx_work *w, const struct onx_recipe *r, struct onx_err *e) ONX_MUST;  /* the same */
+int onx_work_take(struct onx_work *w, struct onx_recipe *r, struct onx_err *e) ONX_MUST;  /* the same */
 /* Rows that must be given, and the tables' own checks. */
 int onx_work_check(struct onx_work *w, struct onx_err *e) ONX_MUST;
+/* The fault that row `name` of a set was not given: says where in the recipe, if there is one. */
+int onx_work_missing(struct onx_work *w, int set, const char *name, struct onx_err *e) ONX_MUST;
 /* The line that this tool leaves in the model: name, version and the options that differ from their
  * defaults, in the order of the tables; the same from a command line and from a recipe.  Options that
  * cannot change the result (threads, logs, file names) are left out, so is the time. */

@@ -52,7 +52,8 @@ bool onx_recipe_has(const struct onx_recipe *r, const char *section)
 const char *onx_recipe_at(struct onx_recipe *r, const char *section)
 {
 	const struct onx_yaml_part *p = find(r, section, NULL);
-	const char *s = p && p->line ? onx_text(&r->arena, "%s:%zu:%zu", r->path, p->line, p->column) : NULL;
+	const char *s = p && p->line ? onx_text(&r->arena, "%s:%zu:%zu", r->path, p->line, p->column)
+				     : onx_text(&r->arena, "%s:1:1", r->path);
 
 	return s ? s : r->path;
 }

@@ -22,7 +22,7 @@ enum { ONX_RECIPE_PARTLY = 1 };         /* options may still add to it: keys may
 int onx_recipe_read(const char *path, int flags, struct onx_recipe **out, struct onx_err *e) ONX_MUST;
 void onx_recipe_free(struct onx_recipe *r);
 bool onx_recipe_has(const struct onx_recipe *r, const char *section);
-/* "file:line:column" of a section, in the recipe's arena; the file's name alone if it has none. */
+/* "file:line:column" of a section, in the recipe's arena; of the file's start if it has none. */
 const char *onx_recipe_at(struct onx_recipe *r, const char *section);
 
 /* Copies what the section gives for table t into obj (filled with defaults or more), texts into mem;

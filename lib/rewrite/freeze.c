@@ -19,7 +19,8 @@ static const struct onx_field fields[] = {
 	  .group = "What trains" },
 	{ "none", F_BOOL, AT(none), "no", .help = "every weight trains" },
 	{ "last", F_INT, AT(last), "0", 0, 1e6, .arg = "N",
-	  .help = "train only the last N nodes that bear weights; 0: not asked" },
+	  .help = "train only the last N layers with weights (a layer: Conv, Gemm, MatMul, ... with its bias and the "
+	  "BatchNormalization behind it); 0: not asked" },
 	{ "up-to", F_STR, AT(up_to), "", .arg = "NAME",
 	  .help = "freeze everything upstream of this node or tensor" },
 	{ "op", F_STRS, AT(op), "", .arg = "TYPE", .help = "freeze the weights of operators of this type" },
@@ -36,6 +37,7 @@ struct work {
 	bool *weight, *train;           /* by value */
 	struct onx_uses uses;
 	bool *bears;                    /* by node: reads a weight, directly or through moved numbers */
+	uint32_t *layer;                /* by node: the first node of its layer                       */
 };
 
 /* Calls see for each node that computes with the weight v: readers, and readers of what only moves it. */
@@ -69,6 +71,41 @@ static void see_bearer(void *ctx, uint32_t id)
 	((struct work *)ctx)->bears[id] = true;
 }
 
+/* What may follow the product of a layer and belong to it: the bias and the scale. */
+static bool follows(const struct onx_node *n)
+{
+	static const char *const type[] = { "Add", "Sub", "Mul", "Div", "BatchNormalization", NULL };
+	for (size_t i = 0; !*n->domain && type[i]; i++)
+		if (strcmp(n->type, type[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A MatMul and the Add of its bias, a Conv and the BatchNormalization behind it are one layer, however the
+ * exporter wrote it: what only arithmetic with constants of its own adds to a node that bears weights, where
+ * nobody else reads what is between. */
+static void layers(struct work *w)
+{
+	const struct onx_graph *g = w->g;
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const uint32_t id = g->order[i];
+		const struct onx_node *n = &g->node[id];
+		uint32_t from = ONX_NONE;
+		w->layer[id] = id;
+		for (uint32_t k = 0; w->bears[id] && follows(n) && k < n->n_in; k++) {
+			const uint32_t v = n->in[k];
+			if (v == ONX_NONE || g->value[v].init)
+				continue;
+			if (from != ONX_NONE)
+				break;          /* two tensors meet */
+			from = v;
+		}
+		if (from != ONX_NONE && g->value[from].def != ONX_NONE && w->bears[g->value[from].def] &&
+		    !g->value[from].output && w->uses.first[from + 1] - w->uses.first[from] == 1)
+			w->layer[id] = w->layer[g->value[from].def];
+	}
+}
+
 static int start(struct work *w, struct onx_err *e)
 {
 	int rc = onx_graph_weights(w->g, w->mem, &w->weight, e);
@@ -76,11 +113,14 @@ static int start(struct work *w, struct onx_err *e)
 		rc = onx_graph_uses(w->g, w->mem, &w->uses, e);
 	w->train = ONX_NEWS(w->mem, bool, (size_t)w->g->n_value + 1);
 	w->bears = ONX_NEWS(w->mem, bool, (size_t)w->g->n_node + 1);
-	if (rc == ONX_OK && (!w->train || !w->bears))
+	w->layer = ONX_NEWS(w->mem, uint32_t, (size_t)w->g->n_node + 1);
+	if (rc == ONX_OK && (!w->train || !w->bears || !w->layer))
 		rc = onx_nomem(e, w->g->n_value, "weights");
 	for (uint32_t v = 0; rc == ONX_OK && v < w->g->n_value; v++)
 		if (w->weight[v])
 			owners(w, v, 0, see_bearer, w);
+	if (rc == ONX_OK)
+		layers(w);
 	return rc;
 }
 
@@ -103,16 +143,19 @@ static void pick_node(void *ctx, uint32_t id)
 static int last(struct work *w, int64_t n, struct onx_err *e)
 {
 	bool *in = ONX_NEWS(w->mem, bool, (size_t)w->g->n_node + 1);
+	bool *taken = ONX_NEWS(w->mem, bool, (size_t)w->g->n_node + 1);
 	int64_t left = n;
-	if (!in)
+	if (!in || !taken)
 		return onx_nomem(e, w->g->n_node, "nodes");
-	for (uint32_t i = w->g->n_order; i-- > 0 && left > 0; )
-		if (w->bears[w->g->order[i]]) {
-			in[w->g->order[i]] = true;
-			left--;
-		}
+	for (uint32_t i = w->g->n_order; i-- > 0; ) {
+		const uint32_t id = w->g->order[i], first = w->layer[id];
+		if (!w->bears[id] || (!taken[first] && left == 0))
+			continue;
+		left -= !taken[first];
+		taken[first] = in[id] = true;
+	}
 	if (left > 0)
-		return onx_fail(e, ONX_USAGE, "last %lld: the model has only %lld nodes with weights",
+		return onx_fail(e, ONX_USAGE, "last %lld: the model has only %lld layers with weights",
 				(long long)n, (long long)(n - left));
 	for (uint32_t v = 0; v < w->g->n_value; v++) {
 		struct pick p = { in, false };

@@ -1,9 +1,27 @@
 /* rewrite/shapes.c -- declared shapes after a rewrite. */
 #include "rewrite/head.h"
 #include "graph/facts.h"
+#include "graph/probe.h"
 
-/* Takes over what inference says about a declared value, but leaves symbolic dims symbolic. */
-static void redeclare(struct onx_value *v, const struct onx_fact *t)
+/* The first input whose batch is open says what it is called; NULL: none is, or it has no name. */
+static const char *batch_name(const struct onx_graph *g, bool *open)
+{
+	*open = false;
+	for (uint32_t i = 0; i < g->n_input; i++) {
+		const struct onx_value *v = &g->value[g->input[i]];
+		if (!v->has_shape || v->rank < 1 || v->dim[0] >= 0)
+			continue;
+		*open = true;
+		if (v->sym[0])
+			return v->sym[0];
+	}
+	return NULL;
+}
+
+/* Takes over what inference says about a declared value, but leaves symbolic dims symbolic, and makes those
+ * that follow the batch (p, NULL where that is not known) symbolic. */
+static void redeclare(struct onx_value *v, const struct onx_fact *t, const struct onx_probe *p,
+		      const char *batch)
 {
 	bool same = v->has_shape && v->rank == t->shape.rank && v->type == t->type;
 	for (int i = 0; same && i < v->rank; i++)
@@ -11,9 +29,13 @@ static void redeclare(struct onx_value *v, const struct onx_fact *t)
 	if (same)
 		return;
 	const bool keep = v->has_shape && v->rank == t->shape.rank;
-	for (int i = 0; i < t->shape.rank; i++)
-		if (!keep || v->dim[i] >= 0)
-			v->dim[i] = t->shape.dim[i];
+	for (int i = 0; i < t->shape.rank; i++) {
+		const bool follows = p && p->known && p->rank == t->shape.rank && p->dim[i].times != 0;
+		if (keep && v->dim[i] < 0)
+			continue;
+		v->dim[i] = follows ? -1 : t->shape.dim[i];
+		v->sym[i] = follows && p->dim[i].times == 1 && p->dim[i].plus == 0 ? batch : NULL;
+	}
 	v->rank = t->shape.rank;
 	v->type = t->type;
 	v->has_shape = v->changed = true;
@@ -26,7 +48,14 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 	struct onx_facts_want w = { 0 };
 	struct onx_feed *feed = NULL;
 	struct onx_facts *f = NULL;
+	struct onx_probe *probe = NULL;
+	struct onx_err no = { 0 };
+	bool open;
+	const char *batch = batch_name(g, &open);
 
+	/* a graph that does not run with every batch keeps the shapes that it has with a batch of one */
+	if (open && onx_probe(g, 0, false, &mem, &probe, &no) < 0)
+		probe = NULL;
 	onx_consts_init(&consts, g);
 	int rc = onx_bind_inputs(g, 1, 0, false, &mem, &feed, &w.n_feed, e);
 	w.feed = feed;
@@ -36,7 +65,7 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 		struct onx_value *x = &g->value[v];
 		if (x->def == ONX_NONE || x->from_node || !(x->proto || x->output) || f->fact[v].type == ONX_UNDEFINED)
 			continue;
-		redeclare(x, &f->fact[v]);
+		redeclare(x, &f->fact[v], probe ? &probe[v] : NULL, batch);
 	}
 	onx_facts_free(f);
 	onx_consts_release(&consts);

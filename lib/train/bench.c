@@ -12,19 +12,29 @@ struct bench {
 	struct onx_optim optim;
 	struct onx_plan *plan;
 	struct onx_exec *exec;
+	struct onx_feed *feed; uint32_t n_feed;
+	void **number;                  /* by feed: what it is fed with before each step; NULL: nobody reads it */
 };
 
-static void fill(struct onx_exec *x, uint32_t value, int64_t n_class)
+/* Made-up numbers for one feed, in the memory form that the plan wants. */
+static int fill(struct bench *b, uint32_t k, int64_t n_class, struct onx_err *e)
 {
 	size_t room;
-	const struct onx_view *v = onx_exec_feed_at(x, value, &room) ? onx_exec_view(x, value) : NULL;
+	const uint32_t value = b->feed[k].value;
 	struct onx_rng r;
+	if (!onx_exec_feed_at(b->exec, value, &room))
+		return ONX_OK;
+	struct onx_view v = *onx_exec_view(b->exec, value);
+	v.v = b->number[k] = onx_alloc(&b->arena, v.n + 1, v.width);
+	if (!v.v)
+		return onx_nomem(e, (double)v.n * v.width, "an input");
 	onx_rng_init(&r, 1, ONX_RNG_TEST, value, 0);
-	for (size_t i = 0; v && i < v->n; i++)
-		if (onx_dtype_real(v->type))
-			onx_view_put_real(v, i, onx_rng_range(&r, -1, 1));
+	for (size_t i = 0; i < v.n; i++)
+		if (onx_dtype_real(v.type))
+			onx_view_put_real(&v, i, onx_rng_range(&r, -1, 1));
 		else
-			onx_view_put_int(v, i, (int64_t)i % (n_class > 0 ? n_class : 2));
+			onx_view_put_int(&v, i, (int64_t)i % (n_class > 0 ? n_class : 2));
+	return ONX_OK;
 }
 
 static int setup(struct bench *b, const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n,
@@ -37,9 +47,11 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 		rc = onx_optim_init(&b->optim, ask->o, b->params, ask->weight, e);
 	if (rc < 0)
 		return rc;
-	struct onx_feed *all = ONX_NEWS(&b->arena, struct onx_feed, n + 2);
-	if (!all)
+	struct onx_feed *all = b->feed = ONX_NEWS(&b->arena, struct onx_feed, n + 2);
+	b->number = ONX_NEWS(&b->arena, void *, n + 2);
+	if (!all || !b->number)
 		return onx_nomem(e, sizeof *all, "the inputs");
+	b->n_feed = n + 1;
 	memcpy(all, feed, n * sizeof *all);
 	all[n] = onx_target_feed(&ask->obj, ask->g, NULL, ask->wide);
 	all[n].shape.dim[0] = n && feed[0].shape.rank ? feed[0].shape.dim[0] : 1;
@@ -53,7 +65,7 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 	if (rc == ONX_OK)
 		rc = onx_exec_new(b->plan, b->params, &b->block, ask->pool, &b->exec, e);
 	for (uint32_t i = 0; rc == ONX_OK && i <= n; i++)
-		fill(b->exec, all[i].value, ask->obj.n_class);
+		rc = fill(b, i, ask->obj.n_class, e);
 	return rc;
 }
 
@@ -65,6 +77,9 @@ int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed
 	int rc = setup(&b, ask, feed, n_feed, e);
 	for (int i = -1; rc == ONX_OK && i < steps; i++) {
 		const double since = onx_clock();
+		for (uint32_t k = 0; k < b.n_feed; k++)
+			if (b.number[k])
+				onx_exec_feed(b.exec, b.feed[k].value, b.number[k]);
 		onx_exec_forward(b.exec, 1, (uint64_t)(i + 1));
 		onx_exec_backward(b.exec, false, 1);
 		onx_optim_step(&b.optim, 1e-6, ask->pool);

@@ -1,7 +1,7 @@
 /* train/ckpt.c -- a checkpoint: what the next epoch depends on, written between epochs.
  *
  * DIR/state.ckpt, little-endian:
- *   "ONXCKPT1"  u64 key  u64 epoch, step, optimiser steps, best epoch, epochs since  f64 score[2]
+ *   "ONXCKPT2"  u64 key  u64 epoch, step, optimiser steps, best epoch, epochs since  f64 score[2]
  *   the best epoch's score on the validation data (struct onx_score)
  *   u64 n, width, blocks   then the blocks of n numbers: weights, optimiser state, best weights
  * The key is a hash of the settings and of what trains: a checkpoint of another run is refused. */
@@ -70,7 +70,7 @@ int onx_ckpt_write(const struct onx_trainer *t, const char *dir, struct onx_err 
 	struct onx_arena a = { 0 };
 	struct onx_out o;
 	const struct head h = {
-		.magic = "ONXCKPT1", .key = key_of(t), .epoch = t->epoch, .step = t->step, .t = t->optim.t,
+		.magic = "ONXCKPT2", .key = key_of(t), .epoch = t->epoch, .step = t->step, .t = t->optim.t,
 		.best_epoch = t->best_epoch, .since = t->since_best,
 		.score = { t->best_score[0], t->best_score[1] }, .best_val = t->best_val, .n = t->params->n,
 		.width = t->ask->wide ? 8 : 4, .blocks = n_blocks(t) };
@@ -94,7 +94,7 @@ int onx_ckpt_write(const struct onx_trainer *t, const char *dir, struct onx_err 
 static int take(struct onx_trainer *t, const struct onx_bytes *b, const char *path, struct onx_err *e)
 {
 	struct head h;
-	if (b->len < sizeof h || memcmp(b->data, "ONXCKPT1", 8) != 0)
+	if (b->len < sizeof h || memcmp(b->data, "ONXCKPT2", 8) != 0)
 		return onx_fail(e, ONX_FORMAT, "'%s' is not a checkpoint", path);
 	memcpy(&h, b->data, sizeof h);
 	if (h.key != key_of(t) || h.n != t->params->n || h.blocks != n_blocks(t) ||

@@ -34,6 +34,17 @@ static int setup(struct eval *v, struct onx_err *e)
 	return ONX_OK;
 }
 
+/* How many labels count: what the mean of the batch is divided by. */
+static double counted(const struct onx_view *y, int64_t ignore)
+{
+	double n = 0;
+	if (onx_dtype_class(y->type) != ONX_CLASS_INT)
+		return y->rank ? (double)y->dim[0] : 1;
+	for (size_t i = 0; i < y->n; i++)
+		n += onx_view_int(y, i) != ignore;
+	return n;
+}
+
 static int batch(struct eval *v, const struct onx_batch *b, struct onx_score *score, struct onx_err *e)
 {
 	const struct onx_objective *obj = &v->ask->obj;
@@ -46,7 +57,8 @@ static int batch(struct eval *v, const struct onx_batch *b, struct onx_score *sc
 	onx_feed_target(x, obj->target, &b->y);
 	onx_exec_forward(x, 0, 0);
 	onx_score_add(score, onx_exec_view(x, obj->logits), &b->y,
-		      onx_view_real(onx_exec_view(x, obj->loss), 0), v->ask->ignore_index);
+		      onx_view_real(onx_exec_view(x, obj->loss), 0), counted(&b->y, v->ask->ignore_index),
+		      v->ask->ignore_index);
 	return ONX_OK;
 }
 

@@ -156,7 +156,7 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 			return onx_fail(e, ONX_NUMERIC, "the loss became %s at step %llu (epoch %llu); a smaller "
 					"--lr than %g, or --clip 1, may help", isnan(l) ? "NaN" : "infinite",
 					(unsigned long long)t->step + 1, (unsigned long long)t->epoch + 1, t->lr);
-		onx_score_add(&t->e_train, onx_exec_view(m.x, t->ask->obj.logits), &m.y, l,
+		onx_score_add(&t->e_train, onx_exec_view(m.x, t->ask->obj.logits), &m.y, l, w,
 			      t->o->ignore_index);
 		loss += l * w / total_weight;
 		onx_exec_backward(m.x, any, w / total_weight);
@@ -216,7 +216,8 @@ static int validate(struct onx_trainer *t, struct onx_err *e)
 			break;
 		onx_exec_forward(m.x, 0, 0);
 		onx_score_add(&t->e_val, onx_exec_view(m.x, t->ask->obj.logits), &m.y,
-			      onx_view_real(onx_exec_view(m.x, t->ask->obj.loss), 0), t->o->ignore_index);
+			      onx_view_real(onx_exec_view(m.x, t->ask->obj.loss), 0),
+			      weight_of(t, s.src, m.sample, m.n), t->o->ignore_index);
 		tell(t, "validation", &t->e_val, s.at, s.n, since);
 	}
 	if (s.loader)

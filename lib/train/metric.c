@@ -25,30 +25,31 @@ static uint32_t guess(const struct onx_view *out, size_t sample, size_t n_class)
 	return (uint32_t)best;
 }
 
-static void add_classes(struct onx_score *s, const struct onx_view *out, const struct onx_view *y, double loss,
+static void add_classes(struct onx_score *s, const struct onx_view *out, const struct onx_view *y,
 			int64_t ignore)
 {
 	const size_t n = y->n, per = n ? out->n / n : 0;
-	uint64_t counted = 0;
 	for (size_t i = 0; i < n && per; i++) {
 		const int64_t truth = onx_view_int(y, i);
 		if (truth == ignore)
 			continue;
 		const uint32_t g = guess(out, i, per);
-		counted++;
+		s->n++;
 		s->correct += truth == (int64_t)g;
 		if (s->confusion && truth >= 0 && truth < s->n_class && g < s->n_class)
 			s->confusion[(size_t)truth * s->n_class + g]++;
 	}
-	s->n += counted;
-	s->loss_sum += counted ? loss * (double)counted : 0;    /* the mean of nothing is NaN */
 }
 
 void onx_score_add(struct onx_score *s, const struct onx_view *out, const struct onx_view *y, double loss,
-		   int64_t ignore)
+		   double weight, int64_t ignore)
 {
+	if (weight > 0) {                       /* the mean of nothing is NaN */
+		s->loss_sum += loss * weight;
+		s->loss_weight += weight;
+	}
 	if (onx_dtype_class(y->type) == ONX_CLASS_INT) {
-		add_classes(s, out, y, loss, ignore);
+		add_classes(s, out, y, ignore);
 		return;
 	}
 	const size_t n = y->rank ? (size_t)y->dim[0] : 1;
@@ -61,7 +62,6 @@ void onx_score_add(struct onx_score *s, const struct onx_view *out, const struct
 	}
 	s->n_target += y->n;
 	s->n += n;
-	s->loss_sum += loss * (double)n;
 }
 
 static double per(double sum, uint64_t n)
@@ -71,7 +71,7 @@ static double per(double sum, uint64_t n)
 
 double onx_score_loss(const struct onx_score *s)
 {
-	return per(s->loss_sum, s->n);
+	return s->loss_weight > 0 ? s->loss_sum / s->loss_weight : 0;
 }
 
 double onx_score_accuracy(const struct onx_score *s)

@@ -22,6 +22,14 @@ load common
 	[[ "$output" == *"5 nodes the same"* ]]
 }
 
+@test "a network from nothing declares the batch of its input" {
+	onnx-head -q --input x:float:Nx1x28x28 --layers 'conv:4:3 relu gap gemm:10' -o net.onnx
+	run -0 onnx-info net.onnx
+	[[ "$output" == *'float [batch,10]'* ]]
+	onnx-head -q --input x:float:2x1x28x28 --layers 'conv:4:3 relu gap gemm:10' | onnx-info |
+		grep -F '[2,10]'
+}
+
 @test "no history when asked" {
 	model iris-pytorch.onnx
 	onnx-freeze -q --none --no-history "$m" | onnx-info --json | { refute grep -q history; }

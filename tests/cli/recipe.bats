@@ -18,8 +18,19 @@ bad() {                         # bad PATTERN: the recipe on standard input is r
 	bad "2:11: 'epochs' wants a plain value" <<<$'train:\n  epochs: "3"'
 	bad "2:10: 'optim' must be one of .*nearest is 'adam" <<<$'train:\n  optim: adamm'
 	bad "1:1: 'eval' needs a 'data'" <<<$'eval:\n  batch: 3'
+	bad "1:1: 'data' needs a 'data: SRC'" <<<$'train:\n  batch: 3'
+	bad "3:1: 'data' needs a 'data: SRC'" <<<$'train:\n  batch: 3\ndata:\n  val: 0.2'
 	bad "1:8: section 'train' must be a mapping" <<<'train: [1]'
 	bad "1:1: a recipe is a mapping" <<<'- a'
+}
+
+@test "a tool says where in its recipe something is missing" {
+	printf 'train:\n  batch: 3\n' >r.yaml
+	onnx-freeze -q --none "$ONX_TOP/samples/fashion5.onnx" -o f.onnx
+	fault 2 "^onnx-train: r.yaml:1:1: 'data' needs a 'data: SRC'" onnx-train -r r.yaml f.onnx
+	fault 2 "^onnx-train: needs '--data SRC'" onnx-train f.onnx
+	printf 'train:\n  batch: 3\neval:\n  batch: 2\n' >r.yaml
+	fault 2 "^onnx-eval: r.yaml:3:1: 'eval' needs a 'data: SRC'" onnx-eval -r r.yaml f.onnx
 }
 
 @test "YAML's surprises are refused" {

@@ -1,5 +1,6 @@
 /* Freezing: which weights train, and that nothing of the file but the mark changes. */
 #include "unit/lib/models.h"
+#include "unit/lib/net.h"
 #include "model/mark.h"
 #include "rewrite/freeze.h"
 
@@ -45,6 +46,49 @@ static void choices(void **state)
 					    .train = LIST("layer1.bias") }, "layer1.bias layer3.bias layer3.weight");
 	onx_graph_free(g);
 	onx_model_free(m);
+}
+
+/* How many weights train with --last k. */
+static void trains(struct net *n, int64_t k, size_t want)
+{
+	struct onx_err e = { 0 };
+	struct onx_freeze_count c;
+	must(onx_freeze(n->g, &(struct onx_freeze_opts){ .last = k }, &c, &e), &e);
+	assert_int_equal(c.training, want);
+}
+
+/* Conv, BatchNormalization, Relu, MatMul, Add of its bias, Gemm; `shared`: others read the product, too. */
+static void net_of_layers(struct net *n, bool shared)
+{
+	net_new(n);
+	uint32_t h = OP2(n, "Conv", IN(n, "x", 2, 3, 1, 1), FROZEN(n, 4, 3, 1, 1));
+	const uint32_t bn[5] = { h, FROZEN(n, 4), FROZEN(n, 4), FROZEN(n, 4), POSITIVE(n, false, 4) };
+	net_node(n, "BatchNormalization", 5, bn, 1, &h, 0, NULL);
+	h = OP1(n, "Flatten", OP1(n, "Relu", h));
+	const uint32_t product = OP2(n, "MatMul", h, FROZEN(n, 4, 5));
+	if (shared)
+		net_target(n, OP1(n, "Relu", product));
+	h = OP2(n, "Add", FROZEN(n, 5), product);
+	net_target(n, OP3(n, "Gemm", OP1(n, "Relu", h), FROZEN(n, 5, 2), FROZEN(n, 2)));
+}
+
+static void layers(void **state)
+{
+	struct onx_err e = { 0 };
+	struct onx_freeze_opts o = { .last = 4 };
+	struct net n;
+	(void)state;
+	net_of_layers(&n, false);
+	trains(&n, 1, 2);
+	trains(&n, 2, 4);
+	trains(&n, 3, 7);
+	must_fail(onx_freeze(n.g, &o, NULL, &e), ONX_USAGE, &e, "only 3 layers");
+	net_free(&n);
+	net_of_layers(&n, true);
+	trains(&n, 2, 3);
+	trains(&n, 3, 4);
+	trains(&n, 4, 7);
+	net_free(&n);
 }
 
 static void faults(void **state)
@@ -110,7 +154,7 @@ static void counts(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(choices), cmocka_unit_test(faults),
-					    cmocka_unit_test(counts) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(choices), cmocka_unit_test(layers),
+					    cmocka_unit_test(faults), cmocka_unit_test(counts) };
 	return RUN(tests);
 }

@@ -316,6 +316,28 @@ static void accumulates(void **state)
 	}
 }
 
+/* The weighted mean is one of all samples, however they are cut into batches. */
+static void validation_loss(void **state)
+{
+	static const float w[CLASSES] = { 1, 0.25f, 3 };
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct job a = { .set = { { "batch", "40" }, { "lr", "1e-12" }, { "epochs", "1" },
+					  { "keep-best", "no" } }, .val = "half", .deep = true,
+				 .class_weight = i % 2 ? w : NULL };
+		struct job b = a;
+		b.set[0][1] = "3";
+		if (i / 2) {            /* and some count for nothing */
+			a.set[4][0] = b.set[4][0] = "ignore-index";
+			a.set[4][1] = b.set[4][1] = "2";
+		}
+		trained(&a);
+		trained(&b);
+		assert_true(fabs(onx_score_loss(&a.r.val) - onx_score_loss(&b.r.val)) < 1e-6);
+		assert_true(fabs(loss_of(&a) - loss_of(&b)) < 1e-6);
+	}
+}
+
 /* A budget that the full batch does not fit in. */
 static void micro_batches(void **state)
 {
@@ -519,7 +541,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loss_falls), cmocka_unit_test(same_for_threads),
-		cmocka_unit_test(accumulates), cmocka_unit_test(micro_batches), cmocka_unit_test(features),
+		cmocka_unit_test(accumulates), cmocka_unit_test(validation_loss), cmocka_unit_test(micro_batches), cmocka_unit_test(features),
 		cmocka_unit_test(resumes_at_the_end), cmocka_unit_test(killed_and_resumed),
 		cmocka_unit_test(losses), cmocka_unit_test(ignores), cmocka_unit_test(faults),
 		cmocka_unit_test(stops), cmocka_unit_test(other_validation) };
