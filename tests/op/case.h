@@ -4,7 +4,8 @@
  *
  *     { .op = "LeakyRelu", .version = 6, .attr = "alpha=0.2", .in = "x:2x3x4", .kink = "0", .grad = "x" },
  *
- * .attr   "name=text" separated by blanks; each text goes through the operator's field table.
+ * .attr   "name=text" separated by blanks; each text goes through the operator's field table.  A tensor
+ *         is written as an input: "value=t:int64:2={1,2}".
  * .in     tensors separated by blanks, each `name:[type:]dims[range][={values}]`, or `-` for an absent one.
  *         dims: 2x3x4, or `s` for a scalar.  type: float unless given (in the double run its storage is
  *         double, so it means "the precision of the run"); int64, bool, uint8, float16, ...

@@ -145,6 +145,32 @@ int64_t op_whole(const char *text)
 	return text[0] == '-' ? strtoll(text, NULL, 10) : (int64_t)strtoull(text, NULL, 10);
 }
 
+/* name=t:type:dims={values} for a tensor attribute; real numbers as double. */
+static int set_tensor(const char *text, const struct onx_view **out, struct onx_arena *a, struct onx_err *e)
+{
+	struct op_tensor *t = ONX_NEW(a, struct op_tensor);
+	struct onx_view *v = ONX_NEW(a, struct onx_view);
+	int rc = t && v ? read_tensor(&text, t, a, e) : onx_nomem(e, sizeof *t, "a tensor attribute");
+
+	if (rc < 0)
+		return rc;
+	*v = (struct onx_view){ .rank = t->shape.rank, .dim = t->shape.dim, .type = t->type,
+				.width = (uint8_t)onx_dtype_store(t->type, true) };
+	rc = onx_count(v->rank, v->dim, &v->n, e);
+	v->v = onx_alloc(a, v->n + 1, v->width);
+	if (rc == ONX_OK && (!v->v || !t->given))
+		rc = bad(text, "values", e);
+	for (size_t i = 0; rc == ONX_OK && i < v->n; i++)
+		if (t->type == ONX_STRING)
+			((const char **)v->v)[i] = t->text[i];
+		else if (onx_dtype_real(t->type))
+			onx_view_put_real(v, i, t->type == ONX_DOUBLE ? t->v[i] : (double)(float)t->v[i]);
+		else
+			onx_view_put_int(v, i, op_whole(t->text[i]));
+	*out = v;
+	return rc;
+}
+
 static int set_one(const struct onx_op *op, const char *word, void *obj, struct onx_arena *a,
 		   struct onx_err *e)
 {
@@ -154,6 +180,8 @@ static int set_one(const struct onx_op *op, const char *word, void *obj, struct 
 
 	if (!eq || !f)
 		return bad(word, "an attribute of the operator", e);
+	if (f->kind == F_TENSOR)
+		return set_tensor(eq + 1, (const struct onx_view **)(void *)((char *)obj + f->off), a, e);
 	return onx_set(op->attr, f, obj, eq + 1, a, e);
 }
 

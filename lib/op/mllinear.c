@@ -1,0 +1,247 @@
+/* op/mllinear.c -- LinearClassifier and LinearRegressor of ai.onnx.ml: scores = X W' + b, then a transform
+ * and, for the classifier, the label of the best. */
+#include "op/ml.h"
+#include <string.h>
+
+struct linear {
+	struct onx_reals coef, intercept;
+	struct onx_labels labels;
+	int64_t multi_class, targets;
+	int post;
+};
+#define COMMON \
+	{ "coefficients", F_REALS, offsetof(struct linear, coef), .def = "", .help = "W [E][C]" }, \
+	{ "intercepts", F_REALS, offsetof(struct linear, intercept), .def = "", .help = "b [E]" }, \
+	{ "post_transform", F_ENUM, offsetof(struct linear, post), .def = "NONE", .choices = onx_post_names, \
+	  .help = "what acts on the scores" }
+static const struct onx_field classifier_field[] = {
+	COMMON,
+	{ "classlabels_ints", F_INTS, offsetof(struct linear, labels.ints), .def = "", .help = "of the classes" },
+	{ "classlabels_strings", F_STRS, offsetof(struct linear, labels.strings), .def = "",
+	  .help = "of the classes" },
+	{ "multi_class", F_INT, offsetof(struct linear, multi_class), .def = "0",
+	  .help = "one against the rest or all together; the arithmetic is the same" },
+	{ .name = NULL }
+};
+static const struct onx_field regressor_field[] = {
+	COMMON,
+	{ "targets", F_INT, offsetof(struct linear, targets), .def = "1", .min = 1, .max = 1e9,
+	  .help = "number of outputs" },
+	{ .name = NULL }
+};
+static const struct onx_table classifier_table = { "LinearClassifier", sizeof(struct linear), classifier_field,
+						   .check = NULL };
+static const struct onx_table regressor_table = { "LinearRegressor", sizeof(struct linear), regressor_field,
+						  .check = NULL };
+
+/* twice: one row of W tells two classes apart, with scores -s and s. */
+struct geo { size_t rows, cols, n, outs, labels; bool twice; };
+
+static int shape(struct onx_infer *s, const struct linear *a, struct geo *g, struct onx_err *e)
+{
+	int rc = onx_ml_rows(s, 0, &g->rows, &g->cols, e);
+
+	if (rc < 0)
+		return rc;
+	if (g->n == 0 || g->cols == 0 || a->coef.n / g->n != g->cols || a->coef.n % g->n != 0)
+		return onx_fail(e, ONX_SHAPE, "%zu coefficients do not make %zu rows of %zu", a->coef.n, g->n,
+				g->cols);
+	if (a->intercept.n && a->intercept.n != g->n)
+		return onx_fail(e, ONX_SHAPE, "%zu intercepts, wanted %zu", a->intercept.n, g->n);
+	return ONX_OK;
+}
+
+static int classifier_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct linear *a = attr;
+	struct geo *g = ONX_NEW(s->mem, struct geo);
+	enum onx_dtype type;
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "a classifier");
+	int rc = onx_ml_labels(&a->labels, &g->labels, &type, e);
+	if (rc < 0)
+		return rc;
+	const struct onx_shape *x = &s->in[0].shape;
+	const size_t cols = x->rank > 0 ? (size_t)x->dim[x->rank - 1] : 0;
+	g->n = a->intercept.n ? a->intercept.n : cols ? a->coef.n / cols : 0;
+	if ((rc = shape(s, a, g, e)) < 0)
+		return rc;
+	g->twice = g->n == 1 && g->labels == 2;
+	g->outs = g->twice ? 2 : g->n;
+	if (g->labels && g->labels != g->outs)
+		return onx_fail(e, ONX_SHAPE, "%zu class labels for %zu scores", g->labels, g->outs);
+	const struct onx_shape y = { 1, { (int64_t)g->rows } };
+	const struct onx_shape z = { 2, { (int64_t)g->rows, (int64_t)g->outs } };
+	s->geo = g;
+	onx_set_out(s, 0, type, &y);
+	onx_set_out(s, 1, ONX_FLOAT, &z);
+	return ONX_OK;
+}
+
+static int regressor_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct linear *a = attr;
+	struct geo *g = ONX_NEW(s->mem, struct geo);
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "a regressor");
+	g->n = g->outs = (size_t)a->targets;
+	int rc = shape(s, a, g, e);
+	if (rc < 0)
+		return rc;
+	const struct onx_shape y = { 2, { (int64_t)g->rows, (int64_t)g->n } };
+	s->geo = g;
+	onx_set_out(s, 0, ONX_FLOAT, &y);
+	return ONX_OK;
+}
+
+static size_t work(const struct geo *g)
+{
+	return g->cols + 3 * g->outs;
+}
+
+static size_t scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)attr, (void)backward;
+	return onx_ml_scratch(work(s->geo), threads);
+}
+
+static double macs(const struct onx_infer *s, const void *attr)
+{
+	const struct geo *g = s->geo;
+
+	(void)attr;
+	return (double)g->rows * (double)g->cols * (double)g->n;
+}
+
+/* s [outs] of one row; x [cols] is filled on the way. */
+static void score(const struct onx_call *c, size_t row, double *x, double *s)
+{
+	const struct geo *g = c->geo;
+	const struct linear *a = c->attr;
+
+	onx_ml_row(&c->x[0], row, g->cols, x);
+	for (size_t k = 0; k < g->n; k++) {
+		double sum = a->intercept.n ? a->intercept.v[k] : 0;
+		for (size_t i = 0; i < g->cols; i++)
+			sum += a->coef.v[k * g->cols + i] * x[i];
+		s[k] = sum;
+	}
+	if (g->twice) {
+		s[1] = s[0];
+		s[0] = -s[1];
+	}
+}
+
+static void put(const struct onx_view *y, size_t row, const double *s, size_t n)
+{
+	for (size_t k = 0; y->v && k < n; k++)
+		onx_view_put_real(y, row * n + k, s[k]);
+}
+
+/* Y = label of the largest Z = f(X W' + b).  One score alone: the label where it is at least 0 (1/2 after a
+ * transform), else 0. */
+static void classify(const struct onx_call *c, size_t row, double *mem)
+{
+	const struct geo *g = c->geo;
+	const struct linear *a = c->attr;
+	double *s = mem + g->cols;
+
+	score(c, row, mem, s);
+	onx_ml_post((enum onx_post)a->post, s, g->outs);
+	if (c->n_y > 1)
+		put(&c->y[1], row, s, g->outs);
+	if (g->outs > 1)
+		onx_ml_put_label(&a->labels, &c->y[0], row, onx_ml_best(s, g->outs));
+	else if (s[0] >= (a->post == ONX_POST_NONE ? 0 : 0.5))
+		onx_ml_put_label(&a->labels, &c->y[0], row, g->labels ? 0 : 1);
+	else if (c->y[0].v && c->y[0].type == ONX_STRING)
+		((const char **)c->y[0].v)[row] = "";
+	else if (c->y[0].v)
+		onx_view_put_int(&c->y[0], row, 0);
+}
+
+static void classifier_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	onx_ml_each(c, g->rows, work(g), classify);
+}
+
+static void regress(const struct onx_call *c, size_t row, double *mem)
+{
+	const struct geo *g = c->geo;
+
+	score(c, row, mem, mem + g->cols);
+	onx_ml_post((enum onx_post)((const struct linear *)c->attr)->post, mem + g->cols, g->n);
+	put(&c->y[0], row, mem + g->cols, g->n);
+}
+
+static void regressor_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	onx_ml_each(c, g->rows, work(g), regress);
+}
+
+/* dX = df W, where df is the gradient before the transform */
+static void row_back(const struct onx_call *c, size_t row, double *mem, const struct onx_view *dy)
+{
+	const struct geo *g = c->geo;
+	const struct linear *a = c->attr;
+	const struct onx_view *dx = &c->dx[0];
+	double *s = mem + g->cols, *y = s + g->outs, *d = y + g->outs;
+
+	score(c, row, mem, s);
+	memcpy(y, s, g->outs * sizeof *y);
+	onx_ml_post((enum onx_post)a->post, y, g->outs);
+	for (size_t k = 0; k < g->outs; k++)
+		d[k] = onx_view_real(dy, row * g->outs + k);
+	onx_ml_post_back((enum onx_post)a->post, s, y, d, g->outs);
+	if (g->twice)
+		d[0] = d[1] - d[0];
+	for (size_t i = 0; i < g->cols; i++) {
+		double sum = dx->add ? onx_view_real(dx, row * g->cols + i) : 0;
+		for (size_t k = 0; k < g->n; k++)
+			sum += d[k] * a->coef.v[k * g->cols + i];
+		onx_view_put_real(dx, row * g->cols + i, sum);
+	}
+}
+
+static void classify_back(const struct onx_call *c, size_t row, double *mem)
+{
+	row_back(c, row, mem, &c->dy[1]);
+}
+
+static void regress_back(const struct onx_call *c, size_t row, double *mem)
+{
+	row_back(c, row, mem, &c->dy[0]);
+}
+
+static void classifier_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	if (c->dx[0].v)
+		onx_ml_each(c, g->rows, work(g), classify_back);
+}
+
+static void regressor_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	if (c->dx[0].v)
+		onx_ml_each(c, g->rows, work(g), regress_back);
+}
+
+#define LINEAR(name, outs, part) \
+	{ .domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, \
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .flags = ONX_OP_WIDTHS,          \
+	  .attr = &part##_table, .infer = part##_infer, .scratch = scratch, .macs = macs,              \
+	  .forward = part##_forward, .backward = part##_backward }
+const struct onx_op ONX_R(onx_ops_mllinear)[] = {
+	LINEAR("LinearClassifier", 2, classifier),
+	LINEAR("LinearRegressor", 1, regressor),
+	{ .type = NULL }
+};

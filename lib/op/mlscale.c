@@ -1,0 +1,453 @@
+/* op/mlscale.c -- ai.onnx.ml's operators on columns: Scaler, Imputer, Binarizer, Normalizer,
+ * FeatureVectorizer, ArrayFeatureExtractor. */
+#include "op/ml.h"
+#include <string.h>
+#include "op/loop.h"
+
+/* ---- Scaler: y = (x - offset) * scale, by column ---- */
+
+struct scaler { struct onx_reals offset, scale; };
+static const struct onx_field scaler_field[] = {
+	{ "offset", F_REALS, offsetof(struct scaler, offset), .def = "", .help = "taken off first" },
+	{ "scale", F_REALS, offsetof(struct scaler, scale), .def = "", .help = "factor" },
+	{ .name = NULL }
+};
+static const struct onx_table scaler_attr = { "Scaler", sizeof(struct scaler), scaler_field, .check = NULL };
+struct columns { size_t rows, cols; };
+
+static int want_list(const char *name, size_t n, size_t cols, struct onx_err *e)
+{
+	return n <= 1 || n == cols ? ONX_OK
+	       : onx_fail(e, ONX_SHAPE, "%s has %zu numbers, wanted 1 or %zu", name, n, cols);
+}
+
+static int want_columns(struct onx_infer *s, struct columns **out, struct onx_err *e)
+{
+	struct columns *g = ONX_NEW(s->mem, struct columns);
+
+	if (!g)
+		return onx_nomem(e, sizeof *g, "columns");
+	*out = s->geo = g;
+	return onx_ml_rows(s, 0, &g->rows, &g->cols, e);
+}
+
+static int scaler_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct scaler *a = attr;
+	struct columns *g = NULL;
+	int rc = want_columns(s, &g, e);
+
+	if (rc == ONX_OK)
+		rc = want_list("offset", a->offset.n, g->cols, e);
+	if (rc == ONX_OK)
+		rc = want_list("scale", a->scale.n, g->cols, e);
+	if (rc == ONX_OK)
+		onx_set_out(s, 0, ONX_FLOAT, &s->in[0].shape);
+	return rc;
+}
+
+static double number(const struct onx_view *x, size_t i)
+{
+	return onx_dtype_real(x->type) ? onx_view_real(x, i) : (double)onx_view_int(x, i);
+}
+
+static double of_column(const struct onx_reals *l, size_t col, double none)
+{
+	return l->n == 0 ? none : l->v[l->n == 1 ? 0 : col];
+}
+
+static void scaler_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct columns *g = c->geo;
+	const struct scaler *a = c->attr;
+
+	for (size_t i = lo; i < hi; i++)
+		onx_view_put_real(&c->y[0], i, (number(&c->x[0], i) - of_column(&a->offset, i % g->cols, 0)) *
+						of_column(&a->scale, i % g->cols, 1));
+}
+
+static void scaler_forward(const struct onx_call *c)
+{
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, scaler_range, c);
+}
+
+static void scaler_back_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct columns *g = c->geo;
+	const struct onx_view *dx = &c->dx[0];
+	const struct scaler *a = c->attr;
+
+	for (size_t i = lo; i < hi; i++)
+		onx_view_put_real(dx, i, (dx->add ? onx_view_real(dx, i) : 0) +
+				  onx_view_real(&c->dy[0], i) * of_column(&a->scale, i % g->cols, 1));
+}
+
+static void scaler_backward(const struct onx_call *c)
+{
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, scaler_back_range, c);
+}
+
+/* ---- Imputer: y = x, or the column's own number where x is the one that stands for "missing" ---- */
+
+struct imputer { struct onx_reals reals; struct onx_ints ints; double missing; int64_t missing_int; };
+static const struct onx_field imputer_field[] = {
+	{ "imputed_value_floats", F_REALS, offsetof(struct imputer, reals), .def = "", .help = "by column" },
+	{ "imputed_value_int64s", F_INTS, offsetof(struct imputer, ints), .def = "", .help = "by column" },
+	{ "replaced_value_float", F_REAL, offsetof(struct imputer, missing), .def = "0",
+	  .help = "stands for missing" },
+	{ "replaced_value_int64", F_INT, offsetof(struct imputer, missing_int), .def = "0",
+	  .help = "stands for missing" },
+	{ .name = NULL }
+};
+static const struct onx_table imputer_attr = { "Imputer", sizeof(struct imputer), imputer_field, .check = NULL };
+
+static int imputer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct imputer *a = attr;
+	struct columns *g = NULL;
+	int rc = want_columns(s, &g, e);
+
+	if (rc < 0)
+		return rc;
+	const bool is_real = onx_dtype_real(s->in[0].type);
+	const size_t n = is_real ? a->reals.n : a->ints.n;
+	if (n == 0)
+		return onx_fail(e, ONX_FORMAT, "no imputed values for an input of %s",
+				onx_dtype_name(s->in[0].type));
+	if ((rc = want_list("the list of imputed values", n, g->cols, e)) == ONX_OK)
+		onx_set_out(s, 0, s->in[0].type, &s->in[0].shape);
+	return rc;
+}
+
+static bool missing(double x, double what)
+{
+	return x == what || (isnan(x) && isnan(what));
+}
+
+static void imputer_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct columns *g = c->geo;
+	const struct imputer *a = c->attr;
+	const struct onx_view *x = &c->x[0], *y = &c->y[0];
+
+	for (size_t i = lo; i < hi; i++) {
+		if (onx_dtype_real(x->type)) {
+			const double v = onx_view_real(x, i);
+			onx_view_put_real(y, i, missing(v, a->missing) ? of_column(&a->reals, i % g->cols, 0) : v);
+		} else {
+			const int64_t v = onx_view_int(x, i);
+			onx_view_put_int(y, i, v == a->missing_int ? a->ints.v[a->ints.n == 1 ? 0 : i % g->cols] : v);
+		}
+	}
+}
+
+static void imputer_forward(const struct onx_call *c)
+{
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, imputer_range, c);
+}
+
+static void imputer_back_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct onx_view *dx = &c->dx[0];
+	const struct imputer *a = c->attr;
+
+	for (size_t i = lo; i < hi; i++)
+		onx_view_put_real(dx, i, (dx->add ? onx_view_real(dx, i) : 0) +
+				  (missing(onx_view_real(&c->x[0], i), a->missing) ? 0
+				   : onx_view_real(&c->dy[0], i)));
+}
+
+static void imputer_backward(const struct onx_call *c)
+{
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, imputer_back_range, c);
+}
+
+/* ---- Binarizer: y = 1 where x > threshold, else 0 ---- */
+
+struct binarizer { double threshold; };
+static const struct onx_field binarizer_field[] = {
+	{ "threshold", F_REAL, offsetof(struct binarizer, threshold), .def = "0", .help = "0 up to here" },
+	{ .name = NULL }
+};
+static const struct onx_table binarizer_attr = { "Binarizer", sizeof(struct binarizer), binarizer_field,
+						 .check = NULL };
+
+static int binarizer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+
+	if (class != ONX_CLASS_REAL && class != ONX_CLASS_INT)
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a number", onx_dtype_name(s->in[0].type));
+	return onx_infer_same_any(s, attr, e);
+}
+
+static void binarizer_forward(const struct onx_call *c)
+{
+	const double t = ((const struct binarizer *)c->attr)->threshold;
+	const struct onx_view *x = &c->x[0], *y = &c->y[0];
+
+	for (size_t i = 0; i < y->n; i++)
+		if (onx_dtype_real(x->type))
+			onx_view_put_real(y, i, onx_view_real(x, i) > t);
+		else
+			onx_view_put_int(y, i, (double)onx_view_int(x, i) > t);
+}
+
+/* ---- Normalizer: each row divided by its largest element, its sum of magnitudes or its length; a row of
+ * zeros stays as it is ---- */
+
+struct normalizer { int norm; };
+enum { NORM_MAX, NORM_L1, NORM_L2 };
+static const char *const norms[] = { "MAX", "L1", "L2", NULL };
+static const struct onx_field normalizer_field[] = {
+	{ "norm", F_ENUM, offsetof(struct normalizer, norm), .def = "MAX", .choices = norms,
+	  .help = "what becomes 1" },
+	{ .name = NULL }
+};
+static const struct onx_table normalizer_attr = { "Normalizer", sizeof(struct normalizer), normalizer_field,
+						  .check = NULL };
+
+static int normalizer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct columns *g = NULL;
+	int rc = want_columns(s, &g, e);
+
+	(void)attr;
+	if (rc == ONX_OK)
+		onx_set_out(s, 0, ONX_FLOAT, &s->in[0].shape);
+	return rc;
+}
+
+static size_t normalizer_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)attr, (void)backward;
+	return onx_ml_scratch(((const struct columns *)s->geo)->cols, threads);
+}
+
+/* The norm of a row; *best: which element it is, for MAX. */
+static double norm_of(int kind, const double *x, size_t n, size_t *best)
+{
+	double sum = 0;
+
+	*best = onx_ml_best(x, n);
+	if (kind == NORM_MAX)
+		return n ? x[*best] : 0;
+	for (size_t i = 0; i < n; i++)
+		sum += kind == NORM_L1 ? fabs(x[i]) : x[i] * x[i];
+	return kind == NORM_L1 ? sum : sqrt(sum);
+}
+
+static void normalize(const struct onx_call *c, size_t row, double *x)
+{
+	const struct columns *g = c->geo;
+	size_t best;
+
+	onx_ml_row(&c->x[0], row, g->cols, x);
+	const double norm = norm_of(((const struct normalizer *)c->attr)->norm, x, g->cols, &best);
+	for (size_t i = 0; i < g->cols; i++)
+		onx_view_put_real(&c->y[0], row * g->cols + i, norm == 0 ? x[i] : x[i] / norm);
+}
+
+static void normalizer_forward(const struct onx_call *c)
+{
+	const struct columns *g = c->geo;
+
+	onx_ml_each(c, g->rows, g->cols, normalize);
+}
+
+/* dx = (dy - norm'(x) sum(dy x) / norm) / norm with norm' = 1 at the largest, sign(x), or x / norm */
+static void normalize_back(const struct onx_call *c, size_t row, double *x)
+{
+	const struct columns *g = c->geo;
+	const struct onx_view *dx = &c->dx[0], *dy = &c->dy[0];
+	const int kind = ((const struct normalizer *)c->attr)->norm;
+	size_t best;
+	double dot = 0;
+
+	onx_ml_row(&c->x[0], row, g->cols, x);
+	const double norm = norm_of(kind, x, g->cols, &best);
+	for (size_t i = 0; i < g->cols; i++)
+		dot += onx_view_real(dy, row * g->cols + i) * x[i];
+	for (size_t i = 0; i < g->cols; i++) {
+		const size_t at = row * g->cols + i;
+		const double slope = kind == NORM_MAX ? i == best
+				     : kind == NORM_L1 ? (x[i] > 0) - (x[i] < 0) : norm == 0 ? 0 : x[i] / norm;
+		double d = onx_view_real(dy, at);
+		if (norm != 0)
+			d = (d - slope * dot / norm) / norm;
+		onx_view_put_real(dx, at, d + (dx->add ? onx_view_real(dx, at) : 0));
+	}
+}
+
+static void normalizer_backward(const struct onx_call *c)
+{
+	const struct columns *g = c->geo;
+
+	if (c->dx[0].v)
+		onx_ml_each(c, g->rows, g->cols, normalize_back);
+}
+
+/* ---- FeatureVectorizer: columns of all inputs side by side, as float ---- */
+
+struct vectorizer { struct onx_ints dims; };
+static const struct onx_field vectorizer_field[] = {
+	{ "inputdimensions", F_INTS, offsetof(struct vectorizer, dims), .def = "",
+	  .help = "columns that each input fills" },
+	{ .name = NULL }
+};
+static const struct onx_table vectorizer_attr = { "FeatureVectorizer", sizeof(struct vectorizer),
+						  vectorizer_field, .check = NULL };
+
+static int vectorizer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct vectorizer *a = attr;
+	size_t rows = 0, cols = 0, all = 0;
+
+	if (a->dims.n && a->dims.n != (size_t)s->n_in)
+		return onx_fail(e, ONX_SHAPE, "inputdimensions has %zu numbers for %d inputs", a->dims.n, s->n_in);
+	for (int i = 0; i < s->n_in; i++) {
+		size_t n;
+		int rc = onx_ml_rows(s, i, &n, &cols, e);
+		if (rc < 0)
+			return rc;
+		if (i > 0 && n != rows)
+			return onx_fail(e, ONX_SHAPE, "input %d has %zu rows, input 0 %zu", i, n, rows);
+		rows = n;
+		if (a->dims.n && (a->dims.v[i] < 0 || a->dims.v[i] > 1 << 30))
+			return onx_fail(e, ONX_SHAPE, "inputdimensions holds %lld", (long long)a->dims.v[i]);
+		all += a->dims.n ? (size_t)a->dims.v[i] : cols;
+	}
+	const struct onx_shape y = { 2, { (int64_t)rows, (int64_t)all } };
+	onx_set_out(s, 0, ONX_FLOAT, &y);
+	return ONX_OK;
+}
+
+/* An input with fewer columns than it should fill leaves zeros, one with more loses the rest. */
+static void vectorizer_forward(const struct onx_call *c)
+{
+	const struct vectorizer *a = c->attr;
+	const struct onx_view *y = &c->y[0];
+	size_t at = 0, all = (size_t)y->dim[1];
+
+	for (int i = 0; i < c->n_x; i++) {
+		const struct onx_view *x = &c->x[i];
+		const size_t cols = (size_t)x->dim[x->rank - 1], wide = a->dims.n ? (size_t)a->dims.v[i] : cols;
+
+		for (size_t r = 0; r < (size_t)y->dim[0]; r++)
+			for (size_t k = 0; k < wide; k++)
+				onx_view_put_real(y, r * all + at + k, k < cols ? number(x, r * cols + k) : 0);
+		at += wide;
+	}
+}
+
+static void vectorizer_backward(const struct onx_call *c)
+{
+	const struct vectorizer *a = c->attr;
+	const struct onx_view *dy = &c->dy[0];
+	size_t at = 0, all = (size_t)dy->dim[1];
+
+	for (int i = 0; i < c->n_x; i++) {
+		const struct onx_view *dx = &c->dx[i];
+		const size_t cols = (size_t)c->x[i].dim[c->x[i].rank - 1];
+		const size_t wide = a->dims.n ? (size_t)a->dims.v[i] : cols;
+
+		for (size_t r = 0; dx->v && r < (size_t)dy->dim[0]; r++)
+			for (size_t k = 0; k < cols; k++)
+				onx_view_put_real(dx, r * cols + k,
+						  (k < wide ? onx_view_real(dy, r * all + at + k) : 0) +
+						  (dx->add ? onx_view_real(dx, r * cols + k) : 0));
+		at += wide;
+	}
+}
+
+/* ---- ArrayFeatureExtractor: the columns that input 1 names, of the last dim ---- */
+
+static int extractor_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	struct onx_shape y = *x;
+	size_t k;
+	int rc = onx_want_rank(s, 0, 1, ONX_RANK, e);
+
+	(void)attr;
+	if (rc == ONX_OK)
+		rc = onx_want_type(s, 1, ONX_INT64, e);
+	if (rc == ONX_OK)
+		rc = onx_count(s->in[1].shape.rank, s->in[1].shape.dim, &k, e);
+	if (rc < 0)
+		return rc;
+	if (y.rank == 1)
+		y = (struct onx_shape){ 2, { 1, x->dim[0] } };
+	y.dim[y.rank - 1] = (int64_t)k;
+	for (size_t i = 0; s->in[1].value && i < k; i++) {
+		const int64_t at = onx_view_int(s->in[1].value, i);
+		if (at < 0 || at >= x->dim[x->rank - 1])
+			return onx_fail(e, ONX_SHAPE, "there is no column %lld of %lld", (long long)at,
+					(long long)x->dim[x->rank - 1]);
+	}
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
+/* An index that is out of range, and not known before running, gives zeros (as op/index.h). */
+static void extractor_forward(const struct onx_call *c)
+{
+	const struct onx_view *x = &c->x[0], *y = &c->y[0];
+	const size_t cols = (size_t)x->dim[x->rank - 1], k = c->x[1].n, w = x->width;
+	static const char nothing[] = "";
+	const char *none = nothing;
+
+	for (size_t i = 0; i < y->n; i++) {
+		const int64_t at = ((const int64_t *)c->x[1].v)[i % k];
+		char *to = (char *)y->v + i * w;
+		if (at >= 0 && (size_t)at < cols)
+			memcpy(to, (const char *)x->v + (i / k * cols + (size_t)at) * w, w);
+		else if (x->type == ONX_STRING)
+			memcpy(to, &none, sizeof none);
+		else
+			memset(to, 0, w);
+	}
+}
+
+static void extractor_backward(const struct onx_call *c)
+{
+	const struct onx_view *dx = &c->dx[0];
+	const size_t cols = (size_t)dx->dim[dx->rank - 1], k = c->x[1].n;
+
+	for (size_t i = 0; dx->v && !dx->add && i < dx->n; i++)
+		onx_view_put_real(dx, i, 0);
+	for (size_t i = 0; dx->v && i < c->dy[0].n; i++) {
+		const int64_t at = ((const int64_t *)c->x[1].v)[i % k];
+		const size_t to = i / k * cols + (size_t)at;
+		if (at >= 0 && (size_t)at < cols)
+			onx_view_put_real(dx, to, onx_view_real(dx, to) + onx_view_real(&c->dy[0], i));
+	}
+}
+
+#define ML(name, hi, ...) \
+	{ .domain = ONX_ML, .type = #name, .since = 1, .min_in = 1, .max_in = hi, .min_out = 1, .max_out = 1, \
+	  .flags = ONX_OP_WIDTHS, __VA_ARGS__ }
+const struct onx_op ONX_R(onx_ops_mlscale)[] = {
+	ML(Scaler, 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &scaler_attr, .infer = scaler_infer,
+	   .forward = scaler_forward, .backward = scaler_backward),
+	ML(Imputer, 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .attr = &imputer_attr,
+	   .infer = imputer_infer, .forward = imputer_forward, .backward = imputer_backward),
+	ML(Binarizer, 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .attr = &binarizer_attr,
+	   .infer = binarizer_infer, .forward = binarizer_forward),
+	ML(Normalizer, 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .attr = &normalizer_attr,
+	   .infer = normalizer_infer, .scratch = normalizer_scratch, .forward = normalizer_forward,
+	   .backward = normalizer_backward),
+	ML(FeatureVectorizer, ONX_MANY, .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &vectorizer_attr,
+	   .infer = vectorizer_infer, .forward = vectorizer_forward, .backward = vectorizer_backward),
+	{ .domain = ONX_ML, .type = "ArrayFeatureExtractor", .since = 1, .min_in = 2, .max_in = 2,
+	  .min_out = 1, .max_out = 1, .flags = ONX_OP_WIDTHS, .grad = { ONX_G_DIFF, ONX_G_NEVER },
+	  .n_grad = 2, .keep = ONX_KEEP_X(1), .infer = extractor_infer, .forward = extractor_forward,
+	  .backward = extractor_backward },
+	{ .type = NULL }
+};
