@@ -23,8 +23,11 @@ struct onx_image {
 struct onx_decode {
 	int channels;                   /* 1, 3; 0: grey files give 1, all others 3    */
 	int shrink_w, shrink_h;         /* > 0: a JPEG may be decoded at 1/2, 1/4, 1/8 (DCT scaling) as
-					   long as both sides stay at least twice this; much faster,
-					   differs by a few grey levels from the full way     */
+					   long as both sides stay at least twice this, as Pillow's
+					   draft() does; much faster.  Resized to that size, pixels
+					   differ from the full way by 0.8 grey levels on the average of
+					   small photographs (0.2 of large ones), 12 to 40 at the
+					   sharpest edges                                     */
 };
 
 /* `what` names the bytes in faults.  o may be NULL: native channels, full size. */

@@ -55,13 +55,15 @@ static void cmyk_to_rgb(const uint8_t *in, uint8_t *out, int w)
 	}
 }
 
-/* The largest of 1/8, 1/4, 1/2 that leaves both sides at least twice what is wanted, upright or not. */
-static void choose_scale(struct jpeg_decompress_struct *d, const struct onx_decode *o)
+/* The largest of 1/8, 1/4, 1/2 that leaves both sides at least twice what is wanted, as Pillow's
+ * draft() does for thumbnail(). */
+static void choose_scale(struct jpeg_decompress_struct *d, const struct onx_decode *o, bool turned)
 {
-	unsigned least = 2u * (unsigned)(o->shrink_w > o->shrink_h ? o->shrink_w : o->shrink_h);
+	const unsigned w = 2u * (unsigned)(turned ? o->shrink_h : o->shrink_w);
+	const unsigned h = 2u * (unsigned)(turned ? o->shrink_w : o->shrink_h);
 
 	for (unsigned den = 8; den > 1; den /= 2)
-		if (d->image_width / den >= least && d->image_height / den >= least) {
+		if (d->image_width / den >= w && d->image_height / den >= h) {
 			d->scale_num = 1;
 			d->scale_denom = den;
 			return;
@@ -127,7 +129,7 @@ static int decode(struct jpeg *j, const uint8_t *data, size_t n, const char *wha
 			break;
 		}
 	if (o->shrink_w > 0 && o->shrink_h > 0)
-		choose_scale(d, o);
+		choose_scale(d, o, *orientation >= 5);
 	choose_colours(d);
 	jpeg_start_decompress(d);
 	return read_lines(j, what, e);

@@ -94,8 +94,9 @@ static const struct onx_field preset_fields[] = {
 	  .help = "multiplies pixels 0..255 first; 0: the preset's" },
 	{ "channels", F_ENUM, AT(order), .def = "auto", .choices = order_names, .arg = "ORDER",
 	  .help = "order of the input's channels" },
-	{ "fast-decode", F_BOOL, AT(shrink), .def = "no",
-	  .help = "decode large JPEGs at 1/2, 1/4 or 1/8: faster, differs by a few grey levels" },
+	{ "fast-decode", F_BOOL, AT(shrink), .def = "yes",
+	  .help = "decode a JPEG at 1/2, 1/4 or 1/8 where it stays twice as large as what it is resized "
+		  "to: faster; some pixels differ by a few grey levels" },
 	{ .name = NULL }
 };
 #undef AT
@@ -138,8 +139,6 @@ static void override(const struct onx_preset_opts *o, struct onx_preset *p)
 		p->bgr = o->order == 2 && p->c == 3;
 	if (o->fit)
 		p->fit = (enum onx_fit)o->fit;
-	if (o->shrink)
-		p->shrink = true;
 	if (spelt)
 		p->name = "custom";
 }
@@ -254,6 +253,8 @@ static int resolve_picture(const struct onx_preset_opts *o, const struct onx_pre
 					"caffe, unit or raw", row->name);
 		onx_preset_from_row(row, p->c, p);
 	}
+	if (!use || onx_given(&onx_preset_table, o, "fast-decode"))
+		p->shrink = o->shrink;
 	override(o, p);
 	return ONX_OK;
 }

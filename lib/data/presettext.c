@@ -138,7 +138,7 @@ static bool parse_picture(const struct onx_json *j, struct onx_preset *p)
 	p->bgr = strcmp(order, "BGR") == 0;
 	p->fit = (enum onx_fit)fit;
 	p->scale = onx_json_get_real(j, "scale", 1);
-	p->shrink = onx_json_get(j, "fast_decode") != NULL;
+	p->shrink = onx_json_get_bool(j, "fast_decode", false);
 	if (!get_reals(j, "mean", (size_t)c, p->mean) || !get_reals(j, "std", (size_t)c, p->std))
 		return false;
 	for (int64_t k = 0; k < c; k++)

@@ -165,6 +165,36 @@ static void test_orientation(void **state)
 	}
 }
 
+/* Decoded at the smallest of 1/1 .. 1/8 that leaves twice the sides asked for, which are upright
+ * ones; a flat picture keeps its level. */
+static void test_shrink(void **state)
+{
+	enum { WIDE = 203, HIGH = 97 };
+	static uint8_t px[WIDE * HIGH];
+	static const struct { int ask_w, ask_h, orientation, den; } all[] = {
+		{ 0, 0, 1, 1 }, { 12, 6, 1, 8 }, { 13, 6, 1, 4 }, { 12, 7, 1, 4 }, { 25, 12, 1, 4 },
+		{ 25, 13, 1, 2 }, { 50, 24, 1, 2 }, { 51, 24, 1, 1 }, { 6, 12, 6, 8 }, { 12, 6, 6, 4 },
+	};
+	struct onx_err e = { 0 };
+
+	(void)state;
+	memset(px, 77, sizeof px);
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		const struct onx_decode how = { 0, all[i].ask_w, all[i].ask_h };
+		const int den = all[i].den, w = (WIDE + den - 1) / den, h = (HIGH + den - 1) / den;
+		const bool turned = all[i].orientation >= 5;
+		struct onx_image m;
+
+		test_jpeg(in_dir("large.jpg"), px, WIDE, HIGH, 1, false, all[i].orientation);
+		must(onx_image_read(path, &how, &m, &e), &e);
+		assert_int_equal(m.w, turned ? h : w);
+		assert_int_equal(m.h, turned ? w : h);
+		assert_in_range(m.px[0], 76, 78);
+		assert_in_range(m.px[m.w * m.h - 1], 76, 78);
+		onx_image_release(&m);
+	}
+}
+
 static void test_webp_form(void **state)
 {
 	uint8_t px[W * H * 3];
@@ -238,7 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_png_forms), cmocka_unit_test(test_grey),
-		cmocka_unit_test(test_jpeg_forms), cmocka_unit_test(test_orientation),
+		cmocka_unit_test(test_jpeg_forms), cmocka_unit_test(test_orientation), cmocka_unit_test(test_shrink),
 		cmocka_unit_test(test_webp_form), cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_hostile),
 	};
