@@ -2,8 +2,8 @@
 #include "stage.h"
 
 static const struct onx_example examples[] = {
-	{ "ten new classes on a frozen body",
-	  "onnx-freeze --all model.onnx | onnx-head --classes 10 | onnx-train --data "
+	{ "five new classes on a frozen body",
+	  "onnx-freeze --all model.onnx | onnx-head --classes 5 | onnx-train --data "
 	  "photos/ -o adapted.onnx" },
 	{ "keep what it knows and add classes", "onnx-head --extend new-labels.txt "
 	  "model.onnx -o more.onnx" },

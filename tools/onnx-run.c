@@ -142,7 +142,7 @@ static int run(struct onx_work *w, struct onx_err *e)
 
 static const struct onx_example examples[] = {
 	{ "what is in these pictures?", "onnx-run --top 3 flowers.onnx rose.jpg tulip.jpg" },
-	{ "arrays in, arrays out", "onnx-run model.onnx input=x.npy --output results/" },
+	{ "arrays in, arrays out (onnx-info names the inputs)", "onnx-run model.onnx x=x.npy --output results/" },
 	{ "how fast is it?", "onnx-run --bench 20 --batch 32 model.onnx" },
 	{ "where does the time go?", "onnx-run --bench 5 --batch 32 --profile model.onnx" },
 	{ .command = NULL }

@@ -183,8 +183,9 @@ static int named(struct onx_run_job *r, const char *arg, uint32_t *k, const char
 			return ONX_OK;
 	}
 	near = onx_nearest(names, g->n_input, name);
-	return onx_fail(e, ONX_USAGE, "the model has no input '%s'%s%s%s", name, near ? "; nearest is '" : "",
-			near ? near : "", near ? "'" : "");
+	return onx_fail(e, ONX_USAGE, "the model has no input '%s'%s%s%s", name,
+			near ? "; nearest is '" : g->n_input ? "; it has '" : "",
+			near ? near : g->n_input ? names[0] : "", g->n_input ? "'" : "");
 }
 
 /* Small whole numbers are told to the plan, which may need them for shapes. */

@@ -3,7 +3,8 @@
  * Several choices combine in this order, later ones win:
  *   1. the start: --all nothing trains; --none everything; --last N the weights of the last N layers: nodes
  *      that bear weights, each together with the bias, scale or BatchNormalization right behind it, which
- *      are nodes of their own in some files and folded in others; without these everything, or nothing where only --train is given
+ *      are nodes of their own in some files and folded in others; without these everything, or nothing where
+ *      only --train is given
  *   2. --up-to NAME   freezes all weights upstream of the node or tensor, its own (a node's) too
  *   3. --op TYPE      freezes the weights that operators of the type read
  *   4. --match GLOB   freezes weights by their name or the name of a node that reads them

@@ -541,7 +541,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loss_falls), cmocka_unit_test(same_for_threads),
-		cmocka_unit_test(accumulates), cmocka_unit_test(validation_loss), cmocka_unit_test(micro_batches), cmocka_unit_test(features),
+		cmocka_unit_test(accumulates), cmocka_unit_test(validation_loss),
+		cmocka_unit_test(micro_batches), cmocka_unit_test(features),
 		cmocka_unit_test(resumes_at_the_end), cmocka_unit_test(killed_and_resumed),
 		cmocka_unit_test(losses), cmocka_unit_test(ignores), cmocka_unit_test(faults),
 		cmocka_unit_test(stops), cmocka_unit_test(other_validation) };
