@@ -6,7 +6,7 @@
  *   - w is packed once a call:   [block of K][panel of R rows][k][R]
  *   - a piece takes PANELS panels of C columns; for each block of K it packs them, [k][C], straight from the
  *     image (the whole of col never exists), and runs the micro-kernel for each panel of rows.  The
- *     block of col (<= 256 KB) stays in the second-level cache, a panel of w in the first.
+ *     block of col (<= 128 KB) stays in the second-level cache, a panel of w in the first.
  *   - a tile inside one image is computed in place; at the ends of images and of m it goes through a
  *     tile on the stack.
  * The data gradient of a convolution of stride 1 is a convolution of dy with the weights turned round
@@ -16,7 +16,7 @@
 #include "kernel/panel.h"
 #include <string.h>
 
-enum { K_BLOCK = 256, PANELS = ONX_PANELS, PIECES = 8 };
+enum { K_BLOCK = 128, PANELS = ONX_PANELS, PIECES = 8 };
 
 /* The product as it is computed; for dgrad x, y, c, m have changed places. */
 struct job {

@@ -21,14 +21,17 @@ ONX_INLINE void base(int rows, size_t k, const real *restrict a, const real *res
 
 	for (int r = 0; r < rows; r++)
 		for (int j = 0; j < BASE_COLS; j++)
-			s[r][j] = (bias ? bias[r] : 0) + (add ? c[(size_t)r * ldc + (size_t)j] : 0);
+			s[r][j] = 0;
 	for (; k; k--, a += BASE_ROWS, b += BASE_COLS)
 		for (int r = 0; r < rows; r++)
 			for (int j = 0; j < BASE_COLS; j++)
 				s[r][j] += a[r] * b[j];
 	for (int r = 0; r < rows; r++)
-		for (int j = 0; j < BASE_COLS; j++)
-			c[(size_t)r * ldc + (size_t)j] = s[r][j];
+		for (int j = 0; j < BASE_COLS; j++) {
+			real *to = &c[(size_t)r * ldc + (size_t)j];
+
+			*to = s[r][j] + (bias ? bias[r] : 0) + (add ? *to : 0);
+		}
 }
 PARTS(base, BASE_ROWS, )
 
@@ -45,13 +48,8 @@ static inline void wide(int rows, size_t k, const float *a, const float *b, cons
 	__m512 s[WIDE_ROWS][2];
 
 	ONX_UNROLL
-	for (int r = 0; r < rows; r++) {
-		s[r][0] = s[r][1] = bias ? _mm512_set1_ps(bias[r]) : _mm512_setzero_ps();
-		if (add) {
-			s[r][0] = _mm512_add_ps(s[r][0], _mm512_loadu_ps(c + (size_t)r * ldc));
-			s[r][1] = _mm512_add_ps(s[r][1], _mm512_loadu_ps(c + (size_t)r * ldc + 16));
-		}
-	}
+	for (int r = 0; r < rows; r++)
+		s[r][0] = s[r][1] = _mm512_setzero_ps();
 	for (; k; k--, a += WIDE_ROWS, b += WIDE_COLS) {
 		const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
 
@@ -65,8 +63,18 @@ static inline void wide(int rows, size_t k, const float *a, const float *b, cons
 	}
 	ONX_UNROLL
 	for (int r = 0; r < rows; r++) {
-		_mm512_storeu_ps(c + (size_t)r * ldc, s[r][0]);
-		_mm512_storeu_ps(c + (size_t)r * ldc + 16, s[r][1]);
+		float *to = c + (size_t)r * ldc;
+
+		if (bias) {
+			s[r][0] = _mm512_add_ps(s[r][0], _mm512_set1_ps(bias[r]));
+			s[r][1] = _mm512_add_ps(s[r][1], _mm512_set1_ps(bias[r]));
+		}
+		if (add) {
+			s[r][0] = _mm512_add_ps(s[r][0], _mm512_loadu_ps(to));
+			s[r][1] = _mm512_add_ps(s[r][1], _mm512_loadu_ps(to + 16));
+		}
+		_mm512_storeu_ps(to, s[r][0]);
+		_mm512_storeu_ps(to + 16, s[r][1]);
 	}
 }
 PARTS(wide, WIDE_ROWS, __attribute__((target("avx512f"))))
@@ -78,13 +86,8 @@ static inline void half(int rows, size_t k, const float *a, const float *b, cons
 	__m256 s[HALF_ROWS][2];
 
 	ONX_UNROLL
-	for (int r = 0; r < rows; r++) {
-		s[r][0] = s[r][1] = bias ? _mm256_set1_ps(bias[r]) : _mm256_setzero_ps();
-		if (add) {
-			s[r][0] = _mm256_add_ps(s[r][0], _mm256_loadu_ps(c + (size_t)r * ldc));
-			s[r][1] = _mm256_add_ps(s[r][1], _mm256_loadu_ps(c + (size_t)r * ldc + 8));
-		}
-	}
+	for (int r = 0; r < rows; r++)
+		s[r][0] = s[r][1] = _mm256_setzero_ps();
 	for (; k; k--, a += HALF_ROWS, b += HALF_COLS) {
 		const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
 
@@ -98,8 +101,18 @@ static inline void half(int rows, size_t k, const float *a, const float *b, cons
 	}
 	ONX_UNROLL
 	for (int r = 0; r < rows; r++) {
-		_mm256_storeu_ps(c + (size_t)r * ldc, s[r][0]);
-		_mm256_storeu_ps(c + (size_t)r * ldc + 8, s[r][1]);
+		float *to = c + (size_t)r * ldc;
+
+		if (bias) {
+			s[r][0] = _mm256_add_ps(s[r][0], _mm256_set1_ps(bias[r]));
+			s[r][1] = _mm256_add_ps(s[r][1], _mm256_set1_ps(bias[r]));
+		}
+		if (add) {
+			s[r][0] = _mm256_add_ps(s[r][0], _mm256_loadu_ps(to));
+			s[r][1] = _mm256_add_ps(s[r][1], _mm256_loadu_ps(to + 8));
+		}
+		_mm256_storeu_ps(to, s[r][0]);
+		_mm256_storeu_ps(to + 8, s[r][1]);
 	}
 }
 PARTS(half, HALF_ROWS, __attribute__((target("avx2,fma"))))

@@ -6,7 +6,8 @@
  *
  * rows and cols are the kernel's own.  For each k: one load of a row of B, and for each row of A one
  * number broadcast and multiplied on to the sums.  12 x 32 floats are 24 of the 32 AVX-512 registers,
- * 6 x 16 are 12 of the 16 of AVX2.  Each element is one sum in the order of k. */
+ * 6 x 16 are 12 of the 16 of AVX2.  Each element is one sum from zero in the order of k; bias and C are
+ * added to it at the end, so that blocks of k keep the rounding of single precision small (README.md). */
 #ifndef ONX_MICRO_H
 #define ONX_MICRO_H
 #include <stdbool.h>
