@@ -116,6 +116,8 @@ static int take(const struct onx_op *op, const struct onx_file_attr *a, void *ob
 		struct onx_arena *mem, struct onx_err *e)
 {
 	const struct onx_field *f = op->attr ? onx_find(op->attr, a->name) : NULL;
+	if (!f && strcmp(a->name, "consumed_inputs") == 0)
+		return ONX_OK;          /* opsets 1 to 5: memory that may be reused; it changes no number */
 	if (!f) {
 		const char *near = op->attr ? onx_nearest_field(op->attr, a->name) : NULL;
 		return onx_fail(e, ONX_UNSUP, "%s has no attribute '%s'%s%s%s", op->type, a->name,

@@ -4,13 +4,14 @@
  *   fixed      mean and variance are inputs 3 and 4 (inference; a frozen layer)
  *   adapted    the plan trains a layer whose file says inference: statistics of the batch, and
  *              y[1], y[2] = old * momentum + batch * (1 - momentum) with the unbiased variance, as PyTorch
- *   training   the node itself says training (training_mode, or in old opsets more than one output):
+ *   training   the node itself says training (training_mode; from opset 7 more than one output; before, no
+ *              is_test):
  *              the same with the population variance, as the specification has it
  * y[1] may be the memory of x[3] and y[2] that of x[4]. */
 #include "kernel/norm.h"
 #include "op/infer.h"
 
-struct bn_attr { double epsilon, momentum; bool training; int64_t spatial; };
+struct bn_attr { double epsilon, momentum; bool training, is_test; int64_t spatial; };
 
 #define COMMON \
 	{ "epsilon", F_REAL, offsetof(struct bn_attr, epsilon), .def = "1e-5", .min = 0, .max = 1e6,   \
@@ -21,6 +22,8 @@ static const struct onx_field old_field[] = {
 	COMMON,
 	{ "spatial", F_INT, offsetof(struct bn_attr, spatial), .def = "1", .min = 0, .max = 1,
 	  .help = "statistics by channel (1) or by element (0)" },
+	{ "is_test", F_BOOL, offsetof(struct bn_attr, is_test), .def = "0",
+	  .help = "before opset 7: use the running statistics" },
 	{ .name = NULL }
 };
 static const struct onx_field new_field[] = {
@@ -79,7 +82,8 @@ static int bn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		return onx_fail(e, ONX_UNSUP, "spatial = 0 (statistics by element) is not supported");
 	if ((rc = bn_check(s, &g->bn, e)) < 0)
 		return rc;
-	const bool own = s->version >= 14 ? a->training : onx_has_out(s, 1) || onx_has_out(s, 2);
+	const bool named = onx_has_out(s, 1) || onx_has_out(s, 2);
+	const bool own = s->version >= 14 ? a->training : s->version < 7 ? !a->is_test : named;
 	const double count = (double)g->bn.n * (double)g->bn.p;
 
 	g->bn.eps = a->epsilon;
@@ -210,7 +214,7 @@ static void bn_backward(const struct onx_call *c)
 	  .flags = ONX_OP_TRAIN, .weight = 6, .stat = 24, .attr = &table, .infer = bn_infer,               \
 	  .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward, .backward = bn_backward }
 const struct onx_op ONX_R(onx_ops_batchnorm)[] = {
-	BN(7, 5, old_table),
+	BN(1, 5, old_table),
 	BN(14, 3, new_table),
 	{ .type = NULL }
 };

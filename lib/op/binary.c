@@ -401,9 +401,9 @@ const struct onx_op ONX_R(onx_ops_binary)[] = {
 	TWO(Pow, 7, 0, 0, 1, NULL, pow_infer, Pow_any_backward),
 	TWO(Mod, 10, 0, 0, 3, &mod_attr, mod_infer, Mod_backward),
 	TWO(PRelu, 7, 0, 2, 1, NULL, prelu_infer, PRelu_backward),
-	MANY(Sum, 6, 0, infer_reals, NULL, Sum_backward),
-	MANY(Mean, 6, 0, infer_reals, NULL, Mean_backward),
-	MANY(Max, 6, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
-	MANY(Min, 6, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
+	MANY(Sum, 1, 0, infer_reals, NULL, Sum_backward),
+	MANY(Mean, 1, 0, infer_reals, NULL, Mean_backward),
+	MANY(Max, 1, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
+	MANY(Min, 1, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
 	{ .type = NULL }
 };

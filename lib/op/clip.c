@@ -120,7 +120,7 @@ static int clip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	  .infer = clip_infer, .forward = clip_forward, .backward = clip_backward }
 
 const struct onx_op ONX_R(onx_ops_clip)[] = {
-	CLIP(6, 1, &clip_attr),
+	CLIP(1, 1, &clip_attr),
 	CLIP(11, 3, NULL),
 	{ .type = NULL }
 };

@@ -6,10 +6,12 @@
 #include "op/infer.h"
 #include "op/loop.h"
 
-struct dropout { double ratio; int64_t seed; uint64_t given; };
+struct dropout { double ratio; int64_t seed; uint64_t given; bool is_test; };
 static const struct onx_field old_field[] = {
 	{ .name = "ratio", .kind = F_REAL, .off = offsetof(struct dropout, ratio), .def = "0.5", .min = 0,
 	  .max = 1, .help = "share of the elements that are dropped" },
+	{ .name = "is_test", .kind = F_BOOL, .off = offsetof(struct dropout, is_test), .def = "0",
+	  .help = "before opset 7: whether this is inference; the run knows" },
 	{ .name = NULL }
 };
 static const struct onx_field new_field[] = {
@@ -115,7 +117,7 @@ static void dropout_backward(const struct onx_call *c)
 	  .saved = dropout_saved, .forward = dropout_forward, .backward = dropout_backward }
 
 const struct onx_op ONX_R(onx_ops_dropout)[] = {
-	ROW(7, 1, old_attr),
+	ROW(1, 1, old_attr),
 	ROW(12, 3, new_attr),
 	{ .type = NULL }
 };

@@ -6,7 +6,7 @@
 
 struct gemm_attr {
 	double alpha, beta;
-	bool ta, tb;
+	bool ta, tb, broadcast;
 	const char *activation;         /* FusedGemm only */
 	double params[3];
 };
@@ -16,6 +16,8 @@ static const struct onx_field gemm_field[] = {
 	{ "beta", F_REAL, offsetof(struct gemm_attr, beta), .def = "1", .help = "factor of C" },
 	{ "transA", F_BOOL, offsetof(struct gemm_attr, ta), .def = "0", .help = "A is stored transposed" },
 	{ "transB", F_BOOL, offsetof(struct gemm_attr, tb), .def = "0", .help = "B is stored transposed" },
+	{ "broadcast", F_BOOL, offsetof(struct gemm_attr, broadcast), .def = "0",
+	  .help = "before opset 7: C may be smaller than A * B, as it may later in any case" },
 	{ .name = NULL }
 };
 static const struct onx_table gemm_table = { "Gemm", sizeof(struct gemm_attr), gemm_field, .check = NULL };
@@ -405,7 +407,7 @@ static void matmul_backward(const struct onx_call *c)
 }
 
 const struct onx_op ONX_R(onx_ops_gemm)[] = {
-	{ .domain = "", .type = "Gemm", .since = 7, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+	{ .domain = "", .type = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,
 	  .attr = &gemm_table, .infer = gemm_infer, .macs = gemm_macs, .forward = gemm_forward,
 	  .backward = gemm_backward },

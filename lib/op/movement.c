@@ -410,7 +410,7 @@ const struct onx_op ONX_R(onx_ops_movement)[] = {
 	{ .domain = "", .type = "Concat", .since = 1, .min_in = 1, .max_in = ONX_MANY, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &concat_attr, .infer = concat_infer,
 	  .forward = concat_forward, .backward = concat_backward },
-	{ .domain = "", .type = "Split", .since = 2, .min_in = 1, .max_in = 2, .min_out = 1,
+	{ .domain = "", .type = "Split", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1,
 	  .max_out = ONX_MANY, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &split_attr,
 	  .infer = split_infer, .forward = split_forward, .backward = split_backward },
 	{ .type = NULL }

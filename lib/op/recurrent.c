@@ -9,7 +9,7 @@ struct recurrent {
 	double clip;
 	int direction;
 	int64_t hidden, layout;
-	bool late_reset, coupled;
+	bool late_reset, coupled, sequence;
 	uint64_t given;
 };
 static const char *const directions[] = { "forward", "reverse", "bidirectional", NULL };
@@ -28,7 +28,9 @@ static const char *const directions[] = { "forward", "reverse", "bidirectional",
 	{ "hidden_size", F_INT, offsetof(struct recurrent, hidden), .def = "0", .min = 0, .max = 1e9,   \
 	  .help = "size of a state; default: what R has" },                                             \
 	{ "layout", F_INT, offsetof(struct recurrent, layout), .def = "0", .min = 0, .max = 1,          \
-	  .help = "0: steps first, 1: samples first" }
+	  .help = "0: steps first, 1: samples first" },                                                 \
+	{ "output_sequence", F_BOOL, offsetof(struct recurrent, sequence), .def = "0",                  \
+	  .help = "before opset 7: Y is wanted, as its name in the node says" }
 static const struct onx_field rnn_field[] = { FIELDS, { .name = NULL } };
 static const struct onx_field gru_field[] = {
 	FIELDS,
@@ -283,7 +285,7 @@ static void backward(const struct onx_call *c)
 
 #define D ONX_G_DIFF
 #define ROW(name, ins, outs, kept, part)                                                             \
-	{ .domain = "", .type = name, .since = 7, .min_in = 3, .max_in = ins, .min_out = 0,           \
+	{ .domain = "", .type = name, .since = 1, .min_in = 3, .max_in = ins, .min_out = 0,           \
 	  .max_out = outs, .grad = { D, D, D, D, ONX_G_NEVER, D, D, D }, .n_grad = 8,                 \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2) | ONX_KEEP_X(4) | (kept),            \
 	  .weight = 0x8E, .attr = &part##_attr, .infer = part##_infer, .saved = saved,                \
