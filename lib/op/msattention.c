@@ -1,0 +1,655 @@
+/* op/msattention.c -- ONNX Runtime's Attention and MultiHeadAttention: softmax(scale Q K' + mask) V for each
+ * head (Vaswani and others 2017, section 3.2), behind a common projection or with Q, K, V as given.
+ *
+ * Q, K and V are gathered by head into [B,H,S,dk], [B,H,T,dk], [B,H,T,dv], with the past keys and values in
+ * front; all products are batches of matrices over B and H. */
+#include "kernel/gemm.h"
+#include "kernel/softmax.h"
+#include "op/infer.h"
+#include <string.h>
+
+struct attention {
+	int64_t heads, causal, rotary, share;
+	double scale, filter;
+	struct onx_ints sizes;
+};
+#define COMMON                                                                                               \
+	{ "num_heads", F_INT, offsetof(struct attention, heads), .def = NULL, .min = 1, .max = 1 << 20,      \
+	  .help = "heads" },                                                                                 \
+	{ "unidirectional", F_INT, offsetof(struct attention, causal), .def = "0",                           \
+	  .help = "1: no key after the query's own" },                                                       \
+	{ "scale", F_REAL, offsetof(struct attention, scale), .def = "0", .help = "0: 1 / sqrt(dk)" },       \
+	{ "mask_filter_value", F_REAL, offsetof(struct attention, filter), .def = "-10000",                  \
+	  .help = "added to what is masked" }
+static const struct onx_field attention_field[] = {
+	COMMON,
+	{ "qkv_hidden_sizes", F_INTS, offsetof(struct attention, sizes), .def = "",
+	  .help = "widths of Q, K and V; none: all equal" },
+	{ "do_rotary", F_INT, offsetof(struct attention, rotary), .def = "0", .min = 0, .max = 0,
+	  .help = "only 0 is supported" },
+	{ "past_present_share_buffer", F_INT, offsetof(struct attention, share), .def = "0", .min = 0, .max = 0,
+	  .help = "only 0 is supported" },
+	{ .name = NULL }
+};
+static const struct onx_table attention_table = { "Attention", sizeof(struct attention), attention_field,
+						  .check = NULL };
+static const struct onx_field multi_field[] = { COMMON, { .name = NULL } };
+static const struct onx_table multi_table = { "MultiHeadAttention", sizeof(struct attention), multi_field,
+					      .check = NULL };
+
+enum mask { NO_MASK, LENGTHS, ENDS, BY_KEY, BY_PAIR, SQUARE };
+struct geo {
+	size_t b, h, s, l, past, t, dk, dv;     /* t = past + l keys */
+	size_t in, hq, hk, hv;                  /* Attention: width of the input, of Q, K, V */
+	double scale;
+	enum mask mask; int mask_in; size_t square;
+	int bias_in; size_t bias_b, bias_h;     /* attention_bias: steps along B and H, 0 broadcast */
+	bool split_kv;                          /* MultiHeadAttention: key and value are [B,H,L,d] already */
+};
+
+/* ---- shapes ---- */
+
+static int want_dims(const struct onx_infer *s, int i, int rank, const int64_t *dim, struct onx_err *e)
+{
+	char have[ONX_SHAPE_TEXT], want[ONX_SHAPE_TEXT];
+	bool same = s->in[i].shape.rank == rank;
+	int rc = onx_want_same_type(s, 0, i, e);
+
+	for (int d = 0; same && d < rank; d++)
+		same = s->in[i].shape.dim[d] == dim[d];
+	if (rc < 0 || same)
+		return rc;
+	return onx_fail(e, ONX_SHAPE, "input %d has shape %s, wanted %s", i,
+			onx_shape_text(s->in[i].shape.rank, s->in[i].shape.dim, have, sizeof have),
+			onx_shape_text(rank, dim, want, sizeof want));
+}
+
+static int read_mask(const struct onx_infer *s, int i, struct geo *g, bool ends, struct onx_err *e)
+{
+	char have[ONX_SHAPE_TEXT];
+	int rc;
+
+	g->mask_in = i;
+	if (!onx_has_in(s, i))
+		return ONX_OK;
+	const struct onx_shape *m = &s->in[i].shape;
+	const int64_t b = (int64_t)g->b, q = (int64_t)g->s, t = (int64_t)g->t;
+	if ((rc = onx_want_type(s, i, ONX_INT32, e)) < 0)
+		return rc;
+	if (m->rank == 1 && m->dim[0] == b)
+		g->mask = LENGTHS;
+	else if (ends && m->rank == 1 && m->dim[0] == 2 * b)
+		g->mask = ENDS;
+	else if (m->rank == 2 && m->dim[0] == b && m->dim[1] == t)
+		g->mask = BY_KEY;
+	else if (m->rank == 3 && m->dim[0] == b && m->dim[1] == q && m->dim[2] == t)
+		g->mask = BY_PAIR;
+	else if (m->rank == 4 && m->dim[0] == b && m->dim[1] == 1 && m->dim[2] == m->dim[3] && m->dim[2] >= t)
+		g->mask = SQUARE;
+	else
+		return onx_fail(e, ONX_UNSUP, "input %d, the mask, has shape %s", i,
+				onx_shape_text(m->rank, m->dim, have, sizeof have));
+	g->square = m->rank == 4 ? (size_t)m->dim[2] : 0;
+	return ONX_OK;
+}
+
+static int read_bias(const struct onx_infer *s, int i, struct geo *g, struct onx_err *e)
+{
+	g->bias_in = i;
+	if (!onx_has_in(s, i))
+		return ONX_OK;
+	const struct onx_shape *m = &s->in[i].shape;
+	const bool by_b = m->rank == 4 && m->dim[0] != 1, by_h = m->rank == 4 && m->dim[1] != 1;
+	const int64_t want[4] = { by_b ? (int64_t)g->b : 1, by_h ? (int64_t)g->h : 1, (int64_t)g->s, (int64_t)g->t };
+
+	g->bias_h = by_h ? g->s * g->t : 0;
+	g->bias_b = by_b ? (by_h ? g->h : 1) * g->s * g->t : 0;
+	return want_dims(s, i, 4, want, e);
+}
+
+static int sizes(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
+{
+	const int64_t all[4] = { (int64_t)g->b, (int64_t)g->h, (int64_t)g->s, (int64_t)g->t };
+	size_t n;
+
+	(void)s;
+	if (g->t == 0 || g->dk == 0)
+		return onx_fail(e, ONX_SHAPE, "there are no keys");
+	g->scale = a->scale != 0 ? a->scale : 1 / sqrt((double)g->dk);
+	return onx_count(4, all, &n, e);
+}
+
+static int projection(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
+{
+	const int64_t *x = s->in[0].shape.dim, *w = s->in[1].shape.dim;
+	int rc;
+
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 3, e)) < 0 ||
+	    (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
+		return rc;
+	const size_t all = (size_t)w[1];
+	const bool given = a->sizes.n == 3;
+	if (a->sizes.n != 0 && !given)
+		return onx_fail(e, ONX_FORMAT, "qkv_hidden_sizes has %zu numbers, wanted 3", a->sizes.n);
+	for (size_t i = 0; i < a->sizes.n; i++)
+		if (a->sizes.v[i] <= 0 || a->sizes.v[i] % a->heads != 0)
+			return onx_fail(e, ONX_SHAPE, "%lld columns do not fall into %lld heads",
+					(long long)a->sizes.v[i], (long long)a->heads);
+	*g = (struct geo){ .b = (size_t)x[0], .h = (size_t)a->heads, .s = (size_t)x[1], .l = (size_t)x[1],
+			   .in = (size_t)x[2], .hq = given ? (size_t)a->sizes.v[0] : all / 3,
+			   .hk = given ? (size_t)a->sizes.v[1] : all / 3,
+			   .hv = given ? (size_t)a->sizes.v[2] : all / 3 };
+	g->dk = g->hq / g->h;
+	g->dv = g->hv / g->h;
+	const int64_t want_w[2] = { x[2], (int64_t)(g->hq + g->hk + g->hv) }, want_b[1] = { want_w[1] };
+	if (g->hq != g->hk || g->dk * g->h != g->hq || g->dv * g->h != g->hv)
+		return onx_fail(e, ONX_SHAPE, "%zu, %zu and %zu columns for %zu heads", g->hq, g->hk, g->hv, g->h);
+	if ((rc = want_dims(s, 1, 2, want_w, e)) < 0)
+		return rc;
+	return onx_has_in(s, 2) ? want_dims(s, 2, 1, want_b, e) : ONX_OK;
+}
+
+static int attention_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct geo *g = ONX_NEW(s->mem, struct geo);
+	int rc = g ? projection(s, attr, g, e) : onx_nomem(e, sizeof *g, "attention");
+
+	if (rc < 0)
+		return rc;
+	if (onx_has_in(s, 4)) {
+		const struct onx_shape *p = &s->in[4].shape;
+		g->past = p->rank == 5 ? (size_t)p->dim[3] : 0;
+		const int64_t want[5] = { 2, (int64_t)g->b, (int64_t)g->h, (int64_t)g->past, (int64_t)g->dk };
+		if (g->dk != g->dv)
+			return onx_fail(e, ONX_SHAPE, "a past with keys of %zu and values of %zu", g->dk, g->dv);
+		if ((rc = want_dims(s, 4, 5, want, e)) < 0)
+			return rc;
+	}
+	g->t = g->past + g->l;
+	if (onx_has_out(s, 1) && g->dk != g->dv)
+		return onx_fail(e, ONX_SHAPE, "a present with keys of %zu and values of %zu", g->dk, g->dv);
+	if ((rc = sizes(s, attr, g, e)) < 0 || (rc = read_mask(s, 3, g, true, e)) < 0 ||
+	    (rc = read_bias(s, 5, g, e)) < 0)
+		return rc;
+	const struct onx_shape y = { 3, { (int64_t)g->b, (int64_t)g->s, (int64_t)g->hv } };
+	const struct onx_shape now = { 5, { 2, (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dk } };
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	onx_set_out(s, 1, s->in[0].type, &now);
+	return ONX_OK;
+}
+
+static int multi_keys(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
+{
+	const struct onx_shape *q = &s->in[0].shape;
+	int rc;
+
+	if ((rc = onx_want_real(s, 0, e)) < 0)
+		return rc;
+	if (q->rank != 3 || !onx_has_in(s, 1) || !onx_has_in(s, 2))
+		return onx_fail(e, ONX_UNSUP, "query, key and value in one tensor");
+	const struct onx_shape *k = &s->in[1].shape, *v = &s->in[2].shape;
+	const bool split = k->rank == 4;
+	if ((k->rank != 3 && !split) || v->rank != k->rank)
+		return onx_fail(e, ONX_UNSUP, "a key of %d dimensions and a value of %d", k->rank, v->rank);
+	*g = (struct geo){ .b = (size_t)q->dim[0], .h = (size_t)a->heads, .s = (size_t)q->dim[1],
+			   .l = (size_t)k->dim[split ? 2 : 1], .hq = (size_t)q->dim[2], .split_kv = split };
+	g->dk = g->hq / g->h;
+	g->dv = split ? (size_t)v->dim[3] : (size_t)v->dim[2] / g->h;
+	g->hk = g->hq;
+	g->hv = g->dv * g->h;
+	if (g->dk * g->h != g->hq || (!split && g->hv != (size_t)v->dim[2]))
+		return onx_fail(e, ONX_SHAPE, "columns do not fall into %zu heads", g->h);
+	const int64_t b = (int64_t)g->b, h = (int64_t)g->h, l = (int64_t)g->l;
+	const int64_t k3[3] = { b, l, (int64_t)g->hk }, k4[4] = { b, h, l, (int64_t)g->dk };
+	const int64_t v3[3] = { b, l, (int64_t)g->hv }, v4[4] = { b, h, l, (int64_t)g->dv };
+	rc = want_dims(s, 1, k->rank, split ? k4 : k3, e);
+	return rc < 0 ? rc : want_dims(s, 2, k->rank, split ? v4 : v3, e);
+}
+
+static int multi_past(const struct onx_infer *s, struct geo *g, struct onx_err *e)
+{
+	int rc;
+
+	if (onx_has_in(s, 6) != onx_has_in(s, 7))
+		return onx_fail(e, ONX_SHAPE, "past_key without past_value, or the other way round");
+	if (!onx_has_in(s, 6))
+		return ONX_OK;
+	g->past = s->in[6].shape.rank == 4 ? (size_t)s->in[6].shape.dim[2] : 0;
+	const int64_t k[4] = { (int64_t)g->b, (int64_t)g->h, (int64_t)g->past, (int64_t)g->dk };
+	const int64_t v[4] = { k[0], k[1], k[2], (int64_t)g->dv };
+	rc = want_dims(s, 6, 4, k, e);
+	return rc < 0 ? rc : want_dims(s, 7, 4, v, e);
+}
+
+static int multi_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct geo *g = ONX_NEW(s->mem, struct geo);
+	int rc = g ? multi_keys(s, attr, g, e) : onx_nomem(e, sizeof *g, "attention");
+
+	if (rc < 0 || (rc = multi_past(s, g, e)) < 0)
+		return rc;
+	g->t = g->past + g->l;
+	const int64_t bias[1] = { (int64_t)(g->hq + g->hk + g->hv) };
+	if ((rc = sizes(s, attr, g, e)) < 0 || (onx_has_in(s, 3) && (rc = want_dims(s, 3, 1, bias, e)) < 0) ||
+	    (rc = read_mask(s, 4, g, false, e)) < 0 || (rc = read_bias(s, 5, g, e)) < 0)
+		return rc;
+	const struct onx_shape y = { 3, { (int64_t)g->b, (int64_t)g->s, (int64_t)g->hv } };
+	const struct onx_shape k = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dk } };
+	const struct onx_shape v = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dv } };
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	onx_set_out(s, 1, s->in[0].type, &k);
+	onx_set_out(s, 2, s->in[0].type, &v);
+	return ONX_OK;
+}
+
+/* ---- memory: Q, K, V, P saved; dQ, dK, dV, dP while going back; the projection and its gradient ---- */
+
+static size_t n_q(const struct geo *g) { return g->b * g->h * g->s * g->dk; }
+static size_t n_k(const struct geo *g) { return g->b * g->h * g->t * g->dk; }
+static size_t n_v(const struct geo *g) { return g->b * g->h * g->t * g->dv; }
+static size_t n_p(const struct geo *g) { return g->b * g->h * g->s * g->t; }
+static size_t n_all(const struct geo *g) { return g->in ? g->b * g->s * (g->hq + g->hk + g->hv) : 0; }
+
+struct parts { real *q, *k, *v, *p, *all; };
+
+static struct parts parts_of(const struct geo *g, void *mem)
+{
+	real *q = mem, *k = q + n_q(g), *v = k + n_k(g), *p = v + n_v(g);
+
+	return (struct parts){ q, k, v, p, p + n_p(g) };
+}
+
+static size_t saved(const struct onx_infer *s, const void *attr)
+{
+	const struct geo *g = s->geo;
+
+	(void)attr;
+	return (n_q(g) + n_k(g) + n_v(g) + n_p(g)) * sizeof(double);
+}
+
+static size_t scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct geo *g = s->geo;
+
+	(void)attr, (void)threads;
+	return (n_all(g) + (backward ? n_q(g) + n_k(g) + n_v(g) + n_p(g) : 0)) * sizeof(double);
+}
+
+/* ---- heads ---- */
+
+/* One side is [B,H,T,d] (rows from `row` on), the other [B,L,ld] (columns from `col` on). */
+struct heads { size_t b, h, t, row, l, d, ld, col; };
+
+static void to_heads(const struct heads *m, const real *from, const real *bias, real *to)
+{
+	for (size_t b = 0; b < m->b; b++)
+		for (size_t h = 0; h < m->h; h++)
+			for (size_t i = 0; i < m->l; i++) {
+				const real *x = from + (b * m->l + i) * m->ld + m->col + h * m->d;
+				real *y = to + ((b * m->h + h) * m->t + m->row + i) * m->d;
+				for (size_t j = 0; j < m->d; j++)
+					y[j] = x[j] + (bias ? bias[m->col + h * m->d + j] : 0);
+			}
+}
+
+static void from_heads(const struct heads *m, const real *from, real *to, bool add)
+{
+	for (size_t b = 0; b < m->b; b++)
+		for (size_t h = 0; h < m->h; h++)
+			for (size_t i = 0; i < m->l; i++) {
+				const real *x = from + ((b * m->h + h) * m->t + m->row + i) * m->d;
+				real *y = to + (b * m->l + i) * m->ld + m->col + h * m->d;
+				for (size_t j = 0; j < m->d; j++)
+					onx_put(&y[j], add, x[j]);
+			}
+}
+
+/* Rows of all heads: [n][from_t][d] (from row `from_row` on) to [n][to_t][d] (to row `to_row`), l of each. */
+struct rows { size_t n, l, d, from_t, from_row, to_t, to_row; };
+
+static void move_rows(const struct rows *m, const real *from, real *to, bool add)
+{
+	for (size_t i = 0; i < m->n; i++)
+		for (size_t j = 0; j < m->l * m->d; j++)
+			onx_put(&to[(i * m->to_t + m->to_row) * m->d + j], add,
+				from[(i * m->from_t + m->from_row) * m->d + j]);
+}
+
+static const real *input(const struct onx_call *c, int i)
+{
+	return i < c->n_x ? c->x[i].v : NULL;
+}
+
+static real *output(const struct onx_call *c, int i)
+{
+	return i < c->n_y ? c->y[i].v : NULL;
+}
+
+/* ---- the mask ---- */
+
+static bool hidden(const struct geo *g, const int32_t *m, size_t b, size_t i, size_t j)
+{
+	switch (g->mask) {
+	case NO_MASK: break;
+	case LENGTHS: return (int64_t)j >= m[b];
+	case ENDS:    return (int64_t)j >= m[b] || (int64_t)j < m[g->b + b];
+	case BY_KEY:  return m[b * g->t + j] == 0;
+	case BY_PAIR: return m[(b * g->s + i) * g->t + j] == 0;
+	case SQUARE:  return m[(b * g->square + g->past + i) * g->square + j] == 0;
+	}
+	return false;
+}
+
+struct job { const struct onx_call *c; real *p; };
+
+/* One head: adds masks and bias to its scores. */
+static void mask_piece(void *ctx, size_t at, int worker)
+{
+	const struct job *job = ctx;
+	const struct geo *g = job->c->geo;
+	const struct attention *a = job->c->attr;
+	const int32_t *m = g->mask == NO_MASK ? NULL : job->c->x[g->mask_in].v;
+	const real *bias = input(job->c, g->bias_in);
+	const size_t b = at / g->h, h = at % g->h;
+	real *p = job->p + at * g->s * g->t;
+
+	(void)worker;
+	for (size_t i = 0; i < g->s; i++)
+		for (size_t j = 0; j < g->t; j++) {
+			real *s = &p[i * g->t + j];
+			if (bias)
+				*s += bias[b * g->bias_b + h * g->bias_h + i * g->t + j];
+			if (m && hidden(g, m, b, i, j))
+				*s += (real)a->filter;
+			if (a->causal && j > g->past + i)
+				*s = -ONX_REAL_MAX;
+		}
+}
+
+/* ---- forward and backward of what both share ---- */
+
+static struct onx_batch heads_batch(const struct geo *g, size_t a, size_t b, size_t c)
+{
+	return (struct onx_batch){ .n_outer = 1, .outer = { g->b * g->h }, .outer_a = { a }, .outer_b = { b },
+				   .outer_c = { c } };
+}
+
+/* y [B,S,H*dv] = softmax(scale Q K' + masks) V */
+static void core_forward(const struct onx_call *c, const struct parts *m)
+{
+	const struct geo *g = c->geo;
+	const struct onx_mat s = { g->s, g->t, g->dk, false, true, g->dk, g->dk, g->t };
+	const struct onx_mat o = { g->s, g->dv, g->t, false, false, g->t, g->dv, g->hv };
+	const struct onx_batch score = heads_batch(g, g->s * g->dk, g->t * g->dk, g->s * g->t);
+	const struct onx_batch out = { .n_outer = 2, .outer = { g->b, g->h },
+				       .outer_a = { g->h * g->s * g->t, g->s * g->t },
+				       .outer_b = { g->h * g->t * g->dv, g->t * g->dv },
+				       .outer_c = { g->s * g->hv, g->dv } };
+	struct job job = { c, m->p };
+
+	onx_gemm_batch(c->pool, &s, &score, (real)g->scale, m->q, m->k, 0, m->p);
+	if (g->mask != NO_MASK || input(c, g->bias_in) || ((const struct attention *)c->attr)->causal)
+		onx_parallel(c->pool, g->b * g->h, mask_piece, &job);
+	onx_softmax_forward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, m->p);
+	onx_gemm_batch(c->pool, &o, &out, 1, m->p, m->v, 0, c->y[0].v);
+}
+
+/* The scores' gradient, summed over what was broadcast, in double. */
+static void bias_back(const struct onx_call *c, const real *dp)
+{
+	const struct geo *g = c->geo;
+	const struct onx_view *d = &c->dx[g->bias_in];
+	const size_t one = g->s * g->t, nb = g->bias_b ? g->b : 1, nh = g->bias_h ? g->h : 1;
+
+	for (size_t b = 0; b < nb; b++)
+		for (size_t h = 0; h < nh; h++)
+			for (size_t i = 0; i < one; i++) {
+				double sum = 0;
+				for (size_t bb = b; bb < (g->bias_b ? b + 1 : g->b); bb++)
+					for (size_t hh = h; hh < (g->bias_h ? h + 1 : g->h); hh++)
+						sum += dp[(bb * g->h + hh) * one + i];
+				onx_put((real *)d->v + b * g->bias_b + h * g->bias_h + i, d->add, (real)sum);
+			}
+}
+
+/* dV = P' dY, dP = dY V', dS = P (dP - sum dP P), dQ = scale dS K, dK = scale dS' Q */
+static void core_backward(const struct onx_call *c, const struct parts *m, const struct parts *d, const real *dk,
+			  const real *dv)
+{
+	const struct geo *g = c->geo;
+	const real *dy = c->dy[0].v;
+	const size_t st = g->s * g->t, sv = g->t * g->dv, sk = g->t * g->dk, sq = g->s * g->dk;
+	const struct onx_batch v = { .n_outer = 2, .outer = { g->b, g->h }, .outer_a = { g->h * st, st },
+				     .outer_b = { g->s * g->hv, g->dv }, .outer_c = { g->h * sv, sv } };
+	const struct onx_batch p = { .n_outer = 2, .outer = { g->b, g->h }, .outer_a = { g->s * g->hv, g->dv },
+				     .outer_b = { g->h * sv, sv }, .outer_c = { g->h * st, st } };
+	const struct onx_mat to_v = { g->t, g->dv, g->s, true, false, g->t, g->hv, g->dv };
+	const struct onx_mat to_p = { g->s, g->t, g->dv, false, true, g->hv, g->dv, g->t };
+	const struct onx_mat to_q = { g->s, g->dk, g->t, false, false, g->t, g->dk, g->dk };
+	const struct onx_mat to_k = { g->t, g->dk, g->s, true, false, g->t, g->dk, g->dk };
+	const struct onx_batch q = heads_batch(g, st, sk, sq), k = heads_batch(g, st, sq, sk);
+
+	/* what the present passes back is there first */
+	memset(d->k, 0, n_k(g) * sizeof(real));
+	memset(d->v, 0, n_v(g) * sizeof(real));
+	if (dk)
+		memcpy(d->k, dk, n_k(g) * sizeof(real));
+	if (dv)
+		memcpy(d->v, dv, n_v(g) * sizeof(real));
+	memset(d->q, 0, n_q(g) * sizeof(real));
+	memset(d->p, 0, n_p(g) * sizeof(real));
+	if (!dy)
+		return;
+	onx_gemm_batch(c->pool, &to_v, &v, 1, m->p, dy, 1, d->v);
+	onx_gemm_batch(c->pool, &to_p, &p, 1, dy, m->v, 0, d->p);
+	onx_softmax_backward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, d->p,
+			     d->p, false);
+	onx_gemm_batch(c->pool, &to_q, &q, (real)g->scale, d->p, m->k, 0, d->q);
+	onx_gemm_batch(c->pool, &to_k, &k, (real)g->scale, d->p, m->q, 1, d->k);
+}
+
+/* ---- Attention: [Q K V] = X W + b ---- */
+
+static struct heads part(const struct geo *g, bool query, size_t d, size_t col)
+{
+	return (struct heads){ g->b, g->h, query ? g->s : g->t, query ? 0 : g->past, query ? g->s : g->l, d,
+			       g->hq + g->hk + g->hv, col };
+}
+
+static struct rows past_rows(const struct geo *g, size_t d)
+{
+	return (struct rows){ g->b * g->h, g->past, d, g->past, 0, g->t, 0 };
+}
+
+static void attention_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const size_t all = g->hq + g->hk + g->hv, one = g->b * g->h * g->past * g->dk;
+	const struct onx_mat w = { g->b * g->s, all, g->in, false, false, g->in, all, all };
+	const struct parts m = parts_of(g, c->save);
+	const struct heads q = part(g, true, g->dk, 0), k = part(g, false, g->dk, g->hq);
+	const struct heads v = part(g, false, g->dv, g->hq + g->hk);
+	const struct rows past = past_rows(g, g->dk);
+	const real *bias = input(c, 2);
+	real *x = c->scratch, *now = output(c, 1);
+
+	onx_gemm(c->pool, &w, 1, c->x[0].v, c->x[1].v, 0, x);
+	to_heads(&q, x, bias, m.q);
+	to_heads(&k, x, bias, m.k);
+	to_heads(&v, x, bias, m.v);
+	if (g->past) {
+		move_rows(&past, c->x[4].v, m.k, false);
+		move_rows(&past, (const real *)c->x[4].v + one, m.v, false);
+	}
+	if (now) {
+		memcpy(now, m.k, n_k(g) * sizeof *now);
+		memcpy(now + n_k(g), m.v, n_v(g) * sizeof *now);
+	}
+	core_forward(c, &m);
+}
+
+static void columns(const struct onx_view *d, const real *from, size_t rows, size_t cols)
+{
+	for (size_t j = 0; j < cols; j++) {
+		double sum = 0;
+		for (size_t i = 0; i < rows; i++)
+			sum += from[i * cols + j];
+		onx_put((real *)d->v + j, d->add, (real)sum);
+	}
+}
+
+static bool wanted(const struct onx_call *c, int i)
+{
+	return i < c->n_x && c->dx[i].v;
+}
+
+static void attention_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const size_t all = g->hq + g->hk + g->hv, n = g->b * g->s, one = g->b * g->h * g->past * g->dk;
+	const struct parts m = parts_of(g, c->save), d = parts_of(g, c->scratch);
+	const real *now = c->n_y > 1 ? c->dy[1].v : NULL;
+	const struct heads q = part(g, true, g->dk, 0), k = part(g, false, g->dk, g->hq);
+	const struct heads v = part(g, false, g->dv, g->hq + g->hk);
+
+	core_backward(c, &m, &d, now, now ? now + n_k(g) : NULL);
+	from_heads(&q, d.q, d.all, false);
+	from_heads(&k, d.k, d.all, false);
+	from_heads(&v, d.v, d.all, false);
+	if (wanted(c, 0)) {
+		const struct onx_mat x = { n, g->in, all, false, true, all, all, g->in };
+		onx_gemm(c->pool, &x, 1, d.all, c->x[1].v, c->dx[0].add, c->dx[0].v);
+	}
+	if (wanted(c, 1)) {
+		const struct onx_mat w = { g->in, all, n, true, false, g->in, all, all };
+		onx_gemm(c->pool, &w, 1, c->x[0].v, d.all, c->dx[1].add, c->dx[1].v);
+	}
+	if (wanted(c, 2))
+		columns(&c->dx[2], d.all, n, all);
+	if (wanted(c, 4)) {
+		const struct rows back = { g->b * g->h, g->past, g->dk, g->t, 0, g->past, 0 };
+		move_rows(&back, d.k, c->dx[4].v, c->dx[4].add);
+		move_rows(&back, d.v, (real *)c->dx[4].v + one, c->dx[4].add);
+	}
+	if (wanted(c, 5))
+		bias_back(c, d.p);
+}
+
+/* ---- MultiHeadAttention: Q, K, V are inputs, with one bias for all three ---- */
+
+/* query, key or value, and the part of the bias that is its own */
+static struct heads own(const struct geo *g, int i)
+{
+	const size_t d = i == 2 ? g->dv : g->dk;
+
+	return (struct heads){ g->b, g->h, i ? g->t : g->s, i ? g->past : 0, i ? g->l : g->s, d, g->h * d, 0 };
+}
+
+static const real *own_bias(const struct onx_call *c, int i)
+{
+	const struct geo *g = c->geo;
+	const real *bias = input(c, 3);
+
+	return bias ? bias + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
+}
+
+static void take(const struct onx_call *c, int i, real *to)
+{
+	const struct geo *g = c->geo;
+	const struct heads m = own(g, i);
+	const real *bias = own_bias(c, i);
+
+	if (i == 0 || !g->split_kv) {
+		to_heads(&m, c->x[i].v, bias, to);
+		return;
+	}
+	const struct rows r = { g->b * g->h, g->l, m.d, g->l, 0, g->t, g->past };
+	move_rows(&r, c->x[i].v, to, false);
+	for (size_t h = 0; bias && h < g->b * g->h; h++)
+		for (size_t k = 0; k < g->l * m.d; k++)
+			to[(h * g->t + g->past) * m.d + k] += bias[h % g->h * m.d + k % m.d];
+}
+
+static void multi_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const struct parts m = parts_of(g, c->save);
+	const struct rows pk = past_rows(g, g->dk), pv = past_rows(g, g->dv);
+
+	take(c, 0, m.q);
+	take(c, 1, m.k);
+	take(c, 2, m.v);
+	if (g->past) {
+		move_rows(&pk, c->x[6].v, m.k, false);
+		move_rows(&pv, c->x[7].v, m.v, false);
+	}
+	if (output(c, 1))
+		memcpy(output(c, 1), m.k, n_k(g) * sizeof(real));
+	if (output(c, 2))
+		memcpy(output(c, 2), m.v, n_v(g) * sizeof(real));
+	core_forward(c, &m);
+}
+
+static void give(const struct onx_call *c, int i, const real *from)
+{
+	const struct geo *g = c->geo;
+	const struct heads m = own(g, i);
+	real *bias = wanted(c, 3) ? (real *)c->dx[3].v + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
+
+	if (wanted(c, i) && (i == 0 || !g->split_kv)) {
+		from_heads(&m, from, c->dx[i].v, c->dx[i].add);
+	} else if (wanted(c, i)) {
+		const struct rows r = { g->b * g->h, g->l, m.d, g->t, g->past, g->l, 0 };
+		move_rows(&r, from, c->dx[i].v, c->dx[i].add);
+	}
+	for (size_t j = 0; bias && j < m.ld; j++) {
+		double sum = 0;
+		for (size_t b = 0; b < g->b; b++)
+			for (size_t r = 0; r < m.l; r++)
+				sum += from[((b * g->h + j / m.d) * m.t + m.row + r) * m.d + j % m.d];
+		onx_put(&bias[j], c->dx[3].add, (real)sum);
+	}
+}
+
+static void multi_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const struct parts m = parts_of(g, c->save), d = parts_of(g, c->scratch);
+	const real *const grad[3] = { d.q, d.k, d.v };
+
+	core_backward(c, &m, &d, c->n_y > 1 ? c->dy[1].v : NULL, c->n_y > 2 ? c->dy[2].v : NULL);
+	for (int i = 0; i < 3; i++)
+		give(c, i, grad[i]);
+	if (wanted(c, 5))
+		bias_back(c, d.p);
+	for (int i = 6; i < 8; i++) {
+		const size_t n = i == 6 ? g->dk : g->dv;
+		const struct rows back = { g->b * g->h, g->past, n, g->t, 0, g->past, 0 };
+		if (wanted(c, i))
+			move_rows(&back, grad[i - 5], c->dx[i].v, c->dx[i].add);
+	}
+}
+
+static double macs(const struct onx_infer *s, const void *attr)
+{
+	const struct geo *g = s->geo;
+
+	(void)attr;
+	return (double)n_p(g) * (double)(g->dk + g->dv) + (double)n_all(g) * (double)g->in;
+}
+
+#define D ONX_G_DIFF
+#define N ONX_G_NEVER
+const struct onx_op ONX_R(onx_ops_msattention)[] = {
+	{ .domain = "com.microsoft", .type = "Attention", .since = 1, .min_in = 2, .max_in = 6, .min_out = 1,
+	  .max_out = 2, .grad = { D, D, D, N, D, D }, .n_grad = 6, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),
+	  .weight = 6, .attr = &attention_table, .infer = attention_infer, .saved = saved, .scratch = scratch,
+	  .macs = macs, .forward = attention_forward, .backward = attention_backward },
+	{ .domain = "com.microsoft", .type = "MultiHeadAttention", .since = 1, .min_in = 3, .max_in = 8,
+	  .min_out = 1, .max_out = 3, .grad = { D, D, D, D, N, D, D, D }, .n_grad = 8, .weight = 8,
+	  .attr = &multi_table, .infer = multi_infer, .saved = saved, .scratch = scratch, .macs = macs,
+	  .forward = multi_forward, .backward = multi_backward },
+	{ .type = NULL }
+};
