@@ -34,6 +34,13 @@
 #define ONX_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* In front of an element-wise loop whose output may be one of its inputs, but never overlaps it otherwise. */
+#ifdef __clang__
+#define ONX_ALIKE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define ONX_ALIKE _Pragma("GCC ivdep")
+#endif
+
 /* For kernels written by hand for one instruction set: what this processor has. */
 enum onx_isa { ONX_ISA_BASE, ONX_ISA_AVX2, ONX_ISA_AVX512, ONX_ISAS };
 static inline enum onx_isa onx_isa(void)

@@ -5,8 +5,7 @@
 #include "kernel/cpu.h"
 #include "kernel/fuse.h"
 #include "kernel/real.h"
-
-ONX_INLINE real onx_sigmoid(real x) { return 1 / (1 + ONX_M(exp)(-x)); }
+#include "kernel/vmath.h"
 
 ONX_INLINE real onx_hard(real x, real a, real b)
 {
@@ -46,15 +45,15 @@ ONX_INLINE void onx_fuse_row(const struct onx_fuse *f, real *y, size_t n)
 		break;
 	case ONX_FUSE_TANH:
 		for (size_t i = 0; i < n; i++)
-			y[i] = ONX_M(tanh)(y[i]);
+			y[i] = onx_vtanh(y[i]);
 		break;
 	case ONX_FUSE_SIGMOID:
 		for (size_t i = 0; i < n; i++)
-			y[i] = onx_sigmoid(y[i]);
+			y[i] = onx_vsigmoid(y[i]);
 		break;
 	case ONX_FUSE_SILU:
 		for (size_t i = 0; i < n; i++)
-			y[i] *= onx_sigmoid(y[i]);
+			y[i] *= onx_vsigmoid(y[i]);
 		break;
 	}
 }

@@ -1,7 +1,11 @@
-/* kernel/softmax.c -- see the header. */
+/* kernel/softmax.c -- see the header.
+ * Lines of neighbours (inner == 1) are vector loops along the line; else up to WIDE lines side by side are
+ * vector loops across them. */
 #include "kernel/softmax.h"
+#include "kernel/lanes.h"
+#include "kernel/vmath.h"
 
-enum { PIECE = 1 << 12 };
+enum { PIECE = 1 << 12, WIDE = 64, LANES = 16 };
 
 struct job {
 	const struct onx_lines *g;
@@ -9,27 +13,91 @@ struct job {
 	const real *x, *y, *dy;
 	real *to;
 	bool add;
-	size_t grain;
+	size_t grain, across;           /* lines, or blocks of lines, in a piece; blocks of an outer index */
 };
 
-/* One line: n elements, s apart. */
-static void soft_line(const real *x, size_t n, size_t s, bool logs, real *y)
+/* A NaN is passed over here: its own exponential spoils the sum. */
+ONX_INLINE real largest(const real *x, size_t n)
 {
-	real top = x[0];
-	double sum = 0;
+	real lane[LANES], top = (real)-INFINITY;
+	size_t i = 0;
 
-	for (size_t i = 1; i < n; i++)
-		top = x[i * s] > top || x[i * s] != x[i * s] ? x[i * s] : top;
-	for (size_t i = 0; i < n; i++) {
-		const real e = ONX_M(exp)(x[i * s] - top);
+	for (size_t l = 0; l < LANES; l++)
+		lane[l] = (real)-INFINITY;
+	for (; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+	for (; i < n; i++)
+		top = x[i] > top ? x[i] : top;
+	for (size_t l = 0; l < LANES; l++)
+		top = lane[l] > top ? lane[l] : top;
+	return top;
+}
 
-		sum += e;
-		y[i * s] = logs ? x[i * s] - top : e;
-	}
-	const real shift = (real)log(sum), scale = (real)(1 / sum);
+ONX_CLONES
+static void soft_line(const real *x, size_t n, real *y)
+{
+	const real top = largest(x, n);
+
+	ONX_ALIKE for (size_t i = 0; i < n; i++)
+		y[i] = onx_vexp(x[i] - top);
+	const real scale = (real)(1 / onx_sum(y, n));
 
 	for (size_t i = 0; i < n; i++)
-		y[i * s] = logs ? y[i * s] - shift : y[i * s] * scale;
+		y[i] *= scale;
+}
+
+/* The exponentials are summed in blocks that the stack holds. */
+ONX_CLONES
+static void log_line(const real *x, size_t n, real *y)
+{
+	const real top = largest(x, n);
+	double sum = 0;
+	real e[WIDE];
+
+	for (size_t i = 0; i < n; i += WIDE) {
+		const size_t m = n - i < WIDE ? n - i : WIDE;
+
+		for (size_t k = 0; k < m; k++)
+			e[k] = onx_vexp(x[i + k] - top);
+		sum += onx_sum(e, m);
+	}
+	const real shift = (real)log(sum);
+
+	ONX_ALIKE for (size_t i = 0; i < n; i++)
+		y[i] = x[i] - top - shift;
+}
+
+/* w lines side by side, the elements of each s apart. */
+ONX_CLONES
+static void soft_block(const real *x, size_t n, size_t s, size_t w, bool logs, real *y)
+{
+	real top[WIDE], shift[WIDE];
+	double sum[WIDE];
+
+	for (size_t k = 0; k < w; k++) {
+		top[k] = (real)-INFINITY;
+		sum[k] = 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < w; k++)
+			top[k] = x[i * s + k] > top[k] ? x[i * s + k] : top[k];
+	for (size_t i = 0; i < n; i++) {
+		const real *from = x + i * s;
+		real *to = y + i * s, e[WIDE];
+
+		for (size_t k = 0; k < w; k++)
+			e[k] = onx_vexp(from[k] - top[k]);
+		for (size_t k = 0; k < w; k++)
+			sum[k] += e[k];
+		ONX_ALIKE for (size_t k = 0; k < w; k++)
+			to[k] = logs ? from[k] - top[k] : e[k];
+	}
+	for (size_t k = 0; k < w; k++)
+		shift[k] = (real)(logs ? log(sum[k]) : 1 / sum[k]);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < w; k++)
+			y[i * s + k] = logs ? y[i * s + k] - shift[k] : y[i * s + k] * shift[k];
 }
 
 static void hard_line(const real *x, size_t n, size_t s, real *y)
@@ -42,66 +110,113 @@ static void hard_line(const real *x, size_t n, size_t s, real *y)
 		y[i * s] = i == at;
 }
 
-static void forward_piece(void *ctx, size_t piece, int worker)
+static void forward_block(const struct job *j, size_t at, size_t w)
+{
+	const struct onx_lines *g = j->g;
+	const real *x = j->x + at;
+	real *y = j->to + at;
+
+	if (j->kind == ONX_HARDMAX)
+		for (size_t k = 0; k < w; k++)
+			hard_line(x + k, g->len, g->inner, y + k);
+	else if (g->inner != 1)
+		soft_block(x, g->len, g->inner, w, j->kind == ONX_LOG_SOFTMAX, y);
+	else if (j->kind == ONX_LOG_SOFTMAX)
+		log_line(x, g->len, y);
+	else
+		soft_line(x, g->len, y);
+}
+
+ONX_CLONES
+static void back_line(const real *y, const real *dy, size_t n, bool add, real *dx)
+{
+	const real sum = (real)onx_sum_product(dy, y, 0, n);
+
+	ONX_ALIKE for (size_t i = 0; i < n; i++)
+		onx_put(&dx[i], add, y[i] * (dy[i] - sum));
+}
+
+ONX_CLONES
+static void back_log_line(const real *y, const real *dy, size_t n, bool add, real *dx)
+{
+	const real sum = (real)onx_sum(dy, n);
+
+	ONX_ALIKE for (size_t i = 0; i < n; i++)
+		onx_put(&dx[i], add, dy[i] - onx_vexp(y[i]) * sum);
+}
+
+ONX_CLONES
+static void back_lines(const real *y, const real *dy, size_t n, size_t s, size_t w, bool logs, bool add, real *dx)
+{
+	double sum[WIDE];
+
+	for (size_t k = 0; k < w; k++)
+		sum[k] = 0;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < w; k++)
+			sum[k] += logs ? (double)dy[i * s + k] : (double)dy[i * s + k] * y[i * s + k];
+	for (size_t i = 0; i < n; i++)
+		ONX_ALIKE for (size_t k = 0; k < w; k++) {
+			const real t = y[i * s + k], d = dy[i * s + k];
+
+			onx_put(&dx[i * s + k], add, logs ? d - onx_vexp(t) * (real)sum[k] : t * (d - (real)sum[k]));
+		}
+}
+
+static void backward_block(const struct job *j, size_t at, size_t w)
+{
+	const struct onx_lines *g = j->g;
+	const bool logs = j->kind == ONX_LOG_SOFTMAX;
+
+	if (g->inner != 1)
+		back_lines(j->y + at, j->dy + at, g->len, g->inner, w, logs, j->add, j->to + at);
+	else if (logs)
+		back_log_line(j->y + at, j->dy + at, g->len, j->add, j->to + at);
+	else
+		back_line(j->y + at, j->dy + at, g->len, j->add, j->to + at);
+}
+
+static void piece_of(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct onx_lines *g = j->g;
 	size_t lo, hi;
 
 	(void)worker;
-	onx_piece(g->outer * g->inner, j->grain, piece, &lo, &hi);
+	onx_piece(g->outer * j->across, j->grain, piece, &lo, &hi);
 	for (size_t i = lo; i < hi; i++) {
-		const size_t at = i / g->inner * g->len * g->inner + i % g->inner;
+		const size_t col = i % j->across * WIDE, w = g->inner - col < WIDE ? g->inner - col : WIDE;
+		const size_t at = i / j->across * g->len * g->inner + col;
 
-		if (j->kind == ONX_HARDMAX)
-			hard_line(j->x + at, g->len, g->inner, j->to + at);
+		if (j->dy)
+			backward_block(j, at, w);
 		else
-			soft_line(j->x + at, g->len, g->inner, j->kind == ONX_LOG_SOFTMAX, j->to + at);
+			forward_block(j, at, w);
 	}
+}
+
+static void run(struct onx_pool *pool, struct job *j)
+{
+	const struct onx_lines *g = j->g;
+
+	j->across = onx_pieces(g->inner, WIDE);
+	j->grain = PIECE / (g->len * (g->inner < WIDE ? g->inner : WIDE) + 1) + 1;
+	if (g->len)
+		onx_parallel(pool, onx_pieces(g->outer * j->across, j->grain), piece_of, j);
 }
 
 void onx_softmax_forward(struct onx_pool *pool, const struct onx_lines *g, enum onx_soft kind,
 			 const real *x, real *y)
 {
-	struct job j = { .g = g, .kind = kind, .x = x, .to = y, .grain = PIECE / (g->len + 1) + 1 };
+	struct job j = { .g = g, .kind = kind, .x = x, .to = y };
 
-	if (g->len)
-		onx_parallel(pool, onx_pieces(g->outer * g->inner, j.grain), forward_piece, &j);
-}
-
-static void back_line(const real *y, const real *dy, size_t n, size_t s, bool logs, bool add, real *dx)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += logs ? (double)dy[i * s] : (double)dy[i * s] * y[i * s];
-	for (size_t i = 0; i < n; i++)
-		onx_put(&dx[i * s], add, logs ? dy[i * s] - ONX_M(exp)(y[i * s]) * (real)sum
-					      : y[i * s] * (dy[i * s] - (real)sum));
-}
-
-static void backward_piece(void *ctx, size_t piece, int worker)
-{
-	const struct job *j = ctx;
-	const struct onx_lines *g = j->g;
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(g->outer * g->inner, j->grain, piece, &lo, &hi);
-	for (size_t i = lo; i < hi; i++) {
-		const size_t at = i / g->inner * g->len * g->inner + i % g->inner;
-
-		back_line(j->y + at, j->dy + at, g->len, g->inner, j->kind == ONX_LOG_SOFTMAX, j->add,
-			  j->to + at);
-	}
+	run(pool, &j);
 }
 
 void onx_softmax_backward(struct onx_pool *pool, const struct onx_lines *g, enum onx_soft kind,
 			  const real *y, const real *dy, real *dx, bool add)
 {
-	struct job j = { .g = g, .kind = kind, .y = y, .dy = dy, .to = dx, .add = add,
-			 .grain = PIECE / (g->len + 1) + 1 };
+	struct job j = { .g = g, .kind = kind, .y = y, .dy = dy, .to = dx, .add = add };
 
-	if (g->len)
-		onx_parallel(pool, onx_pieces(g->outer * g->inner, j.grain), backward_piece, &j);
+	run(pool, &j);
 }

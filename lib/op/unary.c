@@ -2,6 +2,7 @@
  * y, and `keep` says which of the two it really uses, so that the plan can drop the other.
  * Comparisons are turned so that NaN passes through. */
 #include "kernel/real.h"
+#include "kernel/vmath.h"
 #include "op/gelu.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -10,38 +11,49 @@
 #define Y0 ONX_KEEP_Y(0)
 #define E(f) ONX_M(f)
 
-static inline real sigmoid(real x)
+/* tanh(log(1 + e)) with e = exp(x): n / (n + 2), n = e (e + 2).  Beyond 20 it is 1. */
+ONX_INLINE real mish_exp(real x)
 {
-	const real e = E(exp)(-E(fabs)(x)), r = 1 / (1 + e);
-
-	return x < 0 ? e * r : r;
+	return onx_vexp(onx_vpick(x > 20, 20, x));
 }
 
-static inline real softplus(real x)
+ONX_INLINE real mish(real x)
 {
-	return (x < 0 ? 0 : x) + E(log1p)(E(exp)(-E(fabs)(x)));
+	const real e = mish_exp(x), n = e * (e + 2);
+
+	return x * (n / (n + 2));
 }
 
-static inline real mish_slope(real x)
+ONX_INLINE real mish_slope(real x)
 {
-	const real t = E(tanh)(softplus(x));
+	const real e = mish_exp(x), n = e * (e + 2), r = 1 / (n + 2);
 
-	return t + x * (1 - t * t) * sigmoid(x);
+	return n * r + x * (4 * e * (1 + e) * r * r);
 }
 
-static inline real swish_slope(real x, real a)
+ONX_INLINE real elu(real x, real a, real b)
 {
-	const real s = sigmoid(a * x);
+	return onx_vpick(x > 0, x, a * onx_vexpm1(b * x));
+}
+
+ONX_INLINE real elu_slope(real x, real a, real b)
+{
+	return onx_vpick(x > 0, 1, a * onx_vexp(b * x));
+}
+
+ONX_INLINE real swish_slope(real x, real a)
+{
+	const real s = onx_vsigmoid(a * x);
 
 	return s + a * x * s * (1 - s);
 }
 
-static inline real sign(real x)
+ONX_INLINE real sign(real x)
 {
 	return x > 0 ? 1 : x < 0 ? -1 : x;
 }
 
-static inline real clamp(real x, real lo, real hi)
+ONX_INLINE real clamp(real x, real lo, real hi)
 {
 	return x < lo ? lo : x > hi ? hi : x;
 }
@@ -75,15 +87,15 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 #define UNARY(U)                                                                             \
 	U(Relu,            Y0, x < 0 ? 0 : x,                    y > 0 ? 1 : 0)              \
 	U(LeakyRelu,       X0, x > 0 ? x : a * x,                x > 0 ? 1 : a)              \
-	U(Sigmoid,         Y0, sigmoid(x),                       y * (1 - y))                \
-	U(Tanh,            Y0, E(tanh)(x),                       1 - y * y)                  \
-	U(Exp,             Y0, E(exp)(x),                        y)                          \
-	U(Log,             X0, E(log)(x),                        1 / x)                      \
+	U(Sigmoid,         Y0, onx_vsigmoid(x),                  y * (1 - y))                \
+	U(Tanh,            Y0, onx_vtanh(x),                     1 - y * y)                  \
+	U(Exp,             Y0, onx_vexp(x),                      y)                          \
+	U(Log,             X0, onx_vlog(x),                      1 / x)                      \
 	U(Sqrt,            Y0, E(sqrt)(x),                       (real)0.5 / y)              \
 	U(Neg,             0,  -x,                               -1)                         \
 	U(Abs,             X0, E(fabs)(x),                       sign(x))                    \
 	U(Reciprocal,      Y0, 1 / x,                            -y * y)                     \
-	U(Erf,             X0, E(erf)(x), (real)1.12837916709551257390 * E(exp)(-x * x))     \
+	U(Erf,             X0, onx_verf(x), (real)1.12837916709551257390 * onx_vexp(-x * x)) \
 	U(Sin,             X0, E(sin)(x),                        E(cos)(x))                  \
 	U(Cos,             X0, E(cos)(x),                        -E(sin)(x))                 \
 	U(Tan,             Y0, E(tan)(x),                        1 + y * y)                  \
@@ -95,18 +107,18 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	U(Asinh,           X0, E(asinh)(x),                      1 / E(hypot)(x, 1))         \
 	U(Acosh,           X0, E(acosh)(x),                      1 / E(sqrt)((x - 1) * (x + 1))) \
 	U(Atanh,           X0, E(atanh)(x),                      1 / ((1 - x) * (1 + x)))    \
-	U(Elu,             X0, x > 0 ? x : a * E(expm1)(x),      x > 0 ? 1 : a * E(exp)(x))  \
-	U(Selu,            X0, x > 0 ? b * x : b * a * E(expm1)(x), x > 0 ? b : b * a * E(exp)(x)) \
-	U(Celu,            X0, x > 0 ? x : a * E(expm1)(x / a),  x > 0 ? 1 : E(exp)(x / a))  \
-	U(Softplus,        Y0, softplus(x),                      -E(expm1)(-y))              \
+	U(Elu,             X0, elu(x, a, 1),                     elu_slope(x, a, 1))         \
+	U(Selu,            X0, b * elu(x, a, 1),                 b * elu_slope(x, a, 1))     \
+	U(Celu,            X0, elu(x, a, 1 / a),                 elu_slope(x, 1, 1 / a))     \
+	U(Softplus,        Y0, onx_vsoftplus(x),                 -onx_vexpm1(-y))            \
 	U(Softsign,        X0, x / (1 + E(fabs)(x)), 1 / ((1 + E(fabs)(x)) * (1 + E(fabs)(x)))) \
 	U(HardSigmoid,     Y0, clamp(a * x + b, 0, 1),           y > 0 && y < 1 ? a : 0)     \
 	U(HardSwish,       X0, x * clamp(x / 6 + (real)0.5, 0, 1),                           \
 			       x < -3 ? 0 : x > 3 ? 1 : x / 3 + (real)0.5)                   \
-	U(Mish,            X0, x * E(tanh)(softplus(x)),         mish_slope(x))              \
+	U(Mish,            X0, mish(x),                          mish_slope(x))              \
 	U(Gelu,            X0, choice ? onx_gelu_tanh(x) : onx_gelu(x),                              \
 			       choice ? onx_gelu_tanh_slope(x) : onx_gelu_slope(x))                  \
-	U(Swish,           X0, x * sigmoid(a * x),               swish_slope(x, a))          \
+	U(Swish,           X0, x * onx_vsigmoid(a * x),          swish_slope(x, a))          \
 	U(ThresholdedRelu, X0, x <= a ? 0 : x,                   x > a ? 1 : 0)              \
 	U(Shrink,          X0, x < -b ? x + a : x > b ? x - a : x - x, x < -b || x > b ? 1 : 0)
 
@@ -124,13 +136,13 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	(void)a; (void)b; (void)choice;
 
 #define U(type, keep, f, df)                                                                 \
-static void type##_y(const void *ctx, size_t lo, size_t hi)                                  \
+ONX_CLONES static void type##_y(const void *ctx, size_t lo, size_t hi)                       \
 {                                                                                            \
 	const struct onx_call *c = ctx;                                                      \
 	const real *xs = c->x[0].v;                                                          \
 	real *ys = c->y[0].v;                                                                \
 	NUMBERS                                                                              \
-	for (size_t i = lo; i < hi; i++) {                                                   \
+	ONX_ALIKE for (size_t i = lo; i < hi; i++) {                                         \
 		const real x = xs[i];                                                        \
 		ys[i] = (real)(f);                                                           \
 	}                                                                                    \
@@ -144,14 +156,14 @@ STEPS(U)
 #undef U
 
 #define U(type, keep, f, df)                                                                 \
-static void type##_dx(const void *ctx, size_t lo, size_t hi)                                 \
+ONX_CLONES static void type##_dx(const void *ctx, size_t lo, size_t hi)                      \
 {                                                                                            \
 	const struct onx_call *c = ctx;                                                      \
 	const real *xs = c->x[0].v, *ys = c->y[0].v, *dy = c->dy[0].v;                       \
 	real *dx = c->dx[0].v;                                                               \
 	const bool add = c->dx[0].add;                                                       \
 	NUMBERS                                                                              \
-	for (size_t i = lo; i < hi; i++) {                                                   \
+	ONX_ALIKE for (size_t i = lo; i < hi; i++) {                                         \
 		const real x = (keep) & X0 ? xs[i] : 0, y = (keep) & Y0 ? ys[i] : 0;         \
 		(void)x; (void)y;                                                            \
 		onx_put(&dx[i], add, dy[i] * (real)(df));                                    \

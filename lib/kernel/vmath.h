@@ -1,0 +1,204 @@
+/* kernel/vmath.h -- exp, log, tanh, erf and their like without a branch, so that a loop over them is
+ * a vector loop (under ONX_CLONES).  In float they are ours, in double the C library's.
+ *
+ * Errors in float over the whole range, in units of the last place, as tests/unit/test_vmath.c holds
+ * them: exp 1.1, expm1 2, log 1, log1p 2, sigmoid, tanh, erf 3, Phi 5 (down to denormal results).
+ * NaN stays NaN, infinities go where they belong, denormals count.
+ *
+ * exp: x = n ln 2 + r (Cody and Waite), a polynomial in r, 2^n in two factors so that neither end
+ * overflows early.  log: x = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2).  The polynomials are minimax
+ * fits (Remez), made for these ranges. */
+#ifndef ONX_VMATH_H
+#define ONX_VMATH_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include "kernel/cpu.h"
+#include "kernel/real.h"
+
+#ifdef ONX_F64
+
+ONX_INLINE double onx_vpick(bool yes, double a, double b) { return yes ? a : b; }
+ONX_INLINE double onx_vexp(double x) { return exp(x); }
+ONX_INLINE double onx_vexpm1(double x) { return expm1(x); }
+ONX_INLINE double onx_vlog(double x) { return log(x); }
+ONX_INLINE double onx_vlog1p(double x) { return log1p(x); }
+ONX_INLINE double onx_vtanh(double x) { return tanh(x); }
+ONX_INLINE double onx_verf(double x) { return erf(x); }
+
+/* The normal distribution: Phi(x), and exp(-x^2/2) in *bell. */
+ONX_INLINE double onx_vphi(double x, double *bell)
+{
+	*bell = exp(x * x / -2);
+	return 0.5 * erfc(-x * 0.70710678118654752440);
+}
+
+#else
+
+ONX_INLINE uint32_t onx_vbits(float x)
+{
+	uint32_t u;
+
+	memcpy(&u, &x, sizeof u);
+	return u;
+}
+
+ONX_INLINE float onx_vfloat(uint32_t u)
+{
+	float x;
+
+	memcpy(&x, &u, sizeof x);
+	return x;
+}
+
+ONX_INLINE float onx_vsigned(float size, float sign)
+{
+	return onx_vfloat(onx_vbits(size) | (onx_vbits(sign) & 0x80000000u));
+}
+
+/* yes ? a : b, both computed: a branch would keep the loop from being a vector loop. */
+ONX_INLINE float onx_vpick(bool yes, float a, float b)
+{
+	const uint32_t mask = 0u - (uint32_t)yes;
+
+	return onx_vfloat((onx_vbits(a) & mask) | (onx_vbits(b) & ~mask));
+}
+
+/* 2^n for -127 < n < 128; n in two's complement. */
+ONX_INLINE float onx_vpower(uint32_t n)
+{
+	return onx_vfloat((n + 127u) << 23);
+}
+
+/* x + low = n ln 2 + r with |r| <= ln 2 / 2; returns exp(r) - 1. */
+ONX_INLINE float onx_vreduce(float x, float low, uint32_t *n)
+{
+	const float round = 12582912.0f;                /* 1.5 * 2^23: adding it rounds to a whole number */
+	const float t = x * 1.44269504f + round, whole = t - round;
+	const float r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f + low;
+
+	*n = onx_vbits(t) - onx_vbits(round);
+	return r + r * r * (0.5000000101f + r * (0.1666651289f + r * (0.04166618724f +
+		r * (0.008369598189f + r * 0.001395172028f))));
+}
+
+/* y * 2^n for |n| < 252 */
+ONX_INLINE float onx_vscale(float y, uint32_t n)
+{
+	const uint32_t half = ((n + 1024u) >> 1) - 512u;
+
+	return y * onx_vpower(half) * onx_vpower(n - half);
+}
+
+/* exp(x + low) for small |low| */
+ONX_INLINE float onx_vexp_pair(float x, float low)
+{
+	const float above = onx_vpick(x < -105, -105, x), in = onx_vpick(above > 89, 89, above);
+	uint32_t n;
+	const float p = onx_vreduce(in, low, &n);
+
+	return onx_vscale(1 + p, n);
+}
+
+ONX_INLINE float onx_vexp(float x)
+{
+	return onx_vexp_pair(x, 0);
+}
+
+/* 2^n (exp(r) - 1) + 2^n - 1, as 2^n (p + (1 - 2^-n)) */
+ONX_INLINE float onx_vexpm1(float x)
+{
+	const float above = onx_vpick(x < -30, -30, x), in = onx_vpick(above > 89, 89, above);
+	uint32_t n;
+	const float p = onx_vreduce(in, 0, &n);
+	const float back = onx_vpower(0u - n);
+
+	return onx_vscale(p + (1 - onx_vpick(x < 40, back, 0)), n);
+}
+
+ONX_INLINE float onx_vlog(float x)
+{
+	const bool small = x < 1.17549435e-38f;
+	const uint32_t tiny = (uint32_t)small * 23u;
+	const float scaled = onx_vpick(small, x * 8388608.0f, x);
+	const uint32_t i = onx_vbits(scaled) + (0x3f800000u - 0x3f3504f3u);
+	const float e = (float)(int32_t)((i >> 23) - 127u - tiny);
+	const float f = onx_vfloat((i & 0x7fffffu) + 0x3f3504f3u) - 1, f2 = f * f;
+	const float q = 0.333333312f + f * (-0.2500083796f + f * (0.2000129269f + f * (-0.1662276503f +
+		f * (0.1419969585f + f * (-0.1316418536f + f * (0.1277911332f + f * -0.07646103751f))))));
+	const float y = (f2 * f * q + e * -2.12194440e-4f - 0.5f * f2) + f + e * 0.693359375f;
+	const float high = onx_vpick(x > 3.402823466e38f, x, y);
+
+	return onx_vpick(x > 0, high, onx_vpick(x == 0, -INFINITY, NAN));
+}
+
+/* log(u) + (x - (u - 1)) / u with u = 1 + x rounded; -1 <= x < inf */
+ONX_INLINE float onx_vlog1p(float x)
+{
+	const float u = 1 + x, rest = x - (u - 1);
+
+	return onx_vlog(u) + rest / u;
+}
+
+/* t / (t + 2) with t = exp(2|x|) - 1 */
+ONX_INLINE float onx_vtanh(float x)
+{
+	const float a = fabsf(x), in = onx_vpick(a > 10, 10, a), t = onx_vexpm1(2 * in);
+
+	return onx_vsigned(t / (t + 2), x);
+}
+
+/* |x| < 1: x P(x^2); else 1 - exp(-g(|x|)) with g = -log erfc */
+ONX_INLINE float onx_verf(float x)
+{
+	const float a = fabsf(x), z = x * x, b = onx_vpick(a > 4, 4, a);
+	const float near = a * (1.128379166f + z * (-0.3761262582f + z * (0.1128358515f +
+		z * (-0.02685381194f + z * (0.005188327694f + z * (-0.0008010193752f +
+		z * 7.853861925e-5f))))));
+	const float g = -0.0001880362439f + b * (1.129578407f + b * (0.6332199258f + b * (0.1084185442f +
+		b * (-0.02520823699f + b * (0.004204554941f + b * (-0.0004413350517f +
+		b * 2.168674352e-5f))))));
+	const float far = 1 - onx_vexp(-g);
+
+	return onx_vsigned(onx_vpick(a < 1, near, far), x);
+}
+
+/* The normal distribution: Phi(x), and exp(-x^2/2) in *bell.  |x| < 3/4: 1/2 + x R(x^2); else
+ * Phi(-a) = exp(-a^2/2) t P(t) with t = 1 / (1 + 0.35 a), so that the tail keeps its digits; the square
+ * is taken in two parts for that. */
+ONX_INLINE float onx_vphi(float x, float *bell)
+{
+	const float a = fabsf(x), in = onx_vpick(a > 14.5f, 14.5f, a), z = in * in;
+	const float top = onx_vfloat(onx_vbits(in) & 0xfffff000u);
+	const float e = onx_vexp_pair(-0.5f * top * top, -0.5f * (in - top) * (in + top));
+	const float t = 1 / (1 + 0.35f * in);
+	const float p = t * (0.1396200244f + t * (0.1398832363f + t * (0.1197210283f + t * (0.1056453891f +
+		t * (-0.02227515046f + t * (0.1554151717f + t * (-0.2491954829f + t * (0.1386233952f +
+		t * -0.02742849759f))))))));
+	const float near = 0.5f + x * (0.3989422786f + z * (-0.06649023905f + z * (0.009971798071f +
+		z * (-0.001179589009f + z * 0.0001013369553f))));
+	const float tail = e * p;
+
+	*bell = e;
+	return onx_vpick(a < 0.75f, near, onx_vpick(x > 0, 1 - tail, tail));
+}
+
+#endif
+
+/* 1 / (1 + exp(-x)); the small side keeps its digits. */
+ONX_INLINE real onx_vsigmoid(real x)
+{
+	const real e = onx_vexp(-ONX_M(fabs)(x)), r = 1 / (1 + e);
+
+	return onx_vpick(x < 0, e * r, r);
+}
+
+/* log(1 + exp(x)) */
+ONX_INLINE real onx_vsoftplus(real x)
+{
+	const real l = onx_vlog1p(onx_vexp(-ONX_M(fabs)(x)));
+
+	return onx_vpick(x < 0, 0, x) + l;
+}
+
+#endif
