@@ -1,0 +1,415 @@
+/* op/dft.c -- DFT, STFT (kernel/fft.h) and MelWeightMatrix.
+ *
+ * A transform is linear: its gradient is the transform with the other sign.  Numbers of the last axis
+ * are the real and the imaginary part; one number: the imaginary part is 0.  One-sided results
+ * hold bins 0 .. n/2 of a real signal.  One-sided and inverse: the input holds these bins and the result
+ * is real; bins that stand for two count twice. */
+#include <inttypes.h>
+#include <string.h>
+#include "kernel/fft.h"
+#include "op/infer.h"
+#include "op/loop.h"
+
+struct dft_attr { int64_t axis; bool inverse, onesided; };
+#define ONESIDED(value) { "onesided", F_BOOL, offsetof(struct dft_attr, onesided), .def = value, \
+	.help = "bins 0 .. n/2, of a real signal" }
+#define INVERSE { "inverse", F_BOOL, offsetof(struct dft_attr, inverse), .def = "0", \
+	.help = "exp(+i ...) and 1 / n" }
+static const struct onx_field dft17_field[] = {
+	{ "axis", F_INT, offsetof(struct dft_attr, axis), .def = "1", .help = "axis of the signal" },
+	INVERSE, ONESIDED("0"), { .name = NULL }
+};
+static const struct onx_field dft20_field[] = { INVERSE, ONESIDED("0"), { .name = NULL } };
+static const struct onx_field stft_field[] = { ONESIDED("1"), { .name = NULL } };
+static const struct onx_table dft17_attr = { "DFT", sizeof(struct dft_attr), dft17_field, .check = NULL };
+static const struct onx_table dft20_attr = { "DFT", sizeof(struct dft_attr), dft20_field, .check = NULL };
+static const struct onx_table stft_attr = { "STFT", sizeof(struct dft_attr), stft_field, .check = NULL };
+
+struct side { size_t len, parts; };     /* elements along the axis that there are, numbers of each */
+struct geo {
+	size_t n;               /* length of the transform                              */
+	int sign;
+	double scale;
+	bool half;              /* x holds bins 0 .. n/2 of a spectrum whose signal is real */
+	struct side x, y;
+	size_t lines, inner;    /* DFT: lines of every outer index are `inner` apart    */
+	size_t batch, frames, step, length;     /* STFT: length of the signal            */
+	double *circle;
+};
+
+static int new_geo(struct onx_infer *s, int64_t n, struct geo **out, struct onx_err *e)
+{
+	struct geo *g = *out = ONX_NEW(s->mem, struct geo);
+
+	if (n < 1 || n > (int64_t)1 << 40)
+		return onx_fail(e, ONX_SHAPE, "a transform of length %" PRId64 ", wanted 1 or more", n);
+	if (!g || !(g->circle = ONX_NEWS(s->mem, double, 2 * (size_t)n)))
+		return onx_nomem(e, 16.0 * (double)n, "a transform");
+	g->n = (size_t)n;
+	onx_fft_circle(g->n, g->circle);
+	s->geo = g;
+	return ONX_OK;
+}
+
+/* A signal has one or two numbers an element. */
+static int parts_of(const struct onx_infer *s, size_t *parts, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape;
+	const int64_t last = x->dim[x->rank - 1];
+
+	*parts = last == 2 ? 2 : 1;
+	return last == 1 || last == 2 ? ONX_OK
+	       : onx_fail(e, ONX_SHAPE, "the last axis has %" PRId64 " numbers, wanted 1 (real) or 2 (complex)", last);
+}
+
+static int number(struct onx_infer *s, int i, int64_t *v, struct onx_err *e)
+{
+	const int64_t *list;
+	size_t n;
+	int rc;
+
+	if (!onx_has_in(s, i))
+		return ONX_OK;
+	if ((rc = onx_in_ints(s, i, &list, &n, e)) < 0)
+		return rc;
+	if (n != 1)
+		return onx_fail(e, ONX_SHAPE, "input %d has %zu elements, wanted 1", i, n);
+	*v = list[0];
+	return ONX_OK;
+}
+
+static int dft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct dft_attr *a = attr;
+	struct onx_shape y = s->in[0].shape;
+	int64_t where = s->version < 20 ? a->axis : -2, n = 0;
+	size_t parts, count;
+	struct geo *g;
+	int axis, rc;
+
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 2, ONX_RANK, e)) < 0 ||
+	    (rc = parts_of(s, &parts, e)) < 0 || (rc = number(s, 2, &where, e)) < 0 ||
+	    (rc = onx_axis(where, y.rank, &axis, e)) < 0)
+		return rc;
+	if (axis == y.rank - 1)
+		return onx_fail(e, ONX_SHAPE, "the last axis holds the parts of a number, not a signal");
+	const int64_t have = y.dim[axis];
+	const bool half = a->onesided && a->inverse;
+	if (a->onesided && !a->inverse && parts == 2)
+		return onx_fail(e, ONX_SHAPE, "a one-sided transform of a complex signal");
+	n = half ? 2 * (have - 1) : have;
+	if ((rc = number(s, 1, &n, e)) < 0 || (rc = new_geo(s, n, &g, e)) < 0)
+		return rc;
+	const int64_t bins = a->onesided ? n / 2 + 1 : n;
+	g->sign = a->inverse ? 1 : -1;
+	g->scale = a->inverse ? 1 / (double)n : 1;
+	g->half = half;
+	g->x = (struct side){ (size_t)(have < (half ? bins : n) ? have : half ? bins : n), parts };
+	y.dim[axis] = half ? n : bins;
+	y.dim[y.rank - 1] = half ? 1 : 2;
+	g->y = (struct side){ (size_t)y.dim[axis], half ? 1 : 2 };
+	g->lines = g->inner = 1;
+	for (int d = 0; d < y.rank - 1; d++) {
+		g->lines *= d == axis ? 1 : (size_t)y.dim[d];
+		g->inner *= d > axis ? (size_t)y.dim[d] : 1;
+	}
+	g->length = (size_t)have;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return onx_count(y.rank, y.dim, &count, e);
+}
+
+/* Two complex lines for each thread; STFT's backward: a signal as well. */
+static size_t dft_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct geo *g = s->geo;
+
+	(void)attr;
+	return (size_t)threads * (4 * g->n + (backward ? 2 * g->length : 0)) * sizeof(double);
+}
+
+/* How often bin k counts where half of a spectrum stands for the whole. */
+static double times(const struct geo *g, size_t k)
+{
+	return !g->half || k == 0 || 2 * k == g->n ? 1 : 2;
+}
+
+struct way { const struct onx_call *c; const struct onx_view *from, *to; struct side in, out; bool back; };
+
+static void dft_line(void *ctx, size_t line, int worker)
+{
+	const struct way *w = ctx;
+	const struct geo *g = w->c->geo;
+	double *z = (double *)w->c->scratch + (size_t)worker * (4 * g->n + (w->back ? 2 * g->length : 0));
+	const size_t outer = line / g->inner, i = line % g->inner;
+	const size_t n_from = w->back ? g->y.len : g->length, n_to = w->back ? g->length : g->y.len;
+	const real *from = (const real *)w->from->v + (outer * n_from * g->inner + i) * w->in.parts;
+	real *to = (real *)w->to->v + (outer * n_to * g->inner + i) * w->out.parts;
+
+	memset(z, 0, 2 * g->n * sizeof *z);
+	for (size_t t = 0; t < w->in.len; t++)
+		for (size_t p = 0; p < w->in.parts; p++)
+			z[2 * t + p] = from[t * g->inner * w->in.parts + p] * (w->back ? 1 : times(g, t));
+	onx_fft(g->n, g->circle, w->back ? -g->sign : g->sign, z, z + 2 * g->n);
+	for (size_t t = 0; t < n_to; t++)
+		for (size_t p = 0; p < w->out.parts; p++) {
+			const double v = t < w->out.len ? z[2 * t + p] * (w->back ? times(g, t) : 1) * g->scale : 0;
+			onx_put(&to[t * g->inner * w->out.parts + p], w->to->add, (real)v);
+		}
+}
+
+static void dft_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	struct way w = { c, &c->x[0], &c->y[0], g->x, g->y, false };
+
+	onx_parallel(c->pool, c->y[0].n ? g->lines : 0, dft_line, &w);
+}
+
+static void dft_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	struct way w = { c, &c->dy[0], &c->dx[0], g->y, g->x, true };
+
+	if (c->dx[0].v)
+		onx_parallel(c->pool, c->dx[0].n ? g->lines : 0, dft_line, &w);
+}
+
+/* ---- STFT ---- */
+
+static int stft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const struct dft_attr *a = attr;
+	const struct onx_shape *x = &s->in[0].shape;
+	int64_t step = 0, n = 0;
+	size_t parts, count;
+	struct geo *g;
+	int rc;
+
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 3, e)) < 0 ||
+	    (rc = parts_of(s, &parts, e)) < 0 || (rc = number(s, 1, &step, e)) < 0)
+		return rc;
+	if (step < 1)
+		return onx_fail(e, ONX_SHAPE, "frames %" PRId64 " apart, wanted 1 or more", step);
+	if (onx_has_in(s, 2)) {
+		if ((rc = onx_want_same_type(s, 0, 2, e)) < 0 || (rc = onx_want_rank(s, 2, 1, 1, e)) < 0)
+			return rc;
+		n = s->in[2].shape.dim[0];
+	} else {
+		n = x->dim[1];
+	}
+	if ((rc = number(s, 3, &n, e)) < 0)
+		return rc;
+	if (onx_has_in(s, 2) && s->in[2].shape.dim[0] != n)
+		return onx_fail(e, ONX_SHAPE, "a window of %" PRId64 " for frames of %" PRId64,
+				s->in[2].shape.dim[0], n);
+	if (a->onesided && parts == 2)
+		return onx_fail(e, ONX_SHAPE, "a one-sided transform of a complex signal");
+	if ((rc = new_geo(s, n, &g, e)) < 0)
+		return rc;
+	const struct onx_shape y = { 4, { x->dim[0], x->dim[1] < n ? 0 : 1 + (x->dim[1] - n) / step,
+					  a->onesided ? n / 2 + 1 : n, 2 } };
+	g->sign = -1;
+	g->scale = 1;
+	g->x = (struct side){ (size_t)n, parts };
+	g->y = (struct side){ (size_t)y.dim[2], 2 };
+	g->batch = (size_t)x->dim[0];
+	g->frames = (size_t)y.dim[1];
+	g->step = (size_t)step;
+	g->length = (size_t)x->dim[1];
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return onx_count(y.rank, y.dim, &count, e);
+}
+
+static const real *window_of(const struct onx_call *c)
+{
+	return c->n_x > 2 ? c->x[2].v : NULL;
+}
+
+static void stft_frame(void *ctx, size_t at, int worker)
+{
+	const struct onx_call *c = ctx;
+	const struct geo *g = c->geo;
+	double *z = (double *)c->scratch + (size_t)worker * 4 * g->n;
+	const real *window = window_of(c), *x = c->x[0].v;
+	real *y = (real *)c->y[0].v + at * g->y.len * 2;
+
+	x += (at / g->frames * g->length + at % g->frames * g->step) * g->x.parts;
+	memset(z, 0, 2 * g->n * sizeof *z);
+	for (size_t t = 0; t < g->n; t++)
+		for (size_t p = 0; p < g->x.parts; p++)
+			z[2 * t + p] = (double)x[t * g->x.parts + p] * (window ? window[t] : 1);
+	onx_fft(g->n, g->circle, -1, z, z + 2 * g->n);
+	for (size_t k = 0; k < 2 * g->y.len; k++)
+		y[k] = (real)z[k];
+}
+
+/* Y[b, f] = DFT(x[b, f step ... f step + n) * window) */
+static void stft_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	onx_parallel(c->pool, g->batch * g->frames, stft_frame, (void *)c);
+}
+
+/* z = the conjugate transform of dY[b, f] */
+static void frame_back(const struct onx_call *c, size_t at, double *z)
+{
+	const struct geo *g = c->geo;
+	const real *dy = (const real *)c->dy[0].v + at * g->y.len * 2;
+
+	memset(z, 0, 2 * g->n * sizeof *z);
+	for (size_t k = 0; k < 2 * g->y.len; k++)
+		z[k] = dy[k];
+	onx_fft(g->n, g->circle, 1, z, z + 2 * g->n);
+}
+
+static void signal_back(void *ctx, size_t b, int worker)
+{
+	const struct onx_call *c = ctx;
+	const struct geo *g = c->geo;
+	double *z = (double *)c->scratch + (size_t)worker * (4 * g->n + 2 * g->length), *sum = z + 4 * g->n;
+	const real *window = window_of(c);
+	const size_t n = g->length * g->x.parts;
+
+	memset(sum, 0, n * sizeof *sum);
+	for (size_t f = 0; f < g->frames; f++) {
+		frame_back(c, b * g->frames + f, z);
+		for (size_t t = 0; t < g->n; t++)
+			for (size_t p = 0; p < g->x.parts; p++)
+				sum[(f * g->step + t) * g->x.parts + p] += z[2 * t + p] * (window ? window[t] : 1);
+	}
+	for (size_t i = 0; i < n; i++)
+		onx_put((real *)c->dx[0].v + b * n + i, c->dx[0].add, (real)sum[i]);
+}
+
+/* dwindow[t] = sum over frames and parts of x z: one after another, in double */
+static void window_back(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	double *z = c->scratch, *sum = z + 4 * g->n;
+	const real *x = c->x[0].v;
+
+	memset(sum, 0, g->n * sizeof *sum);
+	for (size_t at = 0; at < g->batch * g->frames; at++) {
+		const real *v = x + (at / g->frames * g->length + at % g->frames * g->step) * g->x.parts;
+		frame_back(c, at, z);
+		for (size_t t = 0; t < g->n; t++)
+			for (size_t p = 0; p < g->x.parts; p++)
+				sum[t] += v[t * g->x.parts + p] * z[2 * t + p];
+	}
+	for (size_t t = 0; t < g->n; t++)
+		onx_put((real *)c->dx[2].v + t, c->dx[2].add, (real)sum[t]);
+}
+
+static void stft_backward(const struct onx_call *c)
+{
+	if (c->dx[0].v)
+		onx_parallel(c->pool, ((const struct geo *)c->geo)->batch, signal_back, (void *)c);
+	if (c->n_x > 2 && c->dx[2].v)
+		window_back(c);
+}
+
+/* As STFT's window may be longer than the signal (then there are no frames), it counts, too. */
+static size_t stft_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct geo *g = s->geo;
+
+	return dft_scratch(s, attr, threads, backward) + (backward ? g->n * sizeof(double) : 0);
+}
+
+/* ---- MelWeightMatrix ---- */
+
+struct mel_attr { int64_t type; };
+static const struct onx_field mel_field[] = {
+	{ "output_datatype", F_INT, offsetof(struct mel_attr, type), .def = "1", .min = 1, .max = 64,
+	  .help = "number of the element type" },
+	{ .name = NULL }
+};
+static const struct onx_table mel_attr = { "MelWeightMatrix", sizeof(struct mel_attr), mel_field, .check = NULL };
+
+struct mel { int64_t bands, bins, *edge; };
+
+/* Edges of the bands: equal steps on the mel scale, 2595 log10(1 + hertz / 700), as bins. */
+static int mel_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const int64_t type = ((const struct mel_attr *)attr)->type;
+	struct mel *m = ONX_NEW(s->mem, struct mel);
+	int64_t length = 0, rate = 0;
+	double hertz[2], mels[2];
+	int rc;
+
+	if (!m)
+		return onx_nomem(e, sizeof *m, "MelWeightMatrix");
+	if ((rc = number(s, 0, &m->bands, e)) < 0 || (rc = number(s, 1, &length, e)) < 0 ||
+	    (rc = number(s, 2, &rate, e)) < 0 || (rc = onx_in_real(s, 3, &hertz[0], e)) < 0 ||
+	    (rc = onx_in_real(s, 4, &hertz[1], e)) < 0)
+		return rc;
+	if (m->bands < 0 || m->bands > 1 << 24 || length < 1 || length > 1 << 28 || rate < 1)
+		return onx_fail(e, ONX_SHAPE, "%" PRId64 " bands, length %" PRId64 ", rate %" PRId64
+				", wanted positive numbers", m->bands, length, rate);
+	if (!onx_dtype_known((int)type) || onx_dtype_class((enum onx_dtype)type) == ONX_CLASS_TEXT ||
+	    onx_dtype_class((enum onx_dtype)type) == ONX_CLASS_CPLX)
+		return onx_fail(e, ONX_SHAPE, "output_datatype is %" PRId64 ", wanted a number type", type);
+	m->bins = length / 2 + 1;
+	m->edge = ONX_NEWS(s->mem, int64_t, (size_t)m->bands + 2);
+	if (!m->edge)
+		return onx_nomem(e, 8.0 * (double)m->bands, "bands");
+	for (int i = 0; i < 2; i++)
+		mels[i] = 2595 * log10(1 + hertz[i] / 700);
+	for (int64_t i = 0; i < m->bands + 2; i++) {
+		const double at = mels[0] + (mels[1] - mels[0]) / (double)(m->bands + 2) * (double)i;
+		const double bin = floor((double)(length + 1) * (700 * (pow(10, at / 2595) - 1)) / (double)rate);
+		if (!(bin >= 0 && bin <= (double)m->bins))
+			return onx_fail(e, ONX_SHAPE, "a band has its edge at bin %g of %" PRId64, bin, m->bins);
+		m->edge[i] = (int64_t)bin;
+	}
+	const struct onx_shape y = { 2, { m->bins, m->bands } };
+	s->geo = m;
+	onx_set_out(s, 0, (enum onx_dtype)type, &y);
+	return ONX_OK;
+}
+
+static void mel_put(const struct onx_call *c, int64_t bin, int64_t band, double v)
+{
+	const struct mel *m = c->geo;
+	const size_t at = (size_t)(bin * m->bands + band);
+
+	if (bin >= m->bins)
+		return;
+	if (onx_dtype_real(c->y[0].type))
+		onx_view_put_real(&c->y[0], at, v);
+	else
+		onx_view_put_int(&c->y[0], at, (int64_t)v);
+}
+
+/* Triangles: up from an edge to the next, 1 there, down to the one behind. */
+static void mel_forward(const struct onx_call *c)
+{
+	const struct mel *m = c->geo;
+
+	memset(c->y[0].v, 0, c->y[0].n * c->y[0].width);
+	for (int64_t i = 0; i < m->bands; i++) {
+		const int64_t a = m->edge[i], b = m->edge[i + 1], z = m->edge[i + 2];
+		for (int64_t j = a; j <= b; j++)
+			mel_put(c, j, i, a == b ? 1 : (double)(j - a) / (double)(b - a));
+		for (int64_t j = b; j < z; j++)
+			mel_put(c, j, i, (double)(z - j) / (double)(z - b));
+	}
+}
+
+#define DFT(version, ins, table)                                                                \
+	{ .domain = "", .type = "DFT", .since = version, .min_in = 1, .max_in = ins, .min_out = 1, \
+	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &table,        \
+	  .infer = dft_infer, .scratch = dft_scratch, .forward = dft_forward, .backward = dft_backward }
+const struct onx_op ONX_R(onx_ops_dft)[] = {
+	DFT(17, 2, dft17_attr),
+	DFT(20, 3, dft20_attr),
+	{ .domain = "", .type = "STFT", .since = 17, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4,
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(2), .attr = &stft_attr, .infer = stft_infer,
+	  .scratch = stft_scratch, .forward = stft_forward, .backward = stft_backward },
+	{ .domain = "", .type = "MelWeightMatrix", .since = 17, .min_in = 5, .max_in = 5, .min_out = 1,
+	  .max_out = 1, .grad = { ONX_G_NEVER }, .n_grad = 1, .attr = &mel_attr, .infer = mel_infer,
+	  .forward = mel_forward },
+	{ .type = NULL }
+};
