@@ -384,12 +384,12 @@ static int prelu_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 #define DIFF2 .grad = { ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 2
 #define TWO(name, since_, flags_, weight_, alias_, attr_, infer_, backward_)                 \
 	{ .domain = "", .type = #name, .since = since_, .min_in = 2, .max_in = 2, .min_out = 1, \
-	  .max_out = 1, DIFF2, .keep = name##_keep, .flags = flags_, .weight = weight_,      \
+	  .max_out = 1, DIFF2, .keep = name##_keep, .flags = flags_ | ONX_OP_EACH, .weight = weight_,      \
 	  .alias = alias_, .attr = attr_, .infer = infer_, .forward = name##_forward, .backward = backward_ }
 #define MANY(name, since_, keep_, infer_, scratch_, backward_)                               \
 	{ .domain = "", .type = #name, .since = since_, .min_in = 1, .max_in = ONX_MANY,     \
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = keep_,    \
-	  .alias = 1, .infer = infer_, .scratch = scratch_, .forward = name##_forward,       \
+	  .alias = 1, .flags = ONX_OP_EACH, .infer = infer_, .scratch = scratch_, .forward = name##_forward,       \
 	  .backward = backward_ }
 #define KEEP_ALL (ONX_KEEP_Y(0) | 0xFFFF)
 

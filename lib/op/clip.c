@@ -116,8 +116,8 @@ static int clip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 #define CLIP(since_, max_in_, table_)                                                              \
 	{ .domain = "", .type = "Clip", .since = since_, .min_in = 1, .max_in = max_in_,           \
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,            \
-	  .keep = ONX_KEEP_Y(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .alias = 1, .attr = table_,       \
-	  .infer = clip_infer, .forward = clip_forward, .backward = clip_backward }
+	  .keep = ONX_KEEP_Y(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .alias = 1, .flags = ONX_OP_EACH, \
+	  .attr = table_, .infer = clip_infer, .forward = clip_forward, .backward = clip_backward }
 
 const struct onx_op ONX_R(onx_ops_clip)[] = {
 	CLIP(1, 1, &clip_attr),

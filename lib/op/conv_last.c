@@ -26,15 +26,23 @@ static const struct onx_field last_field[] = {
 };
 static const struct onx_table last_table = { "ConvLast", sizeof(struct last_attr), last_field, .check = NULL };
 
-/* way, grad: chosen by geometry; rows: pixels of Y. */
+/* rows: pixels of Y.  No pointer to a kernel here: infer runs in one precision for both. */
 struct last_geo {
 	struct onx_conv_geo conv;
 	struct onx_fuse f;
-	const struct ONX_R(onx_last_grad) *grad;
 	size_t rows, ch;
 };
 
 static const struct ONX_R(onx_last_grad) *const grads[] = { &onx_last_grad_ref };
+
+static const struct ONX_R(onx_last_grad) *grad_of(const struct last_geo *g)
+{
+	size_t k = 0;
+
+	while (!grads[k]->fits(&g->conv))
+		k++;
+	return grads[k];
+}
 
 static int check(struct onx_infer *s, const struct last_attr *a, struct onx_err *e)
 {
@@ -80,9 +88,6 @@ static int last_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	g->conv.m = (size_t)(w->dim[0] / a->group);
 	g->ch = (size_t)w->dim[0];
 	g->rows = g->conv.n * g->conv.w.out_n;
-	for (size_t k = 0; !g->grad && k < sizeof grads / sizeof *grads; k++)
-		if (grads[k]->fits(&g->conv))
-			g->grad = grads[k];
 	for (int i = 0; i < nd; i++)
 		y.dim[1 + i] = (int64_t)g->conv.w.out[3 - nd + i];
 	y.dim[x->rank - 1] = w->dim[0];
@@ -110,7 +115,7 @@ static size_t rounded(size_t bytes)
 
 static size_t back_scratch(const struct last_geo *g, int threads)
 {
-	return g->grad->scratch(&g->conv, threads);
+	return grad_of(g)->scratch(&g->conv, threads);
 }
 
 /* Scratch: the packed weights, then what the way wants. */
@@ -134,15 +139,16 @@ static void forward(const struct onx_call *c, const struct ONX_R(onx_last_way) *
 static void last_backward(const struct onx_call *c)
 {
 	const struct last_geo *g = c->geo;
+	const struct ONX_R(onx_last_grad) *grad = grad_of(g);
 	const struct onx_view *dz = c->n_x > 3 ? &c->dx[3] : NULL;
 	real *d = c->dy[0].v;
 
 	if (g->f.kind != ONX_FUSE_NONE)
 		onx_fuse_backward(&g->f, &c->y[0], d, d, c->pool);
 	if (c->dx[0].v)
-		g->grad->data(c->pool, &g->conv, c->x[1].v, d, c->dx[0].v, c->dx[0].add, c->scratch);
+		grad->data(c->pool, &g->conv, c->x[1].v, d, c->dx[0].v, c->dx[0].add, c->scratch);
 	if (c->dx[1].v)
-		g->grad->weights(c->pool, &g->conv, c->x[0].v, d, c->dx[1].v, c->dx[1].add, c->scratch);
+		grad->weights(c->pool, &g->conv, c->x[0].v, d, c->dx[1].v, c->dx[1].add, c->scratch);
 	if (c->n_x > 2 && c->dx[2].v)
 		onx_last_bgrad(c->pool, g->rows, g->ch, d, c->dx[2].v, c->dx[2].add);
 	if (dz && dz->v && (dz->v != d))
@@ -184,7 +190,7 @@ static const struct onx_impl last_impl[] = {
 
 const struct onx_op ONX_R(onx_ops_conv_last)[] = {
 	{ .domain = "onnx_adapt", .type = "ConvLast", .since = 1, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY, .pass = 3,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_Y(0), .attr = &last_table, .infer = last_infer,
 	  .macs = last_macs, .scratch = scratch_ref, .forward = forward_ref, .backward = last_backward,
 	  .impl = last_impl },

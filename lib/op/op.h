@@ -36,7 +36,8 @@ enum onx_op_flag {
 	ONX_OP_LOSS   = 8,
 	ONX_OP_NOFOLD = 16,     /* never evaluated while planning                                          */
 	ONX_OP_WIDTHS = 32,     /* the kernels look at the width of each view: Cast from double to float   */
-	ONX_OP_TAKES_DY = 128,  /* backward writes over dy[0]; the gradient of input 3 may take its place    */
+	ONX_OP_TAKES_DY = 128,  /* backward writes over dy[0]; see .pass                                     */
+	ONX_OP_EACH   = 256,    /* element by element, inputs broadcast: any order of dimensions will do     */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
@@ -56,7 +57,8 @@ struct onx_infer {
 	struct onx_fact *out;           /* type preset to ONX_UNDEFINED where the node leaves it out   */
 	bool *out_wanted;               /* does the node name this output?                             */
 	bool train;                     /* the node runs in training mode                              */
-	void *geo;                      /* infer may leave here, from mem, what the kernels need:
+	void *geo;                      /* infer may leave here, from mem, what the kernels need (nothing
+					   of type real, no kernel: infer of the float row serves both):
 					   resolved axes, pads, strides.  They get it as call->geo     */
 	struct onx_arena *mem;          /* lives as long as the plan                                   */
 };
@@ -106,7 +108,9 @@ struct onx_op {
 	int8_t n_grad;
 	uint32_t keep;                  /* ONX_KEEP_*                                                */
 	uint8_t alias;                  /* bit i: y[0] may be computed in place of x[i]              */
-	uint8_t flags;                  /* enum onx_op_flag                                          */
+	uint16_t flags;                 /* enum onx_op_flag                                          */
+	uint8_t pass;                   /* ONX_OP_TAKES_DY: dy[0] is then the gradient of this input, which may
+					   have its memory (dx.v == dy.v); 0: of none                   */
 	uint16_t weight;                /* bit i: a constant at input i is a weight (Conv W and B), not a setting */
 	uint16_t stat;                  /* bit i: input i is a running statistic (BatchNormalization)   */
 	const struct onx_table *attr;   /* NULL: the operator has no attributes                      */

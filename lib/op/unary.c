@@ -296,14 +296,14 @@ static void is_inf_forward(const struct onx_call *c)
 #define ROW(dom, type_, op_, since_, infer_, table_, forward_)                                   \
 	{ .domain = dom, .type = type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = op_##_keep, .alias = 1,     \
-	  .attr = table_, .infer = infer_, .forward = forward_, .backward = op_##_backward },
+	  .flags = ONX_OP_EACH, .attr = table_, .infer = infer_, .forward = forward_, .backward = op_##_backward },
 #define REALS(type, since) ROW("", #type, type, since, onx_infer_same, NULL, type##_forward)
 #define TUNED(type, since) ROW("", #type, type, since, onx_infer_same, &type##_attr, type##_forward)
 #define ANY(type, since)   ROW("", #type, type, since, infer_number, NULL, type##_any)
 #define STEP(type_, since_, infer_, forward_)                                                    \
 	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
-	  .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .alias = 1, .infer = infer_,        \
-	  .forward = forward_ },
+	  .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .alias = 1, .flags = ONX_OP_EACH,   \
+	  .infer = infer_, .forward = forward_ },
 #define ASK(type_, since_, infer_, forward_, table_)                                             \
 	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
 	  .max_out = 1, .attr = table_, .infer = infer_, .forward = forward_ },

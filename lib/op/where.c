@@ -75,6 +75,6 @@ static int where_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 const struct onx_op ONX_R(onx_ops_where)[] = {
 	{ .domain = "", .type = "Where", .since = 9, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_NEVER, ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 3, .keep = ONX_KEEP_X(0), .alias = 6,
-	  .infer = where_infer, .forward = where_forward, .backward = where_backward },
+	  .flags = ONX_OP_EACH, .infer = where_infer, .forward = where_forward, .backward = where_backward },
 	{ .type = NULL }
 };

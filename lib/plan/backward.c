@@ -144,6 +144,25 @@ static bool seen_before(const struct onx_node *n, uint32_t k)
 	return false;
 }
 
+/* The gradient of the input that dy[0] passes on to: the same memory, if nothing was written there yet. */
+static int pass_on(struct onx_builder *b, uint32_t v, const struct onx_step *s, struct onx_err *e)
+{
+	struct onx_plan *p = b->p;
+	struct onx_view view;
+	const uint32_t from = s->dy[0];
+	if (b->grad_tensor[v] != ONX_NONE || p->param_at[v] != SIZE_MAX || p->tensor[from].at != ONX_AT_BLOCK)
+		return ONX_OK;
+	int rc = onx_plan_view(b, &p->facts->fact[v], &view, e);
+	if (rc < 0 || view.n != p->tensor[from].view.n)
+		return rc;
+	const uint32_t t = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
+	if (t == ONX_NONE)
+		return onx_nomem(e, sizeof view, "the plan");
+	p->tensor[t].life = p->tensor[from].life;
+	b->grad_tensor[v] = t;
+	return ONX_OK;
+}
+
 /* Where this step writes.  A value that the node reads twice (x * x) gets its second gradient in a piece of
  * its own, which a sum step adds: the order of writes inside a kernel stays the kernel's matter. */
 static int write_back(struct onx_builder *b, uint32_t id, struct onx_step *s, uint32_t at, struct onx_err *e)
@@ -157,7 +176,9 @@ static int write_back(struct onx_builder *b, uint32_t id, struct onx_step *s, ui
 		if (seen_before(n, k)) {
 			rc = gradient_block(b, v, at, &s->dx[k], e);
 		} else {
-			rc = gradient_of(b, v, at, &s->dx[k], e);
+			rc = n->op->pass && k == n->op->pass ? pass_on(b, v, s, e) : ONX_OK;
+			if (rc == ONX_OK)
+				rc = gradient_of(b, v, at, &s->dx[k], e);
 			s->add[k] = b->written[v];
 			b->written[v] = true;
 		}

@@ -182,6 +182,24 @@ static int memory(struct onx_builder *b, uint32_t id, struct onx_step *s, uint32
 	return ONX_OK;
 }
 
+/* Frozen weights in the order in which the implementation reads them, once for all runs. */
+static int pack(struct onx_builder *b, uint32_t id, struct onx_step *s, struct onx_err *e)
+{
+	const struct onx_impl *m = b->impl[id];
+	const struct onx_infer *f = b->p->facts->infer[id];
+	struct onx_view x[2] = { { 0 } };
+	if (!m || !m->packed || s->n_x < 2 || s->x[1] == ONX_NONE || b->p->tensor[s->x[1]].at != ONX_AT_CONST)
+		return ONX_OK;
+	const size_t bytes = m->packed(f, b->g->node[id].attr);
+	void *to = onx_alloc(&b->p->arena, 1, bytes + 1);
+	if (!to)
+		return onx_nomem(e, (double)bytes, "packed weights");
+	x[1] = b->p->tensor[s->x[1]].view;
+	m->pack(&(struct onx_call){ .attr = b->g->node[id].attr, .geo = f->geo, .n_x = 2, .x = x }, to);
+	s->packed = to;
+	return ONX_OK;
+}
+
 static int step(struct onx_builder *b, uint32_t id, struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
@@ -210,6 +228,8 @@ static int step(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	int rc = outputs(b, id, s, at, e);
 	if (rc == ONX_OK)
 		rc = memory(b, id, s, at, e);
+	if (rc == ONX_OK)
+		rc = pack(b, id, s, e);
 	size_t n0 = 0;
 	if (s->y[0] != ONX_NONE)
 		n0 = p->tensor[s->y[0]].view.n;

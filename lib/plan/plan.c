@@ -216,7 +216,17 @@ int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct 
 	if (!p)
 		return onx_nomem(e, sizeof *p, "the plan");
 	struct onx_builder b = { .g = g, .want = w, .p = p };
+	struct onx_plan_want lowered;
 	int rc = onx_facts_make(g, c, &w->facts, &p->facts, e);
+	if (rc == ONX_OK)
+		rc = onx_plan_lower(g, p->facts, w, &p->twin, &lowered, e);
+	if (rc == ONX_OK && p->twin) {
+		p->source = p->facts;
+		p->facts = NULL;
+		b.g = p->twin;
+		b.want = &lowered;
+		rc = onx_facts_make(b.g, c, &lowered.facts, &p->facts, e);
+	}
 	if (rc == ONX_OK)
 		rc = build(&b, e);
 	if (rc < 0)
@@ -231,6 +241,8 @@ void onx_plan_free(struct onx_plan *p)
 	if (!p)
 		return;
 	onx_facts_free(p->facts);
+	onx_plan_twin_free(p->twin);
+	onx_facts_free(p->source);
 	struct onx_arena a = p->arena;
 	onx_arena_release(&a);
 	onx_heap_free(p);

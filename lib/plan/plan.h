@@ -37,6 +37,7 @@ struct onx_step {
 	uint32_t *x, *y, *dy, *dx;      /* tensor ids, ONX_NONE: absent; dy, dx only where back     */
 	bool *add;                      /* back: dx[i] already holds a sum                          */
 	uint32_t save, scratch;         /* life ids, ONX_NONE: none                                 */
+	const void *packed;             /* what the implementation made of frozen weights, or NULL  */
 	double macs;
 };
 
@@ -50,7 +51,9 @@ struct onx_plan_want {
 
 struct onx_plan {
 	struct onx_arena arena;
-	struct onx_facts *facts;        /* owned                                                   */
+	struct onx_facts *facts;        /* owned; of the graph below                               */
+	struct onx_facts *source;       /* of the user's graph, where that was lowered; else NULL  */
+	struct onx_graph *twin;         /* the lowered graph (lower.h): the user's values by the same ids */
 	struct onx_step *step; uint32_t n_step, n_forward;      /* forward steps come first        */
 	struct onx_tensor *tensor; uint32_t n_tensor;
 	uint32_t *value_tensor;         /* by value: its tensor (forward), or ONX_NONE             */

@@ -35,6 +35,12 @@ static inline void onx_life_reach(struct onx_life *l, uint32_t step)
 /* Nodes whose output is their input's bytes need no step. */
 bool onx_plan_is_view(const struct onx_builder *b, uint32_t node);
 
+/* plan/lower.c: the twin graph and what is wanted of it; *out is NULL where there is nothing to gain.  The twin
+ * borrows from g and f, which must outlive it. */
+int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want,
+		   struct onx_graph **out, struct onx_plan_want *lowered, struct onx_err *e) ONX_MUST;
+void onx_plan_twin_free(struct onx_graph *t);
+
 int onx_plan_forward(struct onx_builder *b, struct onx_err *e) ONX_MUST;        /* plan/forward.c  */
 int onx_plan_backward(struct onx_builder *b, struct onx_err *e) ONX_MUST;       /* plan/backward.c */
 

@@ -1,0 +1,74 @@
+/* plan/lower.h -- the graph as the plan wants it: fused and with channels last; private to plan/.
+ *
+ * The user's graph is never touched.  Lowering makes a twin that shares its values by id (new values come
+ * behind them) and replaces nodes by steps of domain "onnx_adapt", which stand in no file.  Gradients, lives
+ * and places are then planned as for any graph.  README.md has the rules. */
+#ifndef ONX_LOWER_H
+#define ONX_LOWER_H
+#include "plan/plan.h"
+#include "kernel/fuse.h"
+
+/* What one step will compute: Conv or BatchNormalization, and what follows it.  ONNX_NONE: not there. */
+struct onx_chain {
+	uint32_t head, bn, add, act;
+	uint32_t end;                   /* the last of them: the step stands where it stood   */
+	uint32_t z;                     /* value that `add` adds                               */
+	const char *activation;         /* NULL: none                                          */
+	float par[2]; size_t n_par;
+};
+
+struct onx_lower {
+	const struct onx_graph *from;
+	const struct onx_facts *f;      /* of `from`                                           */
+	const struct onx_plan_want *want;
+	struct onx_graph *to;           /* the twin; everything new lives in its arena         */
+	struct onx_arena scratch;
+	struct onx_uses uses;           /* of `from`                                           */
+	bool *target, *wants;           /* by value of `from`: asked for; depends on a weight  */
+	struct onx_chain **chain;       /* by node: the chain that ends here                   */
+	bool *inner;                    /* by node: part of a chain that ends later            */
+	uint32_t *last;                 /* by value: its twin with channels last, ONX_NONE     */
+	bool *first;                    /* by value: there with channels first, as in the file */
+	bool *train;                    /* by node of `to`                                     */
+	bool *fed;                      /* by value: a constant that feed[] has already        */
+	struct onx_feed *feed; uint32_t n_feed, cap_feed;
+};
+
+/* lower.c.  A new value like `like` (for its name and type); a new node behind all others. */
+int onx_lower_value(struct onx_lower *l, uint32_t like, uint32_t *id, struct onx_err *e) ONX_MUST;
+int onx_lower_node(struct onx_lower *l, const char *domain, const char *type, uint32_t like, const uint32_t *in,
+		   uint32_t n_in, uint32_t out, const struct onx_file_attr *attr, size_t n_attr, struct onx_err *e)
+	ONX_MUST;
+/* A new value with numbers known now: `count` elements that the caller fills through *out. */
+int onx_lower_known(struct onx_lower *l, uint32_t like, enum onx_dtype type, const struct onx_shape *shape,
+		    uint32_t *id, struct onx_view **out, struct onx_err *e) ONX_MUST;
+/* A value whose numbers come from outside. */
+int onx_lower_feed(struct onx_lower *l, const struct onx_feed *f, struct onx_err *e) ONX_MUST;
+
+/* fuse.c: finds the chains. */
+int onx_lower_chains(struct onx_lower *l, struct onx_err *e) ONX_MUST;
+/* fuse.c: weights and bias of a Conv with the BatchNormalization behind it folded in. */
+int onx_lower_folded(struct onx_lower *l, const struct onx_chain *c, uint32_t *w, uint32_t *b, struct onx_err *e)
+	ONX_MUST;
+/* layout.c: writes the nodes of `to`, in order. */
+int onx_lower_nodes(struct onx_lower *l, struct onx_err *e) ONX_MUST;
+
+/* The attributes of a node as in its file. */
+static inline const struct onx_file_attr *onx_lower_attr(const struct onx_node *n, size_t *count)
+{
+	*count = n->new_attr || !n->file ? n->n_new_attr : n->file->n_attr;
+	return n->new_attr || !n->file ? n->new_attr : n->file->attr;
+}
+const struct onx_file_attr *onx_lower_find(const struct onx_node *n, const char *name);  /* NULL: not given */
+static inline bool onx_lower_has(const char *type)
+{
+	const struct onx_op *op;
+	struct onx_err e = { 0 };
+	return onx_op_find("onnx_adapt", type, 1, &op, &e) == ONX_OK;
+}
+static inline bool onx_lower_is(const struct onx_node *n, const char *type)
+{
+	return !n->domain[0] && n->type[0] == type[0] && __builtin_strcmp(n->type, type) == 0;
+}
+
+#endif
