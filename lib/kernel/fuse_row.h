@@ -1,4 +1,5 @@
-/* kernel/fuse_row.h -- y = f(y) over a row, for the end of a kernel that still has the row at hand. */
+/* kernel/fuse_row.h -- y = f(y) over a row, for the end of a kernel that still has the row at hand; and the
+ * derivative over a row, from y or from the argument.  At kinks as op/unary.c and op/clip.c. */
 #ifndef ONX_FUSE_ROW_H
 #define ONX_FUSE_ROW_H
 #include <stddef.h>
@@ -55,6 +56,88 @@ ONX_INLINE void onx_fuse_row(const struct onx_fuse *f, real *y, size_t n)
 		for (size_t i = 0; i < n; i++)
 			y[i] *= onx_vsigmoid(y[i]);
 		break;
+	}
+}
+
+/* g = dy f', where f' follows from y (HARD_SWISH and SILU have none such: 1).  g may be dy. */
+ONX_INLINE void onx_slope_row(const struct onx_fuse *f, const real *y, const real *dy, real *g, size_t n)
+{
+	const real a = (real)f->a, b = (real)f->b;
+
+	switch (f->kind) {
+	case ONX_FUSE_RELU:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = y[i] > 0 ? dy[i] : 0;
+		break;
+	case ONX_FUSE_TANH:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * (1 - y[i] * y[i]);
+		break;
+	case ONX_FUSE_SIGMOID:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * (y[i] * (1 - y[i]));
+		break;
+	case ONX_FUSE_LEAKY:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * (y[i] > 0 ? 1 : a);
+		break;
+	case ONX_FUSE_HARD_SIGMOID:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = (y[i] > 0) & (y[i] < 1) ? a * dy[i] : 0;
+		break;
+	case ONX_FUSE_CLIP:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = (y[i] > a) & (y[i] < b) ? dy[i] : 0;
+		break;
+	case ONX_FUSE_NONE:
+	case ONX_FUSE_HARD_SWISH:
+	case ONX_FUSE_SILU:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i];
+		break;
+	}
+}
+
+ONX_INLINE real onx_hard_swish_slope(real x)
+{
+	return x < -3 ? 0 : x > 3 ? 1 : x * (real)(1.0 / 3) + (real)0.5;
+}
+
+ONX_INLINE real onx_silu_slope(real x)
+{
+	const real s = onx_vsigmoid(x);
+	return s * (1 + x * (1 - s));
+}
+
+/* The same from the argument x of f, for every kind; x is overwritten.  g may be x or dy. */
+ONX_INLINE void onx_slope_arg(const struct onx_fuse *f, real *x, const real *dy, real *g, size_t n)
+{
+	switch (f->kind) {
+	case ONX_FUSE_HARD_SWISH:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * onx_hard_swish_slope(x[i]);
+		break;
+	case ONX_FUSE_SILU:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * onx_silu_slope(x[i]);
+		break;
+	case ONX_FUSE_RELU:
+	case ONX_FUSE_CLIP:
+	case ONX_FUSE_LEAKY:            /* the same question to x as to y */
+		onx_slope_row(f, x, dy, g, n);
+		break;
+	default:
+		onx_fuse_row(f, x, n);
+		onx_slope_row(f, x, dy, g, n);
 	}
 }
 

@@ -35,11 +35,17 @@ int onx_fuse_read(const char *name, const double *v, size_t n, struct onx_fuse *
 
 struct job { const struct onx_fuse *f; const real *y, *dy; real *to; };
 
+ONX_CLONES
+static void apply_span(const struct onx_fuse *f, real *y, size_t n)
+{
+	onx_fuse_row(f, y, n);
+}
+
 static void apply_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct job *j = ctx;
 
-	onx_fuse_row(j->f, j->to + lo, hi - lo);
+	apply_span(j->f, j->to + lo, hi - lo);
 }
 
 void onx_fuse_forward(const struct onx_fuse *f, const struct onx_view *y, struct onx_pool *pool)
@@ -50,28 +56,17 @@ void onx_fuse_forward(const struct onx_fuse *f, const struct onx_view *y, struct
 		onx_each(pool, y->n, ONX_GRAIN, apply_range, &j);
 }
 
-static real slope(const struct onx_fuse *f, real y)
+ONX_CLONES
+static void slope_span(const struct onx_fuse *f, const real *y, const real *dy, real *to, size_t n)
 {
-	switch (f->kind) {
-	case ONX_FUSE_NONE:         return 1;
-	case ONX_FUSE_RELU:         return y > 0 ? 1 : 0;
-	case ONX_FUSE_TANH:         return 1 - y * y;
-	case ONX_FUSE_SIGMOID:      return y * (1 - y);
-	case ONX_FUSE_LEAKY:        return y > 0 ? 1 : (real)f->a;
-	case ONX_FUSE_HARD_SIGMOID: return y > 0 && y < 1 ? (real)f->a : 0;
-	case ONX_FUSE_CLIP:         return y > (real)f->a && y < (real)f->b ? 1 : 0;
-	case ONX_FUSE_HARD_SWISH:
-	case ONX_FUSE_SILU:         break;          /* onx_fuse_in_y() */
-	}
-	return 1;
+	onx_slope_row(f, y, dy, to, n);
 }
 
 static void slope_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct job *j = ctx;
 
-	for (size_t i = lo; i < hi; i++)
-		j->to[i] = j->dy[i] * slope(j->f, j->y[i]);
+	slope_span(j->f, j->y + lo, j->dy + lo, j->to + lo, hi - lo);
 }
 
 void onx_fuse_backward(const struct onx_fuse *f, const struct onx_view *y, const real *dy, real *d,

@@ -116,6 +116,23 @@ static void in_place(struct tally *t, struct op_run *r)
 	}
 }
 
+/* The gradient that may take the memory of dy[0]. */
+static void in_dy(struct tally *t, struct op_run *r, const struct onx_impl *impl)
+{
+	const int i = r->op->pass;
+	const struct onx_view dx = r->dx[i];
+
+	if (i == 0 || i >= r->s.n_in || !r->cs->grad || !(op_run_wanted(r) >> i & 1))
+		return;
+	run_all(t, r, impl, NULL);
+	void *apart = copy_of(r, &dx);
+	r->dx[i].v = r->dy[0].v;
+	if (!op_run_backward(r, impl, NULL, op_run_wanted(r), false, op_run_sources(r)))
+		fault(t, r->cs, "wrote outside its buffers");
+	same_bits(t, r->cs, "in the place of dy, gradient", i, &r->dx[i], apart);
+	r->dx[i] = dx;
+}
+
 /* impl NULL: float against double; else an implementation against the reference, both in float. */
 static void compare(struct tally *t, struct op_run *r, struct op_run *ref, const struct onx_impl *impl)
 {
@@ -187,6 +204,7 @@ static void check(struct tally *t, const struct op_case *c)
 	} else if (!c->fault) {
 		threads(t, &f, NULL);
 		in_place(t, &f);
+		in_dy(t, &f, NULL);
 		compare(t, &f, &d, NULL);
 		for (const struct onx_impl *m = f.op->impl; m && m->name; m++) {
 			if (!m->fits(&f.s, f.attr))
@@ -194,6 +212,7 @@ static void check(struct tally *t, const struct op_case *c)
 			struct op_run ref;
 			if (op_run_open(&ref, c, false, 1, &e) == ONX_OK) {
 				threads(t, &f, m);
+				in_dy(t, &f, m);
 				compare(t, &f, &ref, m);
 			}
 			op_run_release(&ref);

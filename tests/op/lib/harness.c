@@ -283,7 +283,10 @@ bool op_run_backward(struct op_run *r, const struct onx_impl *impl, struct onx_p
 	call.dy = dy;
 	call.scratch = buffer(r, scratch ? scratch(&r->s, r->attr, onx_pool_threads(pool), true) : 0);
 	(own ? impl->backward : op->backward)(&call);
-	for (int i = 0; op->flags & ONX_OP_TAKES_DY && i < r->s.n_out; i++)
+	bool taken = false;             /* a gradient lies where dy was: the caller's choice */
+	for (int i = 0; i < r->s.n_in; i++)
+		taken |= dx[i].v && dx[i].v == dy[0].v;
+	for (int i = 0; op->flags & ONX_OP_TAKES_DY && !taken && i < r->s.n_out; i++)
 		draw_dy(r, i);
 	return guards_hold(r);
 }
