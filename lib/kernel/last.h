@@ -52,6 +52,7 @@ struct ONX_R(onx_last_grad) {           /* gradients; chosen apart from the way 
 
 extern const struct ONX_R(onx_last_way) onx_last_way_ref;               /* last_ref.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_ref;
+extern const struct ONX_R(onx_last_way) onx_last_way_dense;             /* last_dense.c */
 
 /* db[ch] = sum over the rows of dy [rows][ch], in double. */
 void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add);

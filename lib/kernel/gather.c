@@ -1,0 +1,352 @@
+/* kernel/gather.c -- see the header. */
+#include "kernel/gather.h"
+#include "kernel/fuse_row.h"
+#include <string.h>
+
+typedef struct ONX_R(onx_gather) gather;
+typedef struct ONX_R(onx_tile_gather) tile_args;
+
+/* A piece: about ROW_TERMS numbers of the left operand, in TILES_LEAST to TILES_MOST tiles; at least PIECES. */
+enum { TILES_LEAST = 8, TILES_MOST = 32, ROW_TERMS = 1 << 15, PIECES = 16 };
+
+static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
+static size_t up(size_t a, size_t to) { return (a + to - 1) / to * to; }
+static size_t volume(const size_t *d) { return d[0] * d[1] * d[2]; }
+
+/* Sizes alone decide. */
+static void cut(gather *g)
+{
+	const size_t tile = g->tile->rows, tiles = onx_pieces(g->rows, tile), k = max_z(g->spans * g->len, 1);
+
+	g->cuts = onx_pieces(g->len, ONX_GATHER_CHAIN);
+	g->by_len = onx_pieces(g->len, g->cuts);
+	g->by_spans = g->cuts > 1 ? 1 : max_z(ONX_GATHER_CHAIN / g->len, 1);
+	g->blocks = onx_pieces(g->spans, g->by_spans);
+	g->by_spans = g->blocks ? onx_pieces(g->spans, g->blocks) : 1;
+	g->blocks = max_z(onx_pieces(g->spans, g->by_spans) * g->cuts, 1);
+	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
+	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, PIECES)), 1);
+	g->run = g->panels;
+	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < PIECES)
+		g->run = (g->run + 1) / 2;
+}
+
+void onx_gather_close(gather *g)
+{
+	g->merged = g->groups == 1 && g->taps[2] > 1 && g->inc[2] == 1 && g->c <= ONX_GATHER_MERGE;
+	g->spans = volume(g->taps);
+	g->len = g->c;
+	if (g->merged) {
+		g->spans /= g->taps[2];
+		g->len *= g->taps[2];
+	}
+	g->rows = g->n * volume(g->grid);
+	g->panels = onx_pieces(g->m, g->tile->cols);
+	g->ends = up(g->m, g->tile->unit);
+	cut(g);
+}
+
+size_t onx_gather_packed(const gather *g)
+{
+	return up(g->groups * g->ends * g->spans * g->len * sizeof(real), 64);
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------- */
+struct packing {
+	const gather *g;
+	const real *w;
+	real *to;
+};
+
+/* Weights of column j at (t, l), for l0 <= l < l1; the taps' offsets in w run over t. */
+static void pack_column(const gather *g, const real *w, size_t l0, size_t l1, size_t width, real *to)
+{
+	const size_t *n = g->taps;
+
+	for (size_t t0 = 0; t0 < n[0]; t0++)
+		for (size_t t1 = 0; t1 < n[1]; t1++)
+			for (size_t t2 = 0; t2 < n[2]; t2++) {
+				const size_t k = ((g->kern0[0] + t0 * g->kern_step[0]) * g->kern[1] +
+						  g->kern0[1] + t1 * g->kern_step[1]) * g->kern[2] +
+						 g->kern0[2] + t2 * g->kern_step[2];
+				real *const row = to + ((t0 * n[1] + t1) * n[2] + t2) * g->c * width;
+
+				for (size_t l = l0; l < l1; l++)
+					row[l * width] = w[l * g->w_l + k];
+			}
+}
+
+enum { PACK_LINES = 16 };
+
+static void pack_piece(void *ctx, size_t piece, int worker)
+{
+	const struct packing *p = ctx;
+	const gather *g = p->g;
+	const size_t group = piece / g->panels, j0 = piece % g->panels * g->tile->cols;
+	const size_t width = min_z(g->tile->cols, g->ends - j0), k = g->spans * g->len;
+	real *const to = p->to + (group * g->ends + j0) * k;
+
+	(void)worker;
+	if (j0 + width > g->m)
+		memset(to, 0, width * k * sizeof *to);
+	for (size_t l = 0; l < g->c; l += PACK_LINES)
+		for (size_t j = j0; j < min_z(j0 + width, g->m); j++)
+			pack_column(g, p->w + group * g->w_group + j * g->w_j, l, min_z(l + PACK_LINES, g->c),
+				    width, to + j - j0);
+}
+
+void onx_gather_pack(struct onx_pool *pool, const gather *g, const real *w, real *to)
+{
+	struct packing p = { g, w, to };
+
+	onx_parallel(pool, g->groups * g->panels, pack_piece, &p);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------- */
+struct place { size_t n, o[3]; };
+
+static struct place place_of(const gather *g, size_t row)
+{
+	const size_t *d = g->grid;
+
+	return (struct place){ row / (d[0] * d[1] * d[2]),
+			       { row / (d[1] * d[2]) % d[0], row / d[2] % d[1], row % d[2] } };
+}
+
+static void step_on(const gather *g, struct place *p)
+{
+	for (int d = 2; d >= 0; d--) {
+		if (++p->o[d] < g->grid[d])
+			return;
+		p->o[d] = 0;
+	}
+	p->n++;
+}
+
+/* A merged span that starts at position i of a line: in place, or copied with zeros around it. */
+static const real *merged_span(const gather *g, const real *line, int64_t i, real **stage)
+{
+	const int64_t n = (int64_t)g->src[2], taps = (int64_t)g->taps[2];
+	const int64_t lo = i < 0 ? (-i < taps ? -i : taps) : 0, hi = i + taps > n ? (n - i > lo ? n - i : lo) : taps;
+	real *const to = *stage;
+
+	if (i >= 0 && i + taps <= n)
+		return line + (size_t)i * g->c;
+	memset(to, 0, g->len * sizeof *to);
+	if (hi > lo)
+		memcpy(to + (size_t)lo * g->c, line + (size_t)(i + lo) * g->c, (size_t)(hi - lo) * g->c * sizeof *to);
+	*stage += g->len;
+	return to;
+}
+
+/* The spans of one row, `of` pointers apart. */
+static void row_spans(const gather *g, const real *image, const struct place *p, size_t of, const real *zeros,
+		      real **stage, const real **at)
+{
+	const size_t pitch = g->groups * g->c;
+	int64_t i[3], s[3];
+
+	for (int d = 0; d < 3; d++)
+		s[d] = (int64_t)p->o[d] * g->mul[d] + g->base[d];
+	i[0] = s[0];
+	for (size_t t0 = g->taps[0]; t0; t0--, i[0] += g->inc[0]) {
+		i[1] = s[1];
+		for (size_t t1 = g->taps[1]; t1; t1--, i[1] += g->inc[1]) {
+			const bool in = i[0] >= 0 && i[0] < (int64_t)g->src[0] && i[1] >= 0 &&
+					i[1] < (int64_t)g->src[1];
+			const real *line = in ? image + (size_t)(i[0] * (int64_t)g->src[1] + i[1]) * g->src[2] * pitch
+					      : zeros;
+
+			if (g->merged) {
+				*at = in ? merged_span(g, line, s[2], stage) : zeros;
+				at += of;
+				continue;
+			}
+			i[2] = s[2];
+			for (size_t t2 = g->taps[2]; t2; t2--, i[2] += g->inc[2], at += of)
+				*at = in && i[2] >= 0 && i[2] < (int64_t)g->src[2] ? line + (size_t)i[2] * pitch
+										  : zeros;
+		}
+	}
+}
+
+void onx_gather_rows(const gather *g, const real *x, size_t group, size_t r0, size_t r1, size_t of,
+		     const real *zeros, real *stage, const real **at)
+{
+	const size_t image = volume(g->src) * g->groups * g->c;
+	struct place p = place_of(g, r0);
+	size_t r = 0;
+
+	for (; r < r1 - r0; r++, step_on(g, &p))
+		row_spans(g, x + p.n * image + group * g->c, &p, of, zeros, &stage,
+			  at + r / of * g->spans * of + r % of);
+	for (; r % of; r++)
+		for (size_t s = 0; s < g->spans; s++)
+			at[(r / of * g->spans + s) * of + r % of] = zeros;
+}
+
+/* ---- products --------------------------------------------------------------------------------------- */
+struct job {
+	const gather *g;
+	const real *x, *packed, *zeros;
+	const struct ONX_R(onx_last_end) *end;
+	real *y;
+	char *room;                     /* of all workers */
+	bool clamp;
+	real lo, hi;
+};
+
+/* One worker's room: pointers, offsets of the rows in y, copied spans. */
+struct room { size_t at, row, stage, bytes; };
+
+static struct room room_of(const gather *g)
+{
+	const size_t rows = g->tiles * g->tile->rows;
+	struct room r = { .at = 0 };
+
+	r.row = up(rows * g->spans * sizeof(real *), 64);
+	r.stage = r.row + up(rows * sizeof(size_t), 64);
+	r.bytes = r.stage + (g->merged ? up(rows * g->spans * g->len * sizeof(real), 64) : 0);
+	return r;
+}
+
+static size_t zeros_bytes(const gather *g)
+{
+	return up(g->len * sizeof(real), 64);
+}
+
+size_t onx_gather_scratch(const gather *g, int threads)
+{
+	return zeros_bytes(g) + room_of(g).bytes * (size_t)threads;
+}
+
+static void y_rows(const gather *g, size_t group, size_t r0, size_t r1, size_t *row)
+{
+	const size_t all = g->groups * g->m;
+	struct place p = place_of(g, r0);
+
+	for (size_t r = r0; r < r1; r++, step_on(g, &p)) {
+		size_t at = p.n;
+
+		for (int d = 0; d < 3; d++)
+			at = at * g->dst[d] + g->first[d] + p.o[d] * g->step[d];
+		*row++ = at * all + group * g->m;
+	}
+}
+
+/* What a tile went through: rows and columns that count, first and last block of terms. */
+struct part { size_t rows, cols; bool first, last; };
+
+ONX_CLONES
+static void activate(const struct onx_fuse *f, real *y, const size_t *row, const struct part *p)
+{
+	for (size_t r = 0; r < p->rows; r++)
+		onx_fuse_row(f, y + row[r], p->cols);
+}
+
+/* A tile at the edge is computed beside and carried over here. */
+static void carry(const tile_args *t, const struct part *p, size_t width, const real *sum)
+{
+	for (size_t r = 0; r < p->rows; r++)
+		for (size_t j = 0; j < p->cols; j++)
+			t->y[t->row[r] + j] = sum[r * width + j] + (t->bias ? t->bias[j] : 0) +
+					      (t->add ? t->add[t->row[r] + j] : 0);
+}
+
+static void run_tile(const struct job *j, tile_args *t, const struct part *p, size_t width)
+{
+	const struct ONX_R(onx_tile) *tile = j->g->tile;
+	const size_t third = tile->rows / ONX_TILE_PARTS, part = onx_pieces(p->rows, third) - 1;
+	const bool whole = p->cols == width && p->rows == (part + 1) * third;
+
+	if (whole) {
+		t->clamp = p->last && j->clamp;
+		tile->gather[part][width / tile->unit - 1](t);
+	} else {
+		real sum[ONX_TILE_ROWS * ONX_TILE_COLS];
+		size_t row[ONX_TILE_ROWS];
+		tile_args beside = *t;
+
+		for (size_t r = 0; r < tile->rows; r++)
+			row[r] = r * width;
+		beside.bias = beside.add = NULL;
+		beside.y = sum;
+		beside.row = row;
+		beside.clamp = false;
+		tile->gather[part][width / tile->unit - 1](&beside);
+		carry(t, p, width, sum);
+	}
+	if (p->last && j->end->f.kind != ONX_FUSE_NONE && !(whole && j->clamp))
+		activate(&j->end->f, t->y, t->row, p);
+}
+
+/* One panel over the rows of a piece. */
+static void run_panel(const struct job *j, size_t group, size_t panel, size_t rows, const real *const *at,
+		      const size_t *row)
+{
+	const gather *g = j->g;
+	const size_t of = g->tile->rows, j0 = panel * g->tile->cols, col = group * g->m + j0;
+	const size_t width = min_z(g->tile->cols, g->ends - j0);
+	const real *const b = j->packed + (group * g->ends + j0) * g->spans * g->len;
+	struct part p = { .cols = min_z(width, g->m - j0) };
+	tile_args t = { .y = j->y + j0, .lo = j->lo, .hi = j->hi };
+
+	for (size_t block = 0; block < g->blocks; block++) {
+		const size_t s0 = block / g->cuts * g->by_spans;
+
+		t.first = block % g->cuts * g->by_len;
+		t.len = min_z(g->by_len, g->len - t.first);
+		t.spans = min_z(g->by_spans, g->spans - s0);
+		t.b = b + (s0 * g->len + t.first) * width;
+		p.first = block == 0;
+		p.last = block + 1 == g->blocks;
+		t.bias = p.first && j->end->b ? j->end->b + col : NULL;
+		t.add = !p.first ? t.y : j->end->z ? j->end->z + j0 : NULL;
+		for (size_t r = 0; r < rows; r += of) {
+			t.at = at + r * g->spans + s0 * of;
+			t.row = row + r;
+			p.rows = min_z(of, rows - r);
+			run_tile(j, &t, &p, width);
+		}
+	}
+}
+
+/* Pieces run over groups, then rows, then columns. */
+static void gather_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const gather *g = j->g;
+	const struct room room = room_of(g);
+	char *const mine = j->room + room.bytes * (size_t)worker;
+	const real **const at = (const real **)(void *)(mine + room.at);
+	size_t *const row = (size_t *)(void *)(mine + room.row);
+	const size_t runs = onx_pieces(g->panels, g->run), rows = g->tiles * g->tile->rows;
+	const size_t downs = onx_pieces(g->rows, rows), group = piece / runs / downs;
+	size_t r0, r1, p0, p1;
+
+	onx_piece(g->rows, rows, piece / runs % downs, &r0, &r1);
+	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
+	onx_gather_rows(g, j->x, group, r0, r1, g->tile->rows, j->zeros, (real *)(void *)(mine + room.stage), at);
+	y_rows(g, group, r0, r1, row);
+	for (size_t p = p0; p < p1; p++)
+		run_panel(j, group, p, r1 - r0, at, row);
+}
+
+void onx_gather_run(struct onx_pool *pool, const gather *g, const real *x, const real *packed,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
+{
+	const struct onx_fuse *f = &end->f;
+	struct job j = { .g = g, .x = x, .packed = packed, .end = end, .y = y, .zeros = scratch,
+			 .room = (char *)scratch + zeros_bytes(g), .clamp = true, .hi = (real)INFINITY };
+
+	if (f->kind == ONX_FUSE_CLIP) {
+		j.lo = (real)f->a;
+		j.hi = (real)f->b;
+	} else if (f->kind != ONX_FUSE_RELU) {
+		j.clamp = false;
+	}
+	memset(scratch, 0, zeros_bytes(g));
+	onx_parallel(pool, g->groups * onx_pieces(g->rows, g->tiles * g->tile->rows) * onx_pieces(g->panels, g->run),
+		     gather_piece, &j);
+}

@@ -1,0 +1,60 @@
+/* kernel/gather.h -- products whose left rows are the pixels under a window, read where they lie.
+ *
+ *     y[n, at(o), g, j] = f(b + z + sum over taps t, l < c of  x[n, o * mul + base + t * inc, g, l] * W[g, (t, l), j])
+ *
+ * x [n][src][groups * c], y [n][dst][groups * m], j < m; grid position o is written at at(o) = first + o * step
+ * of dst (all per dimension); a tap outside src reads zeros.  A convolution with channels last is one such product,
+ * its data gradient one for each phase of the strides with the channels exchanged (last_dense.c).
+ *
+ * The matrix of windows never exists: for each row and tap there is a pointer, into the image or to a row
+ * of zeros, and the tile kernel (tile.h) reads through it.  Rows of all images follow each other, so
+ * that small maps fill whole tiles.  Where c is small and the taps of the last dimension lie side by side
+ * they are one span of taps * c numbers (`merged`); spans across the edge are copied out with zeros.
+ *
+ * W is packed [g][panel of columns][t][l][column], the last panel narrower.  A piece is a block of rows by a run of
+ * panels; in it, for each panel and each block of at most ONX_GATHER_CHAIN terms, all tiles of rows: the
+ * block of W stays in the first-level cache, the rows in the second.  Blocks are summed from zero and then
+ * added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN terms. */
+#ifndef ONX_GATHER_H
+#define ONX_GATHER_H
+#include "kernel/last.h"
+#include "kernel/tile.h"
+
+enum { ONX_GATHER_CHAIN = 192, ONX_GATHER_MERGE = 8 };   /* terms; merged where c is at most that */
+
+struct ONX_R(onx_gather) {
+	const struct ONX_R(onx_tile) *tile;
+	size_t n, groups, c, m;
+	size_t grid[3], dst[3], first[3], step[3];
+	size_t src[3], taps[3];
+	int64_t mul[3], base[3], inc[3];
+	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k the row-major index of the
+	 * window's taps kern0 + t * kern_step. */
+	size_t w_group, w_l, w_j, kern[3], kern0[3], kern_step[3];
+	/* By onx_gather_close(): */
+	bool merged;
+	size_t spans, len;              /* a row is `spans` spans of len numbers     */
+	size_t rows, panels, ends;      /* rows of all images; panels and columns of a group as packed */
+	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */
+	size_t tiles, run;              /* of a piece: tiles of rows, panels */
+};
+
+#define onx_gather_close ONX_R(onx_gather_close)
+#define onx_gather_packed ONX_R(onx_gather_packed)
+#define onx_gather_pack ONX_R(onx_gather_pack)
+#define onx_gather_scratch ONX_R(onx_gather_scratch)
+#define onx_gather_run ONX_R(onx_gather_run)
+#define onx_gather_rows ONX_R(onx_gather_rows)
+
+void onx_gather_close(struct ONX_R(onx_gather) *g);
+size_t onx_gather_packed(const struct ONX_R(onx_gather) *g);    /* bytes */
+void onx_gather_pack(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *w, real *to);
+size_t onx_gather_scratch(const struct ONX_R(onx_gather) *g, int threads);      /* bytes */
+void onx_gather_run(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *x, const real *packed,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
+
+/* Pointers to the spans of rows [r0, r1) of a group: at[(row / of * spans + span) * of + row % of], rows from r0
+ * on; up to a whole `of` rows of zeros follow.  stage: room for the spans of these rows, if merged. */
+void onx_gather_rows(const struct ONX_R(onx_gather) *g, const real *x, size_t group, size_t r0, size_t r1, size_t of,
+		     const real *zeros, real *stage, const real **at);
+#endif

@@ -1,0 +1,65 @@
+/* kernel/last_dense.c -- convolution with channels last as gathered products (gather.h): the way forward is one,
+ * with the weights packed [panel][tap][channel][column]. */
+#include "kernel/gather.h"
+#include "kernel/last_dense.h"
+
+typedef struct ONX_R(onx_gather) gather;
+
+void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, gather *p)
+{
+	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->c, .m = g->m,
+		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->w.kern_n, .w_j = g->c * g->w.kern_n };
+	for (int d = 0; d < 3; d++) {
+		p->grid[d] = p->dst[d] = g->w.out[d];
+		p->step[d] = p->kern_step[d] = 1;
+		p->src[d] = g->w.in[d];
+		p->taps[d] = p->kern[d] = g->w.kern[d];
+		p->mul[d] = g->w.stride[d];
+		p->base[d] = -g->w.pad[d];
+		p->inc[d] = g->w.dil[d];
+	}
+	onx_gather_close(p);
+}
+
+enum { TAPS_MOST = 2048 };
+
+/* Depthwise windows are no products, and the pointers to the taps of a row must fit the caches. */
+static bool fits(const struct onx_conv_geo *g)
+{
+	return g->c * g->m > 1 && g->c > 0 && g->w.kern_n <= TAPS_MOST;
+}
+
+static size_t packed(const struct onx_conv_geo *g)
+{
+	gather p;
+
+	onx_last_dense_forward_of(g, onx_isa(), &p);
+	return onx_gather_packed(&p);
+}
+
+static void pack(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, void *to)
+{
+	gather p;
+
+	onx_last_dense_forward_of(g, onx_isa(), &p);
+	onx_gather_pack(pool, &p, w, to);
+}
+
+static size_t scratch_of(const struct onx_conv_geo *g, int threads)
+{
+	gather p;
+
+	onx_last_dense_forward_of(g, onx_isa(), &p);
+	return onx_gather_scratch(&p, threads);
+}
+
+static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
+{
+	gather p;
+
+	onx_last_dense_forward_of(g, onx_isa(), &p);
+	onx_gather_run(pool, &p, x, weights, end, y, scratch);
+}
+
+const struct ONX_R(onx_last_way) onx_last_way_dense = { "dense", fits, packed, pack, scratch_of, forward };

@@ -1,0 +1,217 @@
+/* Convolution with channels last: the fast ways against the formula, over many shapes and for every
+ * instruction set of this processor; one result for any number of threads. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/rng.h"
+#include "kernel/last_dense.h"
+
+enum { THREADS = 3 };
+static const double tolerance = sizeof(real) == sizeof(float) ? 1e-5 : 1e-13;   /* of sums of up to 1200 products */
+
+struct shape {
+	const char *name;
+	size_t n, groups, c, m, in[3], kern[3];
+	int64_t stride[3], dil[3], pad[3], pad_end[3];
+};
+#define D1 { 1, 1, 1 }
+#define D0 { 0, 0, 0 }
+static const struct shape shapes[] = {
+	{ "3x3", 2, 1, 3, 5, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, 16 to 24", 2, 1, 16, 24, { 1, 9, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3 stride 2", 3, 1, 9, 6, { 1, 12, 13 }, { 1, 3, 3 }, { 1, 2, 2 }, D1, { 0, 1, 1 }, { 0, 1, 0 } },
+	{ "7x7 stride 2", 1, 1, 3, 17, { 1, 33, 30 }, { 1, 7, 7 }, { 1, 2, 2 }, D1, { 0, 3, 3 }, { 0, 3, 3 } },
+	{ "one channel", 2, 1, 1, 33, { 1, 12, 9 }, { 1, 5, 5 }, D1, D1, { 0, 2, 2 }, { 0, 2, 2 } },
+	{ "narrower than its window", 2, 1, 2, 9, { 1, 3, 2 }, { 1, 5, 7 }, D1, D1, { 0, 4, 6 }, { 0, 2, 5 } },
+	{ "dilated", 2, 1, 4, 4, { 1, 15, 14 }, { 1, 3, 3 }, D1, { 1, 3, 2 }, { 0, 3, 2 }, { 0, 3, 2 } },
+	{ "dilated, stride 2 and 3", 2, 1, 10, 12, { 1, 15, 19 }, { 1, 3, 4 }, { 1, 2, 3 }, { 1, 2, 2 },
+	  { 0, 1, 3 }, { 0, 2, 2 } },
+	{ "stride 4, dilated 6", 1, 1, 5, 7, { 1, 30, 25 }, { 1, 3, 3 }, { 1, 4, 4 }, { 1, 6, 2 },
+	  { 0, 2, 5 }, { 0, 1, 0 } },
+	{ "stride longer than the window", 2, 1, 6, 5, { 1, 11, 13 }, { 1, 2, 1 }, { 1, 3, 4 }, D1, { 0, 1, 0 }, D0 },
+	{ "groups", 2, 3, 5, 4, { 1, 8, 8 }, { 1, 3, 2 }, { 1, 1, 3 }, D1, { 0, 0, 1 }, { 0, 2, 0 } },
+	{ "32 groups of 4", 2, 32, 4, 4, { 1, 7, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "1x1", 3, 1, 19, 23, { 1, 7, 7 }, { 1, 1, 1 }, D1, D1, D0, D0 },
+	{ "1x1, 24 to 144", 2, 1, 24, 144, { 1, 9, 10 }, { 1, 1, 1 }, D1, D1, D0, D0 },
+	{ "1x1, 144 to 40", 2, 1, 144, 40, { 1, 6, 6 }, { 1, 1, 1 }, D1, D1, D0, D0 },
+	{ "1x1, 500 to 8", 2, 1, 500, 8, { 1, 5, 6 }, { 1, 1, 1 }, D1, D1, D0, D0 },
+	{ "1x1 stride 2", 2, 1, 6, 8, { 1, 9, 10 }, { 1, 1, 1 }, { 1, 2, 2 }, D1, D0, D0 },
+	{ "1x1 padded", 1, 1, 6, 8, { 1, 4, 5 }, { 1, 1, 1 }, D1, D1, { 0, 1, 2 }, { 0, 2, 1 } },
+	{ "1x1 groups", 2, 2, 6, 8, { 1, 5, 5 }, { 1, 1, 1 }, D1, D1, D0, D0 },
+	{ "1x1 map", 1, 1, 33, 65, { 1, 1, 1 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "batch 1, deep", 1, 1, 130, 140, { 1, 7, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "wide, many tiles", 1, 1, 40, 3, { 1, 60, 61 }, { 1, 5, 5 }, D1, D1, { 0, 2, 2 }, { 0, 2, 2 } },
+	{ "1-D", 2, 1, 5, 9, { 1, 1, 37 }, { 1, 1, 4 }, { 1, 1, 3 }, { 1, 1, 2 }, { 0, 0, 5 }, { 0, 0, 1 } },
+	{ "3-D", 2, 2, 2, 3, { 5, 6, 7 }, { 2, 3, 2 }, { 2, 1, 1 }, { 1, 1, 2 }, { 1, 0, 1 }, { 0, 1, 1 } },
+	{ "cropped", 2, 1, 4, 6, { 1, 9, 9 }, { 1, 3, 3 }, D1, D1, { 0, -1, -2 }, { 0, 0, -1 } },
+	{ "batch 0", 0, 1, 3, 5, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+};
+/* What follows the sum, in turn. */
+static const struct onx_fuse ends[] = {
+	{ ONX_FUSE_NONE, 0, 0 }, { ONX_FUSE_RELU, 0, 0 }, { ONX_FUSE_CLIP, -0.5, 2 }, { ONX_FUSE_SIGMOID, 0, 0 },
+	{ ONX_FUSE_LEAKY, 0.1, 0 }
+};
+static const char *const sets[ONX_ISAS] = { "portable", "AVX2", "AVX-512" };
+
+static int bad;
+
+static void say(double gap, const char *what, const char *name)
+{
+	printf("%s - %s, %s: %.1e\n", gap <= tolerance ? "ok" : "not ok", what, name, gap);
+	bad += !(gap <= tolerance);
+}
+
+static void same(real *const *v, size_t n, const char *what, const char *name)
+{
+	const int ok = !memcmp(v[0], v[1], n * sizeof(real)) && !memcmp(v[0], v[2], n * sizeof(real));
+
+	printf("%s - %s, %s, 1 2 3 threads\n", ok ? "ok" : "not ok", what, name);
+	bad += !ok;
+}
+
+static struct onx_conv_geo geo_of(const struct shape *s)
+{
+	struct onx_conv_geo g = { .n = s->n, .groups = s->groups, .c = s->c, .m = s->m };
+
+	for (int d = 0; d < 3; d++) {
+		g.w.in[d] = s->in[d];
+		g.w.kern[d] = s->kern[d];
+		g.w.stride[d] = s->stride[d];
+		g.w.dil[d] = s->dil[d];
+		g.w.pad[d] = s->pad[d];
+		g.w.pad_end[d] = s->pad_end[d];
+		g.w.out[d] = (size_t)(((int64_t)s->in[d] + s->pad[d] + s->pad_end[d] -
+				       (((int64_t)s->kern[d] - 1) * s->dil[d] + 1)) / s->stride[d] + 1);
+	}
+	onx_window_close(&g.w);
+	return g;
+}
+
+static real *numbers(size_t n, uint64_t seed)
+{
+	struct onx_rng r;
+	real *v = onx_heap(n + 1, sizeof *v);
+
+	if (!v)
+		abort();
+	onx_rng_init(&r, seed, ONX_RNG_TEST, 0, 0);
+	for (size_t i = 0; i < n; i++)
+		v[i] = (real)onx_rng_range(&r, -1, 1);
+	return v;
+}
+
+static void *garbage(size_t bytes)
+{
+	void *v = onx_heap(bytes + 1, 1);
+
+	if (!v)
+		abort();
+	memset(v, 0xff, bytes);         /* NaN: who reads it is found out */
+	return v;
+}
+
+/* Largest difference, relative to the larger of 1 and the size of the numbers; NaN counts as 1e9. */
+static double gap(const real *a, const real *b, size_t n)
+{
+	double worst = 0, top = 1;
+
+	for (size_t i = 0; i < n; i++)
+		top = fabs((double)b[i]) > top ? fabs((double)b[i]) : top;
+	for (size_t i = 0; i < n; i++) {
+		const double d = fabs((double)a[i] - (double)b[i]) / top;
+
+		worst = d <= worst ? worst : d == d ? d : 1e9;
+	}
+	return worst;
+}
+
+struct data { real *x, *w, *b, *z, *dy; size_t nx, nw, ny; };
+
+/* y; z before, if any, lies beside y or in it. */
+enum { BARE, BIAS, BESIDE, INSIDE, USES };
+static const char *const use_name[USES] = { "bare", "bias", "bias and z", "bias and z in y" };
+
+static real *forward(const struct onx_conv_geo *g, const struct data *t, int isa, int use,
+		     const struct onx_fuse *f, struct onx_pool *pool)
+{
+	struct ONX_R(onx_gather) p;
+	real *y = use == INSIDE ? numbers(t->ny, 5) : garbage((t->ny + 1) * sizeof *y);
+	const struct ONX_R(onx_last_end) end = { use == BARE ? NULL : t->b,
+						 use == BESIDE ? t->z : use == INSIDE ? y : NULL, *f };
+	void *packed, *scratch;
+
+	if (isa < 0) {
+		packed = garbage(onx_last_way_ref.packed(g));
+		scratch = garbage(0);
+		onx_last_way_ref.pack(pool, g, t->w, packed);
+		onx_last_way_ref.forward(pool, g, t->x, packed, &end, y, scratch);
+	} else {
+		onx_last_dense_forward_of(g, (enum onx_isa)isa, &p);
+		packed = garbage(onx_gather_packed(&p));
+		scratch = garbage(onx_gather_scratch(&p, onx_pool_threads(pool)));
+		onx_gather_pack(pool, &p, t->w, packed);
+		onx_gather_run(pool, &p, t->x, packed, &end, y, scratch);
+	}
+	onx_heap_free(packed);
+	onx_heap_free(scratch);
+	return y;
+}
+
+static void forwards(const struct shape *s, const struct onx_conv_geo *g, const struct data *t,
+		     struct onx_pool *const *pools)
+{
+	char what[64];
+
+	for (int isa = 0; isa <= (int)onx_isa(); isa++)
+		for (int use = 0; use < USES; use++) {
+			const size_t turn = (size_t)(s - shapes) + (size_t)use;
+			const struct onx_fuse *f = &ends[turn % (sizeof ends / sizeof *ends)];
+			real *want = forward(g, t, -1, use, f, NULL), *have[THREADS];
+
+			for (int i = 0; i < THREADS; i++)
+				have[i] = forward(g, t, isa, use, f, pools[i]);
+			snprintf(what, sizeof what, "%s, forward, %s, end %d", sets[isa], use_name[use], (int)f->kind);
+			say(gap(have[0], want, t->ny), what, s->name);
+			same(have, t->ny, what, s->name);
+			for (int i = 0; i < THREADS; i++)
+				onx_heap_free(have[i]);
+			onx_heap_free(want);
+		}
+}
+
+static void one(const struct shape *s, struct onx_pool *const *pools)
+{
+	const struct onx_conv_geo g = geo_of(s);
+	struct data t = { .nx = g.n * g.groups * g.c * g.w.in_n, .nw = g.groups * g.m * g.c * g.w.kern_n,
+			  .ny = g.n * g.groups * g.m * g.w.out_n };
+
+	t.x = numbers(t.nx, 1);
+	t.w = numbers(t.nw, 2);
+	t.b = numbers(g.groups * g.m, 3);
+	t.dy = numbers(t.ny, 4);
+	t.z = numbers(t.ny, 5);
+	forwards(s, &g, &t, pools);
+	onx_heap_free(t.x);
+	onx_heap_free(t.w);
+	onx_heap_free(t.b);
+	onx_heap_free(t.dy);
+	onx_heap_free(t.z);
+}
+
+int main(void)
+{
+	struct onx_pool *pools[THREADS];
+	struct onx_err e = { 0 };
+
+	for (int i = 0; i < THREADS; i++)
+		if (onx_pool_new(i + 1, &pools[i], &e) < 0) {
+			fprintf(stderr, "%s\n", e.text);
+			return 6;
+		}
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		one(&shapes[i], pools);
+	for (int i = 0; i < THREADS; i++)
+		onx_pool_free(pools[i]);
+	return bad != 0;
+}
