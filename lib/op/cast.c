@@ -122,7 +122,8 @@ static void cast_backward(const struct onx_call *c)
 
 const struct onx_op ONX_R(onx_ops_cast)[] = {
 	{ .domain = "", .type = "Cast", .since = 6, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .flags = ONX_OP_WIDTHS | ONX_OP_EACH, .attr = &cast_attr, .infer = cast_infer,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .flags = ONX_OP_WIDTHS | ONX_OP_EACH,
+	  .attr = &cast_attr, .infer = cast_infer,
 	  .forward = cast_forward, .backward = cast_backward },
 	{ .domain = "", .type = "CastLike", .since = 15, .min_in = 2, .max_in = 2, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,

@@ -38,6 +38,7 @@ enum onx_op_flag {
 	ONX_OP_WIDTHS = 32,     /* the kernels look at the width of each view: Cast from double to float   */
 	ONX_OP_TAKES_DY = 128,  /* backward writes over dy[0]; see .pass                                     */
 	ONX_OP_EACH   = 256,    /* element by element, inputs broadcast: any order of dimensions will do     */
+	ONX_OP_AGAIN  = 512,    /* cheap to run again before backward, from its inputs and what it saved      */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
@@ -76,6 +77,8 @@ struct onx_call {                       /* all that a kernel may see */
 	const void *packed;             /* onx_impl.pack's work, done while planning; NULL: not done    */
 	void *save, *scratch;           /* as many bytes as asked for, 64-byte aligned                */
 	bool train;
+	bool again;                     /* forward has run before on the same inputs and left `save`: y[0] is wanted
+					   once more, nothing else may change                           */
 	struct onx_rng_key rng;
 	struct onx_pool *pool;          /* may be NULL                                               */
 };

@@ -116,13 +116,20 @@ static int readable(struct onx_builder *b, uint32_t from, bool keep, uint32_t at
 		return ONX_OK;
 	if (p->tensor[from].at != ONX_AT_BLOCK)
 		return ONX_OK;
-	if (keep) {
-		onx_life_reach(&p->life[p->tensor[from].life], at);
+	const uint32_t l = p->tensor[from].life, again = l < b->n_again ? b->again_life[l] : ONX_NONE;
+	if (keep && again == ONX_NONE) {
+		onx_life_reach(&p->life[l], at);
 		return ONX_OK;
 	}
 	const struct onx_view view = p->tensor[from].view;
-	*t = onx_plan_add_tensor(b, &view, ONX_AT_NONE);
-	return *t == ONX_NONE ? onx_nomem(e, sizeof view, "the plan") : ONX_OK;
+	*t = onx_plan_add_tensor(b, &view, keep ? ONX_AT_BLOCK : ONX_AT_NONE);
+	if (*t == ONX_NONE)
+		return onx_nomem(e, sizeof view, "the plan");
+	if (keep) {
+		p->tensor[*t].life = again;
+		onx_life_reach(&p->life[again], at);
+	}
+	return ONX_OK;
 }
 
 static int read_back(struct onx_builder *b, const struct onx_step *f, struct onx_step *s, uint32_t at,
@@ -133,6 +140,19 @@ static int read_back(struct onx_builder *b, const struct onx_step *f, struct onx
 		rc = readable(b, f->x[k], f->op->keep & ONX_KEEP_X(k < 15 ? k : 15), at, &s->x[k], e);
 	for (uint32_t k = 0; rc == ONX_OK && k < f->n_y; k++)
 		rc = readable(b, f->y[k], k < 15 && (f->op->keep & ONX_KEEP_Y(k)), at, &s->y[k], e);
+	return rc;
+}
+
+/* What this step will read and nobody has kept. */
+static int make_again(struct onx_builder *b, const struct onx_step *f, struct onx_err *e)
+{
+	int rc = ONX_OK;
+	for (uint32_t k = 0; rc == ONX_OK && k < f->n_x; k++)
+		if (f->op->keep & ONX_KEEP_X(k < 15 ? k : 15))
+			rc = onx_plan_again(b, f->x[k], e);
+	for (uint32_t k = 0; rc == ONX_OK && k < f->n_y && k < 15; k++)
+		if (f->op->keep & ONX_KEEP_Y(k))
+			rc = onx_plan_again(b, f->y[k], e);
 	return rc;
 }
 
@@ -225,6 +245,9 @@ static int step_back(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	struct onx_plan *p = b->p;
 	const struct onx_node *n = &b->g->node[id];
 	const struct onx_step f = p->step[b->fwd_at[id]];
+	int rc = make_again(b, &f, e);
+	if (rc < 0)
+		return rc;
 	const uint32_t at = p->n_step;
 	struct onx_step *s = onx_plan_add_step(b, id, true, f.n_x, f.n_y);
 	if (!s)
@@ -232,7 +255,7 @@ static int step_back(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	s->op = f.op;
 	s->train = f.train;
 	s->macs = 2 * f.macs;
-	int rc = read_back(b, &f, s, at, e);
+	rc = read_back(b, &f, s, at, e);
 	for (uint32_t k = 0; rc == ONX_OK && k < n->n_out; k++)
 		if (n->out[k] != ONX_NONE && b->grad[n->out[k]] && b->written[n->out[k]])
 			rc = gradient_of(b, n->out[k], at, &s->dy[k], e);

@@ -250,8 +250,8 @@ static void touch(const struct onx_builder *b, uint32_t v, bool *keep)
 static int untouchable(struct onx_builder *b, bool **out, struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
-	bool *keep = ONX_NEWS(&p->arena, bool, p->n_life + 1);
-	if (!keep)
+	bool *keep = ONX_NEWS(&p->arena, bool, p->n_life + 1), *asked = ONX_NEWS(&p->arena, bool, p->n_life + 1);
+	if (!keep || !asked)
 		return onx_nomem(e, p->n_life, "the plan");
 	for (uint32_t i = 0; i < b->g->n_order; i++) {
 		const struct onx_node *n = &b->g->node[b->g->order[i]];
@@ -265,11 +265,13 @@ static int untouchable(struct onx_builder *b, bool **out, struct onx_err *e)
 				touch(b, n->out[k], keep);
 	}
 	for (uint32_t i = 0; i < p->facts->n_target; i++)
-		touch(b, p->facts->target[i], keep);
+		touch(b, p->facts->target[i], asked);
 	for (uint32_t i = 0; i < b->want->facts.n_feed; i++)
-		touch(b, b->want->facts.feed[i].value, keep);
+		touch(b, b->want->facts.feed[i].value, asked);
+	for (uint32_t i = 0; i < p->n_life; i++)
+		keep[i] = keep[i] || asked[i];
 	*out = keep;
-	return ONX_OK;
+	return onx_plan_again_choose(b, keep, asked, e);
 }
 
 static bool may_overwrite(const struct onx_builder *b, const struct onx_step *s, uint32_t i, uint32_t at,

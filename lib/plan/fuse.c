@@ -180,7 +180,8 @@ static bool starts(const struct onx_lower *l, uint32_t id)
 	    l->f->fact[n->in[0]].shape.rank != 4)
 		return false;
 	return onx_lower_is(n, "Conv") || (onx_lower_is(n, "BatchNormalization") && one_output(n) &&
-					   n->version >= 7 && onx_lower_has("BatchNormLast") && !onx_lower_find(n, "training_mode"));
+					   n->version >= 7 && onx_lower_has("BatchNormLast") &&
+					   !onx_lower_find(n, "training_mode"));
 }
 
 int onx_lower_chains(struct onx_lower *l, struct onx_err *e)
@@ -219,7 +220,8 @@ int onx_lower_folded(struct onx_lower *l, const struct onx_chain *c, uint32_t *w
 	struct onx_view *to_w, *to_b;
 	int rc = onx_lower_known(l, conv->in[1], fw->type, &fw->shape, w, &to_w, e);
 	if (rc == ONX_OK)
-		rc = onx_lower_known(l, conv->in[1], fw->type, &(struct onx_shape){ 1, { fw->shape.dim[0] } }, b, &to_b, e);
+		rc = onx_lower_known(l, conv->in[1], fw->type, &(struct onx_shape){ 1, { fw->shape.dim[0] } }, b,
+				     &to_b, e);
 	if (rc < 0)
 		return rc;
 	if (conv->n_in > 2 && conv->in[2] != ONX_NONE)

@@ -32,7 +32,7 @@ struct onx_step {
 	const struct onx_op *op;
 	const char *impl;               /* name of the implementation, "reference"                 */
 	void (*run)(const struct onx_call *c);
-	bool back, train;
+	bool back, train, again;        /* again: a forward step amid backward (plan/again.c)       */
 	uint32_t n_x, n_y;
 	uint32_t *x, *y, *dy, *dx;      /* tensor ids, ONX_NONE: absent; dy, dx only where back     */
 	bool *add;                      /* back: dx[i] already holds a sum                          */

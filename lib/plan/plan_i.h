@@ -14,6 +14,9 @@ struct onx_builder {
 	const struct onx_impl **impl;   /* by node: chosen implementation, NULL: the reference          */
 	uint32_t *grad_tensor;  /* by value                                                            */
 	bool *written;          /* by value: its gradient holds something already                      */
+	uint32_t *again_step;   /* by life: the forward step that makes it again for backward, ONX_NONE: kept */
+	uint32_t *again_life;   /* by life: what holds it then                                         */
+	uint32_t n_again;       /* length of both                                                      */
 	uint32_t cap_step, cap_tensor, cap_life;
 	uint32_t n_run;         /* forward steps                                                       */
 };
@@ -42,6 +45,10 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 void onx_plan_twin_free(struct onx_graph *t);
 
 int onx_plan_forward(struct onx_builder *b, struct onx_err *e) ONX_MUST;        /* plan/forward.c  */
+/* plan/again.c.  keep, asked: by life, read by backward, and by the caller.  onx_plan_again puts the step that makes
+ * a tensor again in front of the one that is about to be added, where that was chosen and not done yet. */
+int onx_plan_again_choose(struct onx_builder *b, const bool *keep, const bool *asked, struct onx_err *e) ONX_MUST;
+int onx_plan_again(struct onx_builder *b, uint32_t tensor, struct onx_err *e) ONX_MUST;
 int onx_plan_backward(struct onx_builder *b, struct onx_err *e) ONX_MUST;       /* plan/backward.c */
 
 #endif

@@ -21,7 +21,7 @@ static void step(const struct onx_plan *p, uint32_t i, struct onx_buf *out)
 {
 	const struct onx_step *s = &p->step[i];
 	char name[160];
-	onx_buf_fmt(out, "%4u %s %s [%s]", i, s->back ? "back" : "fwd ",
+	onx_buf_fmt(out, "%4u %s %s [%s]", i, s->back ? "back" : s->again ? "more" : "fwd ",
 		    onx_node_text(p->facts->g, s->node, name, sizeof name), s->impl);
 	for (uint32_t k = 0; k < s->n_x; k++)
 		tensor(p, s->x[k], out);

@@ -203,6 +203,25 @@ static void whole_net(void **state)
 	}
 }
 
+/* Softplus keeps its input for its own gradient, so its output can be made again rather than kept. */
+static void made_again(void **state)
+{
+	struct net n;
+	struct run r;
+	uint32_t again = 0;
+	(void)state;
+	net_new(&n);
+	const uint32_t x = IN(&n, "x", 16, 8), h = OP2(&n, "MatMul", x, W(&n, 8, 24));
+	const uint32_t y = OP2(&n, "MatMul", OP1(&n, "Softplus", OP1(&n, "Softplus", h)), W(&n, 24, 3));
+	const uint32_t loss = LOSS(&n, y, 16, 3);
+	run_open(&r, &n, &loss, 1, loss, true, 0);
+	for (uint32_t i = r.plan->n_forward; i < r.plan->n_step; i++)
+		again += r.plan->step[i].again;
+	assert_int_equal(again, 1);                     /* the first; the second needs it in turn, so it is kept */
+	run_close(&r);
+	both(&n, loss);
+}
+
 /* Running statistics move by momentum, in place, and only in training mode. */
 static void running_statistics(void **state)
 {
@@ -377,7 +396,8 @@ int main(void)
 		cmocka_unit_test(read_twice), cmocka_unit_test(shared_weight),
 		cmocka_unit_test(weight_behind_views), cmocka_unit_test(views_with_readers),
 		cmocka_unit_test(loss_behind_a_view), cmocka_unit_test(several_outputs),
-		cmocka_unit_test(variadic), cmocka_unit_test(whole_net), cmocka_unit_test(running_statistics),
+		cmocka_unit_test(variadic), cmocka_unit_test(whole_net), cmocka_unit_test(made_again),
+		cmocka_unit_test(running_statistics),
 		cmocka_unit_test(dropout), cmocka_unit_test(accumulates), cmocka_unit_test(same_bits),
 		cmocka_unit_test(shared_block), cmocka_unit_test(profile) };
 	return RUN(tests);
