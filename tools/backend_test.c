@@ -99,6 +99,22 @@ static int load(struct onx_arena *mem, const char *path, struct onx_view **out, 
 	return rc;
 }
 
+/* The package's data holds bfloat16 as the bits in uint16: NumPy has no such type. */
+static int from_bits(struct onx_arena *mem, struct onx_view *v, enum onx_dtype wanted, struct onx_err *e)
+{
+	if (wanted != ONX_BFLOAT16 || v->type != ONX_UINT16)
+		return ONX_OK;
+	float *numbers = ONX_NEWS(mem, float, v->n + 1);
+	if (!numbers)
+		return onx_nomem(e, 4.0 * (double)v->n, "a tensor");
+	for (size_t i = 0; i < v->n; i++)
+		numbers[i] = onx_from_bf16(((const uint16_t *)v->v)[i]);
+	v->v = numbers;
+	v->type = wanted;
+	v->width = sizeof *numbers;
+	return ONX_OK;
+}
+
 /* The input that a tensor file is for: by its name, else by its number. */
 static int bind(struct set *s, uint32_t i, const char *path, struct onx_err *e)
 {
@@ -114,6 +130,8 @@ static int bind(struct set *s, uint32_t i, const char *path, struct onx_err *e)
 		id = i < g->n_input ? g->input[i] : ONX_NONE;
 	if (id == ONX_NONE || s->n_feed == FEEDS)
 		return onx_fail(e, ONX_FORMAT, "more data than inputs: '%s'", path);
+	if ((rc = from_bits(&s->mem, v, g->value[id].type, e)) < 0)
+		return rc;
 	struct onx_feed *f = &s->feed[s->n_feed++];
 	*f = (struct onx_feed){ .value = id, .type = v->type, .known = v, .shape = { .rank = v->rank } };
 	memcpy(f->shape.dim, v->dim, (size_t)v->rank * sizeof *v->dim);
@@ -167,6 +185,8 @@ static int check_outputs(const struct set *s, const struct onx_facts *f, const c
 			rc = load(&mem, path, &want, &name, e);
 		if (rc == ONX_OK && !f->fact[id].value)
 			rc = onx_fail(e, ONX_UNSUP, "output '%s' was not computed", s->g->value[id].name);
+		if (rc == ONX_OK)
+			rc = from_bits(&mem, want, f->fact[id].value->type, e);
 		if (rc == ONX_OK)
 			rc = compare(f->fact[id].value, want, s->g->value[id].name, e);
 		checked++;
