@@ -61,6 +61,15 @@ static void file_lines(const struct onx_info *f, struct onx_buf *out)
 	onx_buf_fmt(out, "%s%s\n", *by ? "; written by " : "", by);
 }
 
+/* Does a declared size follow the batch, if the batch of 1 is taken for one? */
+static bool follows_batch(const struct onx_value *v, const struct onx_probe *p)
+{
+	for (int i = 0; p->known && v->has_shape && i < p->rank && i < v->rank; i++)
+		if (p->dim[i].times != 0 && v->dim[i] >= 0)
+			return true;
+	return false;
+}
+
 static void value_lines(const struct onx_info *f, const char *word, const uint32_t *id, uint32_t n,
 			struct onx_buf *out)
 {
@@ -71,7 +80,7 @@ static void value_lines(const struct onx_info *f, const char *word, const uint32
 		head(out, i ? "" : word);
 		onx_buf_fmt(out, "%s  %s %s", v->name, onx_dtype_name(v->type),
 			    onx_declared_shape(v, shape, sizeof shape));
-		if (f->probe && f->probe[id[i]].known && v->has_shape && v->rank && v->dim[0] >= 0)
+		if (f->probe && follows_batch(v, &f->probe[id[i]]))
 			onx_buf_fmt(out, "  (any batch works: %s)",
 				    onx_probe_text(&f->probe[id[i]], batch, sizeof batch));
 		onx_buf_str(out, "\n");

@@ -98,7 +98,7 @@ int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struc
 }
 
 static int same_view(const struct onx_view *a, const struct onx_view *b, uint32_t i, double rtol,
-		     struct onx_err *e)
+		     double *worst, struct onx_err *e)
 {
 	struct onx_gap gap = { 0 };
 	double top = 0;
@@ -115,6 +115,8 @@ static int same_view(const struct onx_view *a, const struct onx_view *b, uint32_
 		double x = onx_view_real(a, k), y = onx_view_real(b, k);
 		double d = fabs(x - y);
 
+		if (isfinite(d) && top > 0)
+			*worst = fmax(*worst, d / top);
 		if (d <= rtol * top || (isnan(x) && isnan(y)) || x == y)
 			continue;
 		if (gap.bad++ == 0) {
@@ -127,16 +129,21 @@ static int same_view(const struct onx_view *a, const struct onx_view *b, uint32_
 				  gap.bad, a->n, gap.at, gap.a, gap.b) : ONX_OK;
 }
 
-int onx_trial_same(const struct onx_trial *a, const struct onx_trial *b, double rtol, struct onx_err *e)
+int onx_trial_same(const struct onx_trial *a, const struct onx_trial *b, double rtol, double *worst,
+		   struct onx_err *e)
 {
+	double gap = 0;
+
 	if (a->n != b->n)
 		return onx_fail(e, ONX_SHAPE, "%u outputs on one side, %u on the other", a->n, b->n);
 	for (uint32_t i = 0; i < a->n; i++) {
-		int rc = same_view(&a->out[i], &b->out[i], i, rtol, e);
+		int rc = same_view(&a->out[i], &b->out[i], i, rtol, &gap, e);
 
 		if (rc < 0)
 			return rc;
 	}
+	if (worst)
+		*worst = gap;
 	return ONX_OK;
 }
 
@@ -168,7 +175,7 @@ static int together(void *ctx, const struct onx_graph *g, struct onx_err *e)
 		if (rc == ONX_OK)
 			rc = onx_trial_run(g, 1, s, &mem, &alone, e);
 		if (rc == ONX_OK)
-			rc = onx_trial_same(&one, &alone, 1e-4, e);
+			rc = onx_trial_same(&one, &alone, 1e-4, NULL, e);
 	}
 	onx_arena_release(&mem);
 	return rc;

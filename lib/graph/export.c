@@ -207,6 +207,12 @@ static const struct onx_file_value *find_value(const struct onx_file_value *v, s
 	return NULL;
 }
 
+/* Is the initializer of the file still the value's own? */
+static bool replaced(const struct export *x, uint32_t v, const struct onx_weight *w)
+{
+	return v != ONX_NONE && x->g->value[v].init && x->g->value[v].init->proto != w->proto;
+}
+
 static bool keeps_init(const struct export *x, uint32_t v)
 {
 	return v == ONX_NONE || x->used_now[v] || !x->used_before[v];
@@ -217,9 +223,11 @@ static int put_inits(struct export *x, struct onx_err *e)
 	const struct onx_weight **init = (const struct onx_weight **)(uintptr_t)x->f.init;
 	struct onx_file_value *in = (struct onx_file_value *)(uintptr_t)x->f.input;
 	size_t n = 0;
-	for (size_t i = 0; i < x->old->n_init; i++)
-		if (keeps_init(x, onx_graph_find(x->g, x->old->init[i]->name)))
+	for (size_t i = 0; i < x->old->n_init; i++) {
+		const uint32_t v = onx_graph_find(x->g, x->old->init[i]->name);
+		if (keeps_init(x, v) && !replaced(x, v, x->old->init[i]))
 			init[n++] = x->old->init[i];
+	}
 	x->any |= n != x->old->n_init;
 	for (uint32_t i = 0; i < x->g->n_new_init; i++) {
 		const struct onx_weight *w = x->g->new_init[i];
@@ -231,7 +239,7 @@ static int put_inits(struct export *x, struct onx_err *e)
 			continue;
 		x->any = true;
 		init[n++] = w;
-		if (onx_model_ir(x->g->model) >= 4)
+		if (onx_model_ir(x->g->model) >= 4 || find_value(x->old->input, x->old->n_input, w->name))
 			continue;
 		int rc = put_value(x, v, NULL, &in[x->f.n_input++], e); /* IR 3 wants it declared, too */
 		if (rc < 0)

@@ -153,6 +153,39 @@ int onx_graph_add_weight(struct onx_graph *g, const char *name, enum onx_dtype t
 	return keep_weight(g, w, e);
 }
 
+/* The tensor of a Constant node; whatever form it had, it is `value` now. */
+static int set_constant(struct onx_graph *g, struct onx_node *n, const struct onx_weight *w, struct onx_err *e)
+{
+	struct onx_file_attr *a = ONX_NEW(&g->arena, struct onx_file_attr);
+	if (!a)
+		return onx_nomem(e, sizeof *a, "a constant");
+	*a = (struct onx_file_attr){ .name = "value", .type = ONX_ATTR_TENSOR, .tensor = w };
+	n->new_attr = a;
+	n->n_new_attr = 1;
+	n->changed = true;
+	return n->op ? onx_attr_fill(n->op, a, 1, &g->arena, &n->attr, e) : ONX_OK;
+}
+
+int onx_graph_set_weight(struct onx_graph *g, uint32_t id, enum onx_dtype type, const void *data,
+			 struct onx_err *e)
+{
+	struct onx_value *v = &g->value[id];
+	const struct onx_weight *w = NULL, *old = v->init;
+	const struct onx_view src = { .v = (void *)(uintptr_t)data, .n = old->n, .rank = old->rank,
+				      .dim = old->dim, .type = type,
+				      .width = (uint8_t)onx_dtype_store(type, false) };
+	int rc = onx_weight_new(g->model, v->from_node ? old->name : v->name, type, &src, &w, e);
+	if (rc < 0)
+		return rc;
+	rc = v->from_node ? set_constant(g, &g->node[v->def], w, e) : keep_weight(g, w, e);
+	if (rc < 0)
+		return rc;
+	v->init = w;
+	v->type = type;
+	v->changed = v->proto != NULL;
+	return ONX_OK;
+}
+
 int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type, const char *name,
 		       const uint32_t *in, uint32_t n_in, const uint32_t *out, uint32_t n_out,
 		       const struct onx_file_attr *attr, size_t n_attr, uint32_t *id, struct onx_err *e)

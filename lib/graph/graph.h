@@ -82,6 +82,10 @@ int onx_graph_add_value(struct onx_graph *g, const char *name, enum onx_dtype ty
 			struct onx_err *e) ONX_MUST;
 int onx_graph_add_weight(struct onx_graph *g, const char *name, enum onx_dtype type, int rank,
 			 const int64_t *dim, const void *data, uint32_t *id, struct onx_err *e) ONX_MUST;
+/* Other numbers, and perhaps another real type, for a constant (initializer or Constant node) that keeps its
+ * name and shape.  data: in the memory form of the type. */
+int onx_graph_set_weight(struct onx_graph *g, uint32_t id, enum onx_dtype type, const void *data,
+			 struct onx_err *e) ONX_MUST;
 /* attr: as in a file; it is parsed through the operator's table and written on export. `out` ids must
  * exist and have no maker. */
 int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type, const char *name,

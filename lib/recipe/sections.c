@@ -73,11 +73,11 @@ const struct onx_table onx_eval_table = { "eval", sizeof(struct onx_eval_opts), 
 int onx_export_batch(const char *text, int64_t *batch, struct onx_err *e)
 {
 	*batch = 0;
-	if (strcmp(text, "any") == 0)
+	if (strcmp(text, "any") == 0 || strcmp(text, "sym") == 0)
 		return ONX_OK;
 	if (onx_parse_int(text, batch) == ONX_OK && *batch >= 1 && *batch <= 65536)
 		return ONX_OK;
-	return onx_fail(e, ONX_USAGE, "'batch' must be 'any' or a number in [1, 65536], not '%s'", text);
+	return onx_fail(e, ONX_USAGE, "'batch' must be 'sym' or a number in [1, 65536], not '%s'", text);
 }
 
 static int export_check(const void *obj, struct onx_err *e)
@@ -85,19 +85,41 @@ static int export_check(const void *obj, struct onx_err *e)
 	const struct onx_export_opts *o = obj;
 	int64_t batch;
 
+	if (o->fp16 && o->int8)
+		return onx_fail(e, ONX_USAGE, "'fp16' and 'int8' exclude each other");
+	if (o->fp16_io && !o->fp16)
+		return onx_fail(e, ONX_USAGE, "'fp16-io' needs 'fp16'");
 	return o->batch ? onx_export_batch(o->batch, &batch, e) : ONX_OK;
 }
 
+double onx_export_tolerance(const struct onx_export_opts *o)
+{
+	return o->tol > 0 ? o->tol : o->int8 ? 0.25 : o->fp16 ? 0.05 : 1e-4;
+}
+
 static const struct onx_field export_field[] = {
-	{ "batch", F_STR, offsetof(struct onx_export_opts, batch), "", .letter = 'b', .arg = "N|any",
-	  .help = "samples that the file takes at a time: any number, or always N (default: as it is)",
+	{ "batch", F_STR, offsetof(struct onx_export_opts, batch), "", .letter = 'b', .arg = "N|sym",
+	  .help = "samples that the file takes at a time: always N, or any number (sym, also any; a batch of 1 that "
+	  "is baked in is opened); default: as it is",
 	  .group = "What to export" },
 	{ "fold", F_BOOL, offsetof(struct onx_export_opts, fold), "no",
-	  .help = "fold each BatchNormalization into the convolution in front of it" },
+	  .help = "compute what never changes once and for all, and fold each BatchNormalization into the Conv, "
+	  "ConvTranspose or Gemm in front of it" },
 	{ "drop-idle", F_BOOL, offsetof(struct onx_export_opts, drop_idle), "no",
 	  .help = "leave out Identity and Dropout nodes" },
+	{ "fp16", F_BOOL, offsetof(struct onx_export_opts, fp16), "no", .group = "Smaller numbers",
+	  .help = "weights and arithmetic in float16: half the size; inputs and outputs stay float32 behind a Cast" },
+	{ "fp16-io", F_BOOL, offsetof(struct onx_export_opts, fp16_io), "no",
+	  .help = "with --fp16: inputs and outputs are float16, too" },
+	{ "int8", F_BOOL, offsetof(struct onx_export_opts, int8), "no",
+	  .help = "weights of Conv, ConvTranspose, Gemm and MatMul as int8 with a scale for each output channel, made "
+	  "float again by DequantizeLinear (before opset 13 by Cast and Mul): a quarter of the size, runs in every "
+	  "runtime, needs no data; the arithmetic stays float" },
 	{ "verify", F_BOOL, offsetof(struct onx_export_opts, verify), "yes",
-	  .help = "do not run the model before and after on made-up numbers to see that both agree" },
+	  .help = "do not run the model before and after on made-up numbers to see that both agree (onnx-diff --data "
+	  "compares them on yours)", .group = "Checks" },
+	{ "tol", F_REAL, offsetof(struct onx_export_opts, tol), "0", 0, 1e6, .arg = "X",
+	  .help = "outputs may be off by this part of the largest one; 0: 0.0001, with --fp16 0.05, with --int8 0.25" },
 	{ .name = NULL }
 };
 const struct onx_table onx_export_table = { "export", sizeof(struct onx_export_opts), export_field, export_check,

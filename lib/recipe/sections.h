@@ -40,11 +40,15 @@ extern const struct onx_table onx_eval_table;
 
 /* export: the file to deploy (onnx-export). */
 struct onx_export_opts {
-	const char *batch;              /* NULL: as it is; "any", or a number                      */
+	const char *batch;              /* NULL: as it is; "sym" or "any", or a number             */
 	bool fold, drop_idle, verify;
+	bool fp16, fp16_io, int8;
+	double tol;                     /* 0: the usual one, see onx_export_tolerance               */
 };
 extern const struct onx_table onx_export_table;
-/* 0 for "any", else the number. */
+/* How far outputs may be off the largest one: what was said, else 0.25 for int8, 0.05 for fp16, else 1e-4. */
+double onx_export_tolerance(const struct onx_export_opts *o);
+/* 0 for "sym" and "any", else the number. */
 int onx_export_batch(const char *text, int64_t *batch, struct onx_err *e) ONX_MUST;
 
 #endif

@@ -112,6 +112,13 @@ void onx_patch_slot(struct onx_patch *p, uint32_t node, uint32_t slot, uint32_t 
 		(p->slot = v)[p->n_slot++] = (struct onx_patch_slot){ node, slot, value };
 }
 
+void onx_patch_out(struct onx_patch *p, uint32_t node, uint32_t slot, uint32_t value)
+{
+	struct onx_patch_slot *v = more(p, p->out, p->n_out, sizeof *v);
+	if (v)
+		(p->out = v)[p->n_out++] = (struct onx_patch_slot){ node, slot, value };
+}
+
 void onx_patch_attr(struct onx_patch *p, uint32_t node, const struct onx_file_attr *attr, size_t n)
 {
 	struct onx_patch_attr *v = more(p, p->attr, p->n_attr, sizeof *v);
@@ -141,6 +148,16 @@ static uint32_t moved(const struct onx_patch *p, uint32_t v)
 	return v;
 }
 
+/* What the node will read as input k. */
+static uint32_t will_read(const struct onx_graph *g, const struct onx_patch *p, uint32_t node, uint32_t k)
+{
+	const struct onx_node *n = &g->node[node];
+	for (uint32_t i = 0; p && k < n->n_in && i < p->n_slot; i++)
+		if (p->slot[i].node == node && p->slot[i].slot == k)
+			return p->slot[i].value;
+	return moved(p, k < n->n_in ? n->in[k] : n->captured[k - n->n_in]);
+}
+
 /* need[v]: an output of the graph depends on it; with p, as it will be.  New values need nothing here: the
  * inputs of new nodes are needed. */
 static void mark_needed(const struct onx_graph *g, const struct onx_patch *p, const bool *gone, bool *need)
@@ -154,9 +171,6 @@ static void mark_needed(const struct onx_graph *g, const struct onx_patch *p, co
 		for (uint32_t k = 0; k < p->add[i].n_in; k++)
 			if (p->add[i].in[k] < g->n_value)
 				need[p->add[i].in[k]] = true;
-	for (uint32_t i = 0; p && i < p->n_slot; i++)
-		if (p->slot[i].value < g->n_value)
-			need[p->slot[i].value] = true;
 	for (uint32_t i = g->n_order; i-- > 0; ) {
 		const struct onx_node *n = &g->node[g->order[i]];
 		bool any = false;
@@ -165,7 +179,7 @@ static void mark_needed(const struct onx_graph *g, const struct onx_patch *p, co
 		if (!any || gone[g->order[i]])
 			continue;
 		for (uint32_t k = 0; k < n->n_in + n->n_captured; k++) {
-			const uint32_t v = moved(p, k < n->n_in ? n->in[k] : n->captured[k - n->n_in]);
+			const uint32_t v = will_read(g, p, g->order[i], k);
 			if (v < g->n_value)
 				need[v] = true;
 		}
@@ -240,6 +254,23 @@ static void drop_nodes(struct onx_graph *g, const struct onx_patch *p)
 			if (n->out[k] != ONX_NONE)
 				g->value[n->out[k]].def = ONX_NONE;
 	}
+}
+
+static int set_outputs(struct onx_graph *g, const struct onx_patch *p, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < p->n_out; i++) {
+		struct onx_node *n = &g->node[p->out[i].node];
+		const uint32_t k = p->out[i].slot, v = onx_patch_id(p, p->out[i].value);
+		if (k >= n->n_out || g->value[v].def != ONX_NONE)
+			return onx_fail(e, ONX_FORMAT, "%s cannot make '%s'", n->type, g->value[v].name);
+		if (n->out[k] != ONX_NONE)
+			g->value[n->out[k]].def = ONX_NONE;
+		n->out[k] = v;
+		n->changed = true;
+		g->value[v].def = p->out[i].node;
+		g->value[v].def_slot = k;
+	}
+	return ONX_OK;
 }
 
 static int add_nodes(struct onx_graph *g, const struct onx_patch *p, struct onx_err *e)
@@ -325,8 +356,10 @@ int onx_patch_apply(struct onx_graph *g, struct onx_patch *p, struct onx_buf *lo
 		rc = make_values(g, p, e);
 	if (rc == ONX_OK) {
 		drop_nodes(g, p);
-		rc = add_nodes(g, p, e);
+		rc = set_outputs(g, p, e);
 	}
+	if (rc == ONX_OK)
+		rc = add_nodes(g, p, e);
 	if (rc == ONX_OK)
 		rc = edit_nodes(g, p, e);
 	if (rc == ONX_OK)

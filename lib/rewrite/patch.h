@@ -8,8 +8,9 @@
  * is wanted, and onx_patch_id tells the real one afterwards.  Shortage of memory while describing is
  * remembered and reported by onx_patch_apply.
  *
- * Order of application: new values; nodes dropped; nodes added (an output may be an existing value whose
- * maker is dropped: so a graph output keeps its name); inputs and attributes set; values redirected. */
+ * Order of application: new values; nodes dropped; outputs of nodes set; nodes added (an output may be an
+ * existing value whose maker is dropped, or makes another one now: so a graph output keeps its name); inputs
+ * and attributes set; values redirected. */
 #ifndef ONX_PATCH_H
 #define ONX_PATCH_H
 #include "base/buf.h"
@@ -30,6 +31,7 @@ struct onx_patch {
 	uint32_t *drop;                 uint32_t n_drop;
 	struct onx_patch_node *add;     uint32_t n_add;
 	struct onx_patch_slot *slot;    uint32_t n_slot;
+	struct onx_patch_slot *out;     uint32_t n_out;
 	struct onx_patch_attr *attr;    uint32_t n_attr;
 	struct onx_patch_move *move;    uint32_t n_move;
 	bool lost;                      /* memory was short                                        */
@@ -47,6 +49,8 @@ uint32_t onx_patch_op(struct onx_patch *p, const char *type, const char *out, en
 		      const uint32_t *in, uint32_t n_in, const struct onx_file_attr *attr, size_t n_attr);
 void onx_patch_drop(struct onx_patch *p, uint32_t node);
 void onx_patch_slot(struct onx_patch *p, uint32_t node, uint32_t slot, uint32_t value);
+/* The node makes `value`, new in the patch, as its output `slot`; what it made there has no maker any more. */
+void onx_patch_out(struct onx_patch *p, uint32_t node, uint32_t slot, uint32_t value);
 /* All attributes of a node anew. */
 void onx_patch_attr(struct onx_patch *p, uint32_t node, const struct onx_file_attr *attr, size_t n);
 /* Every reader of `from`, and the graph's outputs, take `to`. */
