@@ -37,27 +37,15 @@ static void run(struct onx_pool *pool, struct job *j, void (*plane)(const struct
 	onx_parallel(pool, onx_pieces(j->planes, j->grain), run_piece, j);
 }
 
-/* The taps of one output that lie inside the input: k from lo to hi - 1, input at first + k * dil. */
-struct reach { int64_t first[3], lo[3], hi[3]; };
-
-static struct reach reach_of(const struct onx_window *w, size_t o)
+static struct onx_reach reach_of(const struct onx_window *w, size_t o)
 {
 	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
-	struct reach r;
 
-	for (int d = 0; d < 3; d++) {
-		const int64_t first = onx_window_at(w, d, oi[d], 0), in = (int64_t)w->in[d], s = w->dil[d];
-		const int64_t k = (int64_t)w->kern[d], end = in > first ? (in - first - 1) / s + 1 : 0;
-
-		r.first[d] = first;
-		r.lo[d] = first < 0 ? (-first + s - 1) / s : 0;
-		r.hi[d] = end < k ? end : k;
-	}
-	return r;
+	return onx_window_reach(w, oi);
 }
 
 /* Where tap column 0 of tap row (d, h) lies in the plane. */
-static int64_t row_of(const struct onx_window *w, const struct reach *r, int64_t d, int64_t h)
+static int64_t row_of(const struct onx_window *w, const struct onx_reach *r, int64_t d, int64_t h)
 {
 	return ((r->first[0] + d * w->dil[0]) * (int64_t)w->in[1] + r->first[1] + h * w->dil[1]) *
 	       (int64_t)w->in[2] + r->first[2];
@@ -154,7 +142,7 @@ static void byte_plane(const struct job *j, size_t plane)
 	const int flip = j->is_signed ? 0x80 : 0;       /* int8 in the order of uint8 */
 
 	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
+		const struct onx_reach r = reach_of(w, o);
 		int top = -1;
 		int64_t at = -1;
 
@@ -182,28 +170,13 @@ void onx_maxpool_bytes(struct onx_pool *pool, const struct onx_window *w, size_t
 	run(pool, &j, byte_plane);
 }
 
-/* Taps inside the padded input: with rounding up a window may reach beyond its end. */
-static double counted(const struct onx_window *w, const struct reach *r, bool count_pad)
-{
-	double n = 1;
-
-	for (int d = 0; d < 3; d++) {
-		const int64_t room = (int64_t)w->in[d] + w->pad_end[d] - r->first[d];
-		const int64_t end = room > 0 ? (room - 1) / w->dil[d] + 1 : 0, k = (int64_t)w->kern[d];
-		const int64_t inside = r->hi[d] > r->lo[d] ? r->hi[d] - r->lo[d] : 0;
-
-		n *= (double)(count_pad ? (end < k ? end : k) : inside);
-	}
-	return n > 0 ? n : 1;
-}
-
 static void avg_plane(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 	const real *x = j->x + plane * w->in_n;
 
 	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
+		const struct onx_reach r = reach_of(w, o);
 		double sum = 0;
 
 		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
@@ -213,7 +186,7 @@ static void avg_plane(const struct job *j, size_t plane)
 				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
 					sum += x[row + k * w->dil[2]];
 			}
-		j->to[plane * w->out_n + o] = (real)(sum / counted(w, &r, j->count_pad));
+		j->to[plane * w->out_n + o] = (real)(sum / onx_reach_count(w, &r, j->count_pad));
 	}
 }
 
@@ -225,8 +198,8 @@ static void avg_back(const struct job *j, size_t plane)
 	if (!j->add)
 		memset(dx, 0, w->in_n * sizeof *dx);
 	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
-		const real g = (real)(j->dy[plane * w->out_n + o] / counted(w, &r, j->count_pad));
+		const struct onx_reach r = reach_of(w, o);
+		const real g = (real)(j->dy[plane * w->out_n + o] / onx_reach_count(w, &r, j->count_pad));
 
 		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
 			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
@@ -266,7 +239,7 @@ static void lp_plane(const struct job *j, size_t plane)
 	const real *x = j->x + plane * w->in_n;
 
 	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
+		const struct onx_reach r = reach_of(w, o);
 		double sum = 0;
 
 		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
@@ -289,7 +262,7 @@ static void lp_back(const struct job *j, size_t plane)
 	if (!j->add)
 		memset(dx, 0, w->in_n * sizeof *dx);
 	for (size_t o = 0; o < w->out_n; o++) {
-		const struct reach r = reach_of(w, o);
+		const struct onx_reach r = reach_of(w, o);
 		const double y = j->y[plane * w->out_n + o];
 		const double g = y > 0 ? j->dy[plane * w->out_n + o] / power(y, j->p - 1) : 0;
 

@@ -31,6 +31,40 @@ static inline void onx_window_valid(const struct onx_window *w, int d, size_t k,
 	*lo = (size_t)first < *hi ? (size_t)first : *hi;
 }
 
+/* The taps of output oi that lie inside the input: k from lo to hi - 1, input at first + k * dil. */
+struct onx_reach { int64_t first[3], lo[3], hi[3]; };
+
+static inline struct onx_reach onx_window_reach(const struct onx_window *w, const size_t *oi)
+{
+	struct onx_reach r;
+
+	for (int d = 0; d < 3; d++) {
+		const int64_t first = onx_window_at(w, d, oi[d], 0), in = (int64_t)w->in[d], s = w->dil[d];
+		const int64_t k = (int64_t)w->kern[d], end = in > first ? (in - first - 1) / s + 1 : 0;
+
+		r.first[d] = first;
+		r.lo[d] = first < 0 ? (-first + s - 1) / s : 0;
+		r.hi[d] = end < k ? end : k;
+	}
+	return r;
+}
+
+/* By how much an average divides: the taps inside the input, or with `count_pad` inside the padded one: with
+ * rounding up a window may reach beyond its end. */
+static inline double onx_reach_count(const struct onx_window *w, const struct onx_reach *r, _Bool count_pad)
+{
+	double n = 1;
+
+	for (int d = 0; d < 3; d++) {
+		const int64_t room = (int64_t)w->in[d] + w->pad_end[d] - r->first[d];
+		const int64_t end = room > 0 ? (room - 1) / w->dil[d] + 1 : 0, k = (int64_t)w->kern[d];
+		const int64_t inside = r->hi[d] > r->lo[d] ? r->hi[d] - r->lo[d] : 0;
+
+		n *= (double)(count_pad ? (end < k ? end : k) : inside);
+	}
+	return n > 0 ? n : 1;
+}
+
 static inline void onx_window_close(struct onx_window *w)
 {
 	w->in_n = w->in[0] * w->in[1] * w->in[2];

@@ -6,7 +6,7 @@
  *
  * Statistics as in op/batchnorm.c: `fixed`, `adapted` or (training_mode) `training`; Y[1] and Y[2] are the
  * running ones.  The first step keeps X and two numbers a channel, and knows the derivative of every f; the
- * second keeps Y too, and f must have a slope in Y (onx_fuse_in_y). */
+ * second keeps Y too, and where it is differentiated f must have a slope in Y (onx_fuse_in_y). */
 #include "kernel/norm_last.h"
 #include "op/fuse.h"
 #include "op/infer.h"
@@ -66,8 +66,6 @@ static int bn_check(const struct onx_infer *s, struct onx_bn_last *g, struct onx
 	}
 	if (s->n_in <= Z)
 		return ONX_OK;
-	if (!onx_fuse_in_y(&g->f))
-		return onx_fail(e, ONX_UNSUP, "an activation behind the sum that has no slope in Y");
 	if (!onx_shape_equal(&s->in[Z].shape, x))
 		return onx_fail(e, ONX_SHAPE, "input %d has another shape than the data", (int)Z);
 	return onx_want_same_type(s, 0, Z, e);
