@@ -1,4 +1,5 @@
-/* op/crop.c -- operators that keep a part of their input or put a border around it: Slice, Pad. */
+/* op/crop.c -- operators that keep a part of their input or put a border around it: Slice, Pad,
+ * CenterCropPad. */
 #include "op/move.h"
 #include <inttypes.h>
 
@@ -305,7 +306,70 @@ static void pad_backward(const struct onx_call *c)
 		onx_remap_back(&g->map, dx->v, c->dy[0].v);
 }
 
+/* ---- CenterCropPad: the same border or cut on both sides of an axis, an odd element less in front ---- */
+
+static const struct onx_field center_field[] = {
+	{ "axes", F_INTS, offsetof(struct pad, pads), .def = "", .help = "axes that the sizes are for; none: all" },
+	{ .name = NULL }
+};
+static const struct onx_table center_attr = { "CenterCropPad", sizeof(struct pad), center_field,
+	.given = offsetof(struct pad, given) };
+
+static int center_sizes(struct onx_infer *s, const struct pad *a, int64_t *before, struct onx_shape *y,
+			struct onx_err *e)
+{
+	const int64_t *size;
+	size_t n;
+	int rc = onx_in_ints(s, 1, &size, &n, e);
+
+	*y = s->in[0].shape;
+	for (int i = 0; i < y->rank; i++)
+		before[i] = 0;
+	const bool all = !onx_given(&center_attr, a, "axes");
+	if (rc == ONX_OK && n != (all ? (size_t)y->rank : a->pads.n))
+		rc = onx_fail(e, ONX_SHAPE, "%zu sizes for %zu axes", n, all ? (size_t)y->rank : a->pads.n);
+	for (size_t i = 0; rc == ONX_OK && i < n; i++) {
+		int axis;
+
+		rc = onx_axis(all ? (int64_t)i : a->pads.v[i], y->rank, &axis, e);
+		if (rc == ONX_OK && size[i] < 0)
+			rc = onx_fail(e, ONX_SHAPE, "axis %d shall have %" PRId64 " elements", axis, size[i]);
+		if (rc < 0)
+			return rc;
+		const int64_t have = s->in[0].shape.dim[axis];
+		y->dim[axis] = size[i];
+		before[axis] = size[i] < have ? -((have - size[i]) / 2) : (size[i] - have) / 2;
+	}
+	return rc;
+}
+
+static int center_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	struct pad_geo *g = ONX_NEW(s->mem, struct pad_geo);
+	int64_t before[ONX_RANK];
+	struct onx_shape y;
+	struct onx_move *m;
+	size_t n;
+	int rc = center_sizes(s, attr, before, &y, e);
+
+	if (rc == ONX_OK)
+		rc = onx_count(y.rank, y.dim, &n, e);
+	if (rc == ONX_OK)
+		rc = g ? onx_move_new(s, 1, &m, e) : onx_nomem(e, sizeof *g, "CenterCropPad");
+	if (rc < 0)
+		return rc;
+	pad_walk(&s->in[0].shape, &y, before, n, m);
+	g->constant = true;
+	g->move = *m;
+	s->geo = g;
+	onx_set_out(s, 0, s->in[0].type, &y);
+	return ONX_OK;
+}
+
 const struct onx_op ONX_R(onx_ops_crop)[] = {
+	{ .domain = "", .type = "CenterCropPad", .since = 18, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &center_attr, .infer = center_infer,
+	  .forward = pad_forward, .backward = pad_backward },
 	{ .domain = "", .type = "Slice", .since = 1, .min_in = 1, .max_in = 5, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
 	  .forward = onx_move_forward, .backward = onx_move_backward },

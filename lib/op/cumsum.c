@@ -1,4 +1,4 @@
-/* op/cumsum.c -- CumSum: running sums along an axis. */
+/* op/cumsum.c -- CumSum and CumProd: running sums and products along an axis. */
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -6,11 +6,12 @@
 struct cumsum { bool exclusive, reverse; };
 static const struct onx_field cumsum_field[] = {
 	{ "exclusive", F_BOOL, offsetof(struct cumsum, exclusive), .def = "0",
-	  .help = "a sum leaves out the element it stands at" },
+	  .help = "leaves out the element it stands at" },
 	{ "reverse", F_BOOL, offsetof(struct cumsum, reverse), .def = "0", .help = "from the end" },
 	{ .name = NULL }
 };
 static const struct onx_table cumsum_attr = { "CumSum", sizeof(struct cumsum), cumsum_field, .check = NULL };
+static const struct onx_table cumprod_attr = { "CumProd", sizeof(struct cumsum), cumsum_field, .check = NULL };
 
 struct cumsum_geo { size_t lines, n, inner; };
 
@@ -87,7 +88,88 @@ static void cumsum_backward(const struct onx_call *c)
 		onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, sum_lines, &j);
 }
 
+/* ---- CumProd ---- */
+
+static void product_lines(const void *ctx, size_t lo, size_t hi)
+{
+	const struct job *j = ctx;
+	const struct cumsum_geo *g = j->c->geo;
+	const bool exclusive = ((const struct cumsum *)j->c->attr)->exclusive;
+	const bool is_real = onx_dtype_real(j->from->type);
+
+	for (size_t i = lo; i < hi; i++) {
+		const size_t first = i / g->inner * g->n * g->inner + i % g->inner;
+		uint64_t whole = 1;
+		double product = 1;
+		for (size_t k = 0; k < g->n; k++) {
+			const size_t at = first + (j->reverse ? g->n - 1 - k : k) * g->inner;
+			const double before = product;
+			const uint64_t whole_before = whole;
+			if (is_real)
+				product *= ((const real *)j->from->v)[at];
+			else
+				whole *= (uint64_t)onx_view_int(j->from, at);
+			if (is_real)
+				((real *)j->to->v)[at] = (real)(exclusive ? before : product);
+			else
+				onx_view_put_int(j->to, at, (int64_t)(exclusive ? whole_before : whole));
+		}
+	}
+}
+
+/* y[i] = x[0] ... x[i], products in double (whole numbers wrap) */
+static void cumprod_forward(const struct onx_call *c)
+{
+	const struct job j = { c, &c->x[0], &c->y[0], ((const struct cumsum *)c->attr)->reverse };
+
+	onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, product_lines, &j);
+}
+
+/* dx[k] = (x[0] ... x[k-1]) r[k] with r[k] = dy[k] + x[k+1] r[k+1], exclusive: r[k] = dy[k+1] + x[k+1] r[k+1];
+ * nothing is divided, so zeros are no exception.  r goes through scratch, a line for each thread. */
+static void product_back(void *ctx, size_t i, int worker)
+{
+	const struct onx_call *c = ctx;
+	const struct cumsum_geo *g = c->geo;
+	const struct cumsum *a = c->attr;
+	const size_t first = i / g->inner * g->n * g->inner + i % g->inner;
+	const real *x = c->x[0].v, *dy = c->dy[0].v;
+	double *r = (double *)c->scratch + (size_t)worker * (g->n + 1), before = 1;
+
+	r[g->n] = 0;
+	for (size_t k = g->n; k-- > 0; ) {
+		const size_t at = first + (a->reverse ? g->n - 1 - k : k) * g->inner;
+		const size_t next = first + (a->reverse ? g->n - 2 - k : k + 1) * g->inner;
+		const bool last = k + 1 == g->n;
+		const double own = a->exclusive ? last ? 0 : dy[next] : dy[at];
+		r[k] = own + (last ? 0 : x[next] * r[k + 1]);
+	}
+	for (size_t k = 0; k < g->n; k++) {
+		const size_t at = first + (a->reverse ? g->n - 1 - k : k) * g->inner;
+		onx_put((real *)c->dx[0].v + at, c->dx[0].add, (real)(before * r[k]));
+		before *= x[at];
+	}
+}
+
+static void cumprod_backward(const struct onx_call *c)
+{
+	if (c->dx[0].v)
+		onx_parallel(c->pool, ((const struct cumsum_geo *)c->geo)->lines, product_back, (void *)c);
+}
+
+static size_t cumprod_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct cumsum_geo *g = s->geo;
+
+	(void)attr;
+	return backward ? (size_t)threads * (g->n + 1) * sizeof(double) : 0;
+}
+
 const struct onx_op ONX_R(onx_ops_cumsum)[] = {
+	{ .domain = "", .type = "CumProd", .since = 26, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = ONX_KEEP_X(0), .attr = &cumprod_attr,
+	  .infer = cumsum_infer, .scratch = cumprod_scratch, .forward = cumprod_forward,
+	  .backward = cumprod_backward },
 	{ .domain = "", .type = "CumSum", .since = 11, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &cumsum_attr, .infer = cumsum_infer,
 	  .forward = cumsum_forward, .backward = cumsum_backward },
