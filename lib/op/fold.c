@@ -54,8 +54,8 @@ static int fold_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if ((rc = onx_want_rank(s, 0, 3, 3, e)) < 0 || (rc = fold_sizes(s, attr, &g->w, &nd, &image, e)) < 0)
 		return rc;
 	if (x->dim[1] % (int64_t)g->w.kern_n || x->dim[2] != (int64_t)g->w.out_n)
-		return onx_fail(e, ONX_SHAPE, "%" PRId64 " numbers at %" PRId64 " places, wanted a multiple of %zu at %zu",
-				x->dim[1], x->dim[2], g->w.kern_n, g->w.out_n);
+		return onx_fail(e, ONX_SHAPE, "%" PRId64 " numbers at %" PRId64 " places, wanted a multiple of %zu "
+				"at %zu", x->dim[1], x->dim[2], g->w.kern_n, g->w.out_n);
 	g->n = (size_t)x->dim[0];
 	g->c = (size_t)x->dim[1] / g->w.kern_n;
 	struct onx_shape y = { (int)nd + 2, { x->dim[0], (int64_t)g->c } };
