@@ -145,7 +145,8 @@ static int attend_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 				" for %" PRId64 " keys, V %" PRId64 " heads for %" PRId64 ": they do not fit", hq, d,
 				hk, dk, kv, hv, lv);
 	*g = (struct onx_attend_geo){ .b = (size_t)b, .hq = (size_t)hq, .hk = (size_t)hk, .q = (size_t)q,
-				      .kv = (size_t)kv, .d = (size_t)d, .dv = (size_t)dv, .packed = s->in[Q].shape.rank == 3 };
+				      .kv = (size_t)kv, .d = (size_t)d, .dv = (size_t)dv,
+				      .packed = s->in[Q].shape.rank == 3 };
 	if ((rc = want_past(s, g, e)) < 0)
 		return rc;
 	g->t = g->past + g->kv;

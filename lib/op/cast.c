@@ -4,21 +4,22 @@
 #include "op/infer.h"
 #include "op/loop.h"
 
-struct cast { int64_t to; bool saturate; };
+struct cast { int64_t to; bool saturate; int mode; };
 #define SATURATE { .name = "saturate", .kind = F_BOOL, .off = offsetof(struct cast, saturate), .def = "1", \
 	.help = "8-bit floats: overflow becomes the largest number" }
-#define MODE { .name = "round_mode", .kind = F_STR, .off = offsetof(struct cast_any, mode), .def = "up", \
-	.help = "for float8e8m0 only" }
-struct cast_any { struct cast cast; const char *mode; };
+enum { UP, DOWN, NEAREST };
+static const char *const modes[] = { "up", "down", "nearest", NULL };
+#define MODE { .name = "round_mode", .kind = F_ENUM, .off = offsetof(struct cast, mode), .def = "up", \
+	.choices = modes, .help = "to which power of two, for float8e8m0" }
 static const struct onx_field cast_field[] = {
 	{ .name = "to", .kind = F_INT, .off = offsetof(struct cast, to), .def = "0", .min = 0, .max = 64,
 	  .help = "number of the element type" },
 	SATURATE, MODE, { .name = NULL }
 };
 static const struct onx_field like_field[] = { SATURATE, MODE, { .name = NULL } };
-static const struct onx_table cast_attr = { .name = "Cast", .size = sizeof(struct cast_any),
+static const struct onx_table cast_attr = { .name = "Cast", .size = sizeof(struct cast),
 					    .field = cast_field };
-static const struct onx_table like_attr = { .name = "CastLike", .size = sizeof(struct cast_any),
+static const struct onx_table like_attr = { .name = "CastLike", .size = sizeof(struct cast),
 					    .field = like_field };
 
 static bool castable(enum onx_dtype t)
@@ -59,9 +60,22 @@ static bool is_f8(enum onx_dtype t)
 	       t == ONX_FLOAT8E5M2FNUZ;
 }
 
-/* float and double are as exact as their storage here; the others round to what they can hold. */
-static double rounded(double x, const struct onx_view *y, bool saturate)
+/* The power of two at or below |x|, or (nearest) the closer one; halves go up. */
+static double power(double x, int mode)
 {
+	int exponent;
+	const double part = frexp(fabs(x), &exponent);
+
+	return !isfinite(x) || x == 0 ? x : ldexp(mode == NEAREST && part >= 0.75 ? 1 : 0.5, exponent);
+}
+
+/* float and double are as exact as their storage here; the others round to what they can hold. */
+static double rounded(double x, const struct onx_view *y, const struct cast *p)
+{
+	const bool saturate = p->saturate;
+
+	if (y->type == ONX_FLOAT8E8M0 && p->mode != UP)
+		x = power(x, p->mode);
 	if (y->type == ONX_DOUBLE || y->type == ONX_FLOAT)
 		return x;
 	if (is_f8(y->type))
@@ -80,22 +94,31 @@ static int64_t whole(double x, bool wide)
 	return x >= 9223372036854775807.0 ? INT64_MAX : x <= -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
 }
 
+/* Types of less than a byte stand in bytes: the bits that they have, and the sign of those. */
+static int64_t narrow(int64_t v, enum onx_dtype t)
+{
+	const int bits = onx_dtype_bits(t);
+	const int64_t low = v & (((int64_t)1 << bits) - 1);
+
+	return onx_dtype_class(t) == ONX_CLASS_INT && low >> (bits - 1) ? low - ((int64_t)1 << bits) : low;
+}
+
 static void cast_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct onx_view *x = &c->x[0], *y = &c->y[0];
-	const bool saturate = ((const struct cast *)c->attr)->saturate;
 	const bool from_real = onx_dtype_real(x->type), to_real = onx_dtype_real(y->type);
-	const bool to_bool = y->type == ONX_BOOL, wide = y->type == ONX_UINT64;
+	const bool to_bool = y->type == ONX_BOOL, wide = y->type == ONX_UINT64, small = onx_dtype_bits(y->type) < 8;
 
 	for (size_t i = lo; i < hi; i++) {
 		if (to_real)
-			onx_view_put_real(y, i, rounded(onx_view_real(x, i), y, saturate));
+			onx_view_put_real(y, i, rounded(onx_view_real(x, i), y, c->attr));
 		else if (to_bool)
 			onx_view_put_int(y, i, from_real ? onx_view_real(x, i) != 0 : onx_view_int(x, i) != 0);
-		else
-			onx_view_put_int(y, i, from_real ? whole(onx_view_real(x, i), wide)
-						 : onx_view_int(x, i));
+		else {
+			const int64_t v = from_real ? whole(onx_view_real(x, i), wide) : onx_view_int(x, i);
+			onx_view_put_int(y, i, small ? narrow(v, y->type) : v);
+		}
 	}
 }
 

@@ -5,6 +5,7 @@
  * sum with its place and that of y exchanged, so one loop serves forward and backward.  Sums in double,
  * in a fixed order; one element of the target is made by one piece. */
 #include "op/infer.h"
+#include "op/whole.h"
 #include <ctype.h>
 #include <string.h>
 #include "op/walk.h"
@@ -21,7 +22,8 @@ static const struct onx_table einsum_attr = { "Einsum", sizeof(struct einsum), e
 
 struct geo {
 	int n_in;
-	int64_t dim[LABELS];                            /* 0 until a label is met */
+	bool empty;                                     /* an input has no elements: y is 0 */
+	int64_t dim[LABELS];                            /* -1 until a label is met */
 	int64_t stride[OPERANDS + 1][LABELS];           /* the last one is y      */
 };
 
@@ -69,7 +71,7 @@ static bool take_operand(struct geo *g, int i, const struct onx_shape *x, const 
 	for (int k = 0; k < x->rank; k++) {
 		int64_t *d = &g->dim[label[k]];
 
-		if (*d == 0 || *d == 1)
+		if (*d == -1 || *d == 1)
 			*d = x->dim[k];
 		else if (x->dim[k] != *d && x->dim[k] != 1)
 			return false;
@@ -110,15 +112,14 @@ static int take_inputs(struct onx_infer *s, const char *eq, size_t len, struct g
 
 		if (i >= s->n_in)
 			break;
-		int rc = onx_want_real(s, i, e);
+		int rc = onx_is_whole(s->in[i].type) ? ONX_OK : onx_want_real(s, i, e);
 		if (rc == ONX_OK)
 			rc = onx_want_same_type(s, 0, i, e);
 		if (rc < 0)
 			return rc;
 		const struct onx_shape *x = &s->in[i].shape;
 		for (int k = 0; k < x->rank; k++)
-			if (x->dim[k] == 0)
-				return onx_fail(e, ONX_UNSUP, "input %d is empty", i);
+			g->empty = g->empty || x->dim[k] == 0;
 		if (term_labels(t, (size_t)(stop - t), x->rank, 0, label) < 0 || !take_operand(g, i, x, label))
 			return onx_fail(e, ONX_SHAPE, "equation '%s' does not fit input %d", eq, i);
 		more = comma != NULL;
@@ -140,11 +141,13 @@ static int einsum_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if (!eq || s->n_in > OPERANDS)
 		return onx_fail(e, ONX_UNSUP, "no equation, or %d inputs where %d are supported", s->n_in,
 				OPERANDS);
+	for (int l = 0; l < LABELS; l++)
+		g->dim[l] = -1;
 	const char *arrow = strstr(eq, "->");
 	int rc = take_inputs(s, eq, arrow ? (size_t)(arrow - eq) : strlen(eq), g, e);
 	if (rc < 0)
 		return rc;
-	while (dots < ONX_RANK && g->dim[LETTERS + dots] != 0)
+	while (dots < ONX_RANK && g->dim[LETTERS + dots] != -1)
 		dots++;
 	const int rank = arrow ? term_labels(arrow + 2, strlen(arrow + 2), -1, strstr(arrow, "...") ? dots : 0,
 					     label)
@@ -152,7 +155,7 @@ static int einsum_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	struct onx_shape y = { .rank = rank };
 	bool seen[LABELS] = { false };
 	for (int k = 0; k < rank; k++) {
-		if (g->dim[label[k]] == 0 || seen[label[k]])
+		if (g->dim[label[k]] == -1 || seen[label[k]])
 			return onx_fail(e, ONX_SHAPE, "the result of '%s' has a label twice, or one that no input "
 					"has", eq);
 		seen[label[k]] = true;
@@ -191,11 +194,13 @@ struct sum {
 	int64_t dim[LABELS], to[LABELS], by[OPERANDS][LABELS];
 	const real *factor[OPERANDS];
 	real *target;
+	const struct onx_view *whole;           /* of whole numbers: x, and y behind it */
+	const struct onx_view *y;
 	bool add;
 	size_t rows, grain;
 };
 
-static double products(const struct sum *s, const int64_t *start)
+static double products(const struct sum *s, const int64_t *start, uint64_t *whole)
 {
 	const int last = s->n - 1;
 	int64_t idx[LABELS] = { 0 }, at[OPERANDS];
@@ -207,9 +212,14 @@ static double products(const struct sum *s, const int64_t *start)
 
 		for (int64_t i = 0; i < n; i++) {
 			double p = 1;
-			for (int f = 0; f < s->n_factor; f++)
+			uint64_t w = 1;
+			for (int f = 0; s->whole && f < s->n_factor; f++)
+				w *= (uint64_t)onx_view_int(&s->whole[f], (size_t)(at[f] +
+							    (n > 1 ? i * s->by[f][last] : 0)));
+			for (int f = 0; !s->whole && f < s->n_factor; f++)
 				p *= (double)s->factor[f][at[f] + (n > 1 ? i * s->by[f][last] : 0)];
 			total += p;
+			*whole += w;
 		}
 		int l = last - 1;
 		for (; l >= s->kept; l--) {
@@ -235,6 +245,7 @@ static void sum_piece(void *ctx, size_t piece, int worker)
 	onx_piece(s->rows, s->grain, piece, &lo, &hi);
 	for (size_t r = lo; r < hi; r++) {
 		int64_t start[OPERANDS] = { 0 }, to = 0;
+		uint64_t whole = 0;
 		size_t rest = r;
 
 		for (int l = s->kept - 1; l >= 0; l--) {
@@ -245,15 +256,20 @@ static void sum_piece(void *ctx, size_t piece, int worker)
 			for (int f = 0; f < s->n_factor; f++)
 				start[f] += i * s->by[f][l];
 		}
-		onx_put(&s->target[to], s->add, (real)products(s, start));
+		const double sum = products(s, start, &whole);
+		if (s->whole)
+			onx_view_put_int(s->y, (size_t)to, (int64_t)whole);
+		else
+			onx_put(&s->target[to], s->add, (real)sum);
 	}
 }
 
 /* operand[t] (t == OPERANDS: y) from the others; v[] by operand. */
 static void sum_into(const struct geo *g, int t, const real *const *v, real *target, bool add,
-		     struct onx_pool *p)
+		     const struct onx_call *c)
 {
-	struct sum s = { .target = target, .add = add, .rows = 1 };
+	const bool whole = !onx_dtype_real(c->x[0].type);
+	struct sum s = { .target = target, .add = add, .rows = 1, .whole = whole ? c->x : NULL, .y = &c->y[0] };
 	size_t terms = 1;
 
 	for (int kept = 1; kept >= 0; kept--) {
@@ -274,16 +290,20 @@ static void sum_into(const struct geo *g, int t, const real *const *v, real *tar
 		if (i != t && v[i])
 			s.factor[s.n_factor++] = v[i];
 	s.grain = terms < 4096 ? 4096 / terms : 1;
-	onx_parallel(p, onx_pieces(s.rows, s.grain), sum_piece, &s);
+	onx_parallel(c->pool, onx_pieces(s.rows, s.grain), sum_piece, &s);
 }
 
 static void einsum_forward(const struct onx_call *c)
 {
 	const real *v[OPERANDS + 1] = { NULL };
 
+	if (((const struct geo *)c->geo)->empty) {
+		onx_fill(c->y[0].v, c->y[0].n, NULL, c->y[0].width);
+		return;
+	}
 	for (int i = 0; i < c->n_x; i++)
 		v[i] = c->x[i].v;
-	sum_into(c->geo, OPERANDS, v, c->y[0].v, false, c->pool);
+	sum_into(c->geo, OPERANDS, v, c->y[0].v, false, c);
 }
 
 /* What a diagonal does not touch has the gradient 0. */
@@ -301,7 +321,8 @@ static void einsum_backward(const struct onx_call *c)
 			continue;
 		if (!dx->add)
 			onx_fill(dx->v, dx->n, NULL, sizeof(real));
-		sum_into(c->geo, i, v, dx->v, true, c->pool);
+		if (!((const struct geo *)c->geo)->empty)
+			sum_into(c->geo, i, v, dx->v, true, c);
 	}
 }
 

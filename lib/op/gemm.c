@@ -3,6 +3,7 @@
 #include <string.h>
 #include "op/fuse.h"
 #include "op/infer.h"
+#include "op/whole.h"
 
 struct gemm_attr {
 	double alpha, beta;
@@ -53,8 +54,9 @@ static int gemm_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "Gemm");
-	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
-	    (rc = onx_want_rank(s, 0, 2, 2, e)) < 0 || (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
+	if ((!onx_is_whole(s->in[0].type) && (rc = onx_want_real(s, 0, e)) < 0) ||
+	    (rc = onx_want_same_type(s, 0, 1, e)) < 0 || (rc = onx_want_rank(s, 0, 2, 2, e)) < 0 ||
+	    (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
 		return rc;
 	const struct onx_shape y = { 2, { da[a->ta ? 1 : 0], db[a->tb ? 0 : 1] } };
 	const int64_t k = da[a->ta ? 0 : 1];
@@ -97,6 +99,27 @@ static double gemm_macs(const struct onx_infer *s, const void *attr)
 	return (double)g->mat.m * (double)g->mat.n * (double)g->mat.k;
 }
 
+/* Whole numbers: exact and modulo the width while alpha and beta are whole, else through double. */
+static void gemm_whole(const struct onx_call *c)
+{
+	const struct gemm_attr *a = c->attr;
+	const struct gemm_geo *g = c->geo;
+	const struct onx_view *y = &c->y[0], *b = c->n_x > 2 && c->x[2].v ? &c->x[2] : NULL;
+	const bool exact = fabs(a->alpha) < 0x1p53 && rint(a->alpha) == a->alpha && fabs(a->beta) < 0x1p53 &&
+			   rint(a->beta) == a->beta;
+
+	onx_whole_products(c->pool, &g->mat, NULL, &c->x[0], &c->x[1], y);
+	for (size_t i = 0; i < y->n; i++) {
+		const size_t at = i / g->mat.n * g->row + i % g->mat.n * g->col;
+		const int64_t p = onx_view_int(y, i), q = b ? onx_view_int(b, at) : 0;
+		if (exact)
+			onx_view_put_int(y, i, (int64_t)((uint64_t)(int64_t)a->alpha * (uint64_t)p +
+							 (uint64_t)(int64_t)a->beta * (uint64_t)q));
+		else
+			onx_whole_put(y, i, a->alpha * (double)p + a->beta * (double)q);
+	}
+}
+
 /* Y [m,n] = alpha op(A) op(B) + beta C */
 static void gemm_forward(const struct onx_call *c)
 {
@@ -105,6 +128,10 @@ static void gemm_forward(const struct onx_call *c)
 	const real *b = c->n_x > 2 ? c->x[2].v : NULL;
 	real *y = c->y[0].v;
 
+	if (!onx_dtype_real(c->x[0].type)) {
+		gemm_whole(c);
+		return;
+	}
 	for (size_t i = 0; b && i < g->mat.m; i++)
 		for (size_t j = 0; j < g->mat.n; j++)
 			y[i * g->mat.n + j] = (real)a->beta * b[i * g->row + j * g->col];
@@ -319,8 +346,9 @@ static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "MatMul");
-	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
-	    (rc = onx_want_rank(s, 0, 1, ONX_RANK, e)) < 0 || (rc = onx_want_rank(s, 1, 1, ONX_RANK, e)) < 0 ||
+	if ((!onx_is_whole(s->in[0].type) && (rc = onx_want_real(s, 0, e)) < 0) ||
+	    (rc = onx_want_same_type(s, 0, 1, e)) < 0 || (rc = onx_want_rank(s, 0, 1, ONX_RANK, e)) < 0 ||
+	    (rc = onx_want_rank(s, 1, 1, ONX_RANK, e)) < 0 ||
 	    (rc = matmul_shapes(s, t, &a, &b, &y, e)) < 0 || (rc = onx_count(y.rank, y.dim, &count, e)) < 0)
 		return rc;
 	size_t m = (size_t)y.dim[y.rank - 2];
@@ -368,7 +396,10 @@ static void matmul_forward(const struct onx_call *c)
 {
 	const struct matmul_geo *g = c->geo;
 
-	onx_gemm_batch(c->pool, &g->mat, &g->y, (real)g->alpha, c->x[0].v, c->x[1].v, 0, c->y[0].v);
+	if (onx_dtype_real(c->x[0].type))
+		onx_gemm_batch(c->pool, &g->mat, &g->y, (real)g->alpha, c->x[0].v, c->x[1].v, 0, c->y[0].v);
+	else
+		onx_whole_products(c->pool, &g->mat, &g->y, &c->x[0], &c->x[1], &c->y[0]);
 }
 
 /* The same batch with its factors exchanged. */

@@ -4,6 +4,7 @@
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "op/whole.h"
 
 enum mode { LINEAR, NEAREST, CUBIC };
 enum padding { ZEROS, BORDER, REFLECTION };
@@ -31,13 +32,14 @@ static int grid_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	struct grid_geo *g = ONX_NEW(s->mem, struct grid_geo);
 	struct onx_shape y = *x;
 	size_t n;
-	int rc = onx_want_real(s, 0, e);
+	const bool whole = onx_is_whole(s->in[0].type) || s->in[0].type == ONX_BOOL;
+	int rc = onx_want_real(s, whole ? 1 : 0, e);
 
 	(void)attr;
 	if (!g)
 		return onx_nomem(e, sizeof *g, "GridSample");
-	if (rc < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 || (rc = onx_want_rank(s, 0, 4, 5, e)) < 0 ||
-	    (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
+	if (rc < 0 || (!whole && (rc = onx_want_same_type(s, 0, 1, e)) < 0) ||
+	    (rc = onx_want_rank(s, 0, 4, 5, e)) < 0 || (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
 		return rc;
 	*g = (struct grid_geo){ .nd = x->rank - 2, .c = (size_t)x->dim[1], .in_n = 1, .out_n = 1 };
 	if (grid->dim[0] != x->dim[0] || grid->dim[x->rank - 1] != g->nd)
@@ -171,6 +173,7 @@ static void sample_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct grid_geo *g = c->geo;
+	const bool is_real = onx_dtype_real(c->x[0].type);
 	const real *x = c->x[0].v;
 	real *y = c->y[0].v;
 	struct place p;
@@ -183,9 +186,13 @@ static void sample_range(const void *ctx, size_t lo, size_t hi)
 			double sum = 0;
 			for (int k = 0; k < p.n; k++) {
 				const int64_t at = tap(g, &p, k, -1, &w);
-				sum += at < 0 ? 0 : w * x[ch * g->in_n + (size_t)at];
+				const size_t from = ch * g->in_n + (size_t)at;
+				sum += at < 0 ? 0 : w * (is_real ? x[from] : onx_view_real(&c->x[0], from));
 			}
-			y[ch * g->out_n + o] = (real)sum;
+			if (is_real)
+				y[ch * g->out_n + o] = (real)sum;
+			else
+				onx_whole_put(&c->y[0], ch * g->out_n + o, sum);
 		}
 	}
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "op/taps.h"
 #include "op/walk.h"
+#include "op/whole.h"
 
 enum mode { NEAREST, LINEAR, CUBIC };
 enum policy { STRETCH, NOT_LARGER, NOT_SMALLER };
@@ -58,6 +59,7 @@ static const struct onx_table resize_attr = { "Resize", sizeof(struct resize), r
 
 struct pass { struct onx_taps taps; size_t outer, inner, n_to; };       /* n_to: elements it makes */
 struct geo {
+	size_t whole_x, whole_y;        /* elements of x and y where these are whole numbers, to be computed as real */
 	bool nearest, crop;
 	struct onx_remap map;           /* nearest; in a crop also says (-1) what is outside          */
 	int n_pass;
@@ -257,7 +259,8 @@ static int any_infer(struct onx_infer *s, const struct resize *a, bool upsample,
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "geometry of a resize");
-	int rc = a->mode == NEAREST ? ONX_OK : onx_want_real(s, 0, e);
+	const bool whole = onx_is_whole(s->in[0].type) || s->in[0].type == ONX_BOOL;
+	int rc = a->mode == NEAREST || whole ? ONX_OK : onx_want_real(s, 0, e);
 	if (rc == ONX_OK)
 		rc = axis_maps(s, a, upsample, m, e);
 	for (int i = 0; rc == ONX_OK && i < x->rank; i++)
@@ -269,6 +272,8 @@ static int any_infer(struct onx_infer *s, const struct resize *a, bool upsample,
 	if (n > 0 && onx_span(x->dim, 0, x->rank) == 0)
 		return onx_fail(e, ONX_SHAPE, "an empty input cannot be resized to something");
 	g->nearest = a->mode == NEAREST;
+	g->whole_x = whole && !g->nearest ? (size_t)onx_span(x->dim, 0, x->rank) : 0;
+	g->whole_y = whole && !g->nearest ? n : 0;
 	g->crop = !old && a->coord == ONX_TF_CROP_AND_RESIZE;
 	onx_strides(x->rank, x->dim, stride);
 	const enum onx_near near = old ? upsample ? ONX_NEAR_FLOOR : ONX_NEAR_SIMPLE
@@ -304,7 +309,7 @@ static size_t resize_scratch(const struct onx_infer *s, const void *attr, int th
 	(void)threads;
 	if (g->nearest)
 		return 0;
-	return (between + (backward && g->crop ? g->most : 0)) * sizeof(double);
+	return (between + (backward && g->crop ? g->most : 0) + g->whole_x + g->whole_y) * sizeof(double);
 }
 
 /* Sets or clears what a crop leaves outside: y[i] = value there. */
@@ -363,6 +368,31 @@ static void resize_forward(const struct onx_call *c)
 		outside(g, y->v, y->n, (real)((const struct resize *)c->attr)->extrapolation);
 }
 
+/* Whole numbers are resized as real ones and cut. */
+static void any_forward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+	const size_t between = g->n_pass > 1 ? 2 * g->most : 0;
+	struct onx_view x = c->x[0], y = c->y[0];
+	struct onx_call d = *c;
+
+	if (!g->whole_y) {
+		resize_forward(c);
+		return;
+	}
+	x.v = (double *)c->scratch + between;
+	y.v = (double *)x.v + g->whole_x;
+	x.type = y.type = ONX_FLOAT;
+	x.width = y.width = sizeof(real);
+	d.x = &x;
+	d.y = &y;
+	for (size_t i = 0; i < x.n; i++)
+		((real *)x.v)[i] = (real)onx_view_real(&c->x[0], i);
+	resize_forward(&d);
+	for (size_t i = 0; i < y.n; i++)
+		onx_whole_put(&c->y[0], i, ((const real *)y.v)[i]);
+}
+
 static void nearest_backward(const struct onx_call *c, const struct geo *g)
 {
 	if (!c->dx[0].add)
@@ -407,7 +437,7 @@ static void resize_backward(const struct onx_call *c)
 	{ .domain = "", .type = name, .since = version, .min_in = 1, .max_in = ins,           \
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,       \
 	  .attr = table, .infer = rule, .scratch = resize_scratch,                            \
-	  .forward = resize_forward, .backward = resize_backward }
+	  .forward = any_forward, .backward = resize_backward }
 const struct onx_op ONX_R(onx_ops_resize)[] = {
 	RESIZE("Upsample", 7, 2, &upsample_attr, upsample_infer),
 	RESIZE("Resize", 10, 4, &resize_attr, resize_infer),

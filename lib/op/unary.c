@@ -6,6 +6,7 @@
 #include "op/gelu.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "op/whole.h"
 
 #define X0 ONX_KEEP_X(0)
 #define Y0 ONX_KEEP_Y(0)
@@ -187,6 +188,7 @@ static int64_t int_neg(int64_t x)  { return (int64_t)(0 - (uint64_t)x); }
 static int64_t int_relu(int64_t x) { return x < 0 ? 0 : x; }
 static int64_t int_sign(int64_t x) { return (x > 0) - (x < 0); }
 static int64_t int_not(int64_t x)  { return ~x; }
+static int64_t int_erf(int64_t x)  { return (int64_t)erf((double)x); }
 
 static void ints(const struct onx_call *c, int64_t (*f)(int64_t))
 {
@@ -196,7 +198,7 @@ static void ints(const struct onx_call *c, int64_t (*f)(int64_t))
 		const int64_t x = onx_view_int(&c->x[0], i);
 		int64_t y = f(x);
 		if (wide && x < 0 && f != int_not)      /* above INT64_MAX, not negative */
-			y = f == int_sign ? 1 : x;
+			y = f == int_sign || f == int_erf ? 1 : x;
 		onx_view_put_int(&c->y[0], i, y);
 	}
 }
@@ -213,6 +215,21 @@ NUMBER(Abs, int_abs)
 NUMBER(Neg, int_neg)
 NUMBER(Relu, int_relu)
 NUMBER(Sign, int_sign)
+NUMBER(Erf, int_erf)
+
+static void Shrink_any(const struct onx_call *c)
+{
+	const struct unary *p = c->attr;
+
+	if (onx_dtype_real(c->x[0].type)) {
+		Shrink_forward(c);
+		return;
+	}
+	for (size_t i = 0; i < c->y[0].n; i++) {
+		const double x = onx_view_real(&c->x[0], i);
+		onx_whole_put(&c->y[0], i, x < -p->b ? x + p->a : x > p->b ? x - p->a : 0);
+	}
+}
 
 static void bitwise_not(const struct onx_call *c)
 {
@@ -310,12 +327,12 @@ static void is_inf_forward(const struct onx_call *c)
 
 const struct onx_op ONX_R(onx_ops_unary)[] = {
 	ANY(Relu, 1) TUNED(LeakyRelu, 1) REALS(Sigmoid, 1) REALS(Tanh, 1) REALS(Exp, 1) REALS(Log, 1)
-	REALS(Sqrt, 1) ANY(Neg, 1) ANY(Abs, 1) REALS(Reciprocal, 1) REALS(Erf, 9) REALS(Sin, 7)
+	REALS(Sqrt, 1) ANY(Neg, 1) ANY(Abs, 1) REALS(Reciprocal, 1) ANY(Erf, 9) REALS(Sin, 7)
 	REALS(Cos, 7) REALS(Tan, 7) REALS(Asin, 7) REALS(Acos, 7) REALS(Atan, 7) REALS(Sinh, 9)
 	REALS(Cosh, 9) REALS(Asinh, 9) REALS(Acosh, 9) REALS(Atanh, 9) TUNED(Elu, 1) TUNED(Selu, 6)
 	TUNED(Celu, 12) REALS(Softplus, 1) REALS(Softsign, 1) TUNED(HardSigmoid, 1)
 	REALS(HardSwish, 14) REALS(Mish, 18) TUNED(Gelu, 20) TUNED(Swish, 24)
-	TUNED(ThresholdedRelu, 10) TUNED(Shrink, 9)
+	TUNED(ThresholdedRelu, 10) ROW("", "Shrink", Shrink, 9, infer_number, &Shrink_attr, Shrink_any)
 	ROW("com.microsoft", "Gelu", Gelu, 1, onx_infer_same, NULL, Gelu_forward)
 	ROW("com.microsoft", "QuickGelu", Swish, 1, onx_infer_same, &QuickGelu_attr, Swish_forward)
 	STEP(Floor, 1, onx_infer_same, Floor_forward) STEP(Ceil, 1, onx_infer_same, Ceil_forward)
