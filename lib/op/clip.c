@@ -83,9 +83,27 @@ static void clip_forward(const struct onx_call *c)
 	onx_each(c->pool, c->y[0].n, ONX_GRAIN, clip_y, &b);
 }
 
+/* A bound that is an input gets dy of what it holds, summed in double; hi where both are equal. */
+static void bound_back(const struct bounds *b, int i)
+{
+	const struct onx_call *c = b->c;
+	const real *y = c->y[0].v, *dy = c->dy[0].v;
+	double sum = 0;
+
+	if (i >= c->n_x || !c->dx[i].v)
+		return;
+	for (size_t k = 0; k < c->y[0].n; k++)
+		if (i == 2 ? y[k] >= b->hi : y[k] <= b->lo && y[k] < b->hi)
+			sum += dy[k];
+	onx_put(c->dx[i].v, c->dx[i].add, (real)sum);
+}
+
 static void clip_backward(const struct onx_call *c)
 {
 	const struct bounds b = bounds(c);
+
+	bound_back(&b, 1);
+	bound_back(&b, 2);
 
 	if (c->dx[0].v)
 		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, clip_dx, &b);
@@ -115,7 +133,7 @@ static int clip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 #define CLIP(since_, max_in_, table_)                                                              \
 	{ .domain = "", .type = "Clip", .since = since_, .min_in = 1, .max_in = max_in_,           \
-	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,            \
+	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1,                         \
 	  .keep = ONX_KEEP_Y(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .alias = 1, .flags = ONX_OP_EACH, \
 	  .attr = table_, .infer = clip_infer, .forward = clip_forward, .backward = clip_backward }
 

@@ -2,6 +2,7 @@
  * CenterCropPad. */
 #include "op/move.h"
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- Slice: y[i] = x[start + i * step] ---- */
 
@@ -133,6 +134,7 @@ static const struct onx_table pad_attr = { "Pad", sizeof(struct pad), pad_field,
 struct pad_geo {
 	struct onx_move move;           /* mode constant: the part of y that x covers */
 	bool constant;
+	int64_t before[ONX_RANK];
 	struct onx_remap map;           /* the other modes                            */
 };
 
@@ -259,6 +261,7 @@ static int pad_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if (!g)
 		return onx_nomem(e, sizeof *g, "geometry of a border");
 	g->constant = a->mode == PAD_CONSTANT || n == 0;
+	memcpy(g->before, before, sizeof before);
 	if (g->constant)
 		pad_walk(&s->in[0].shape, &y, before, n, m);
 	else
@@ -291,10 +294,34 @@ static void pad_forward(const struct onx_call *c)
 	onx_walk_copy(&g->move.w[0], c->y[0].v, c->x[0].v, c->y[0].width, c->pool);
 }
 
+/* The constant of the border: the sum of dy where x does not reach, in double. */
+static void border_back(const struct onx_call *c, const struct onx_view *d)
+{
+	const struct pad_geo *g = c->geo;
+	const struct onx_view *dy = &c->dy[0];
+	double sum = 0;
+
+	for (size_t i = 0; g->constant && i < dy->n; i++) {
+		size_t rest = i;
+		bool inside = true;
+
+		for (int k = dy->rank - 1; k >= 0 && inside; k--) {
+			const int64_t at = (int64_t)(rest % (size_t)dy->dim[k]) - g->before[k];
+			rest /= (size_t)dy->dim[k];
+			inside = at >= 0 && at < c->x[0].dim[k];
+		}
+		sum += inside ? 0 : ((const real *)dy->v)[i];
+	}
+	onx_put(d->v, d->add, (real)sum);
+}
+
 static void pad_backward(const struct onx_call *c)
 {
 	const struct pad_geo *g = c->geo;
 	const struct onx_view *dx = &c->dx[0];
+
+	if (c->n_x > 2 && c->dx[2].v)
+		border_back(c, &c->dx[2]);
 
 	if (!dx->v)
 		return;
@@ -374,7 +401,7 @@ const struct onx_op ONX_R(onx_ops_crop)[] = {
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
 	  .forward = onx_move_forward, .backward = onx_move_backward },
 	{ .domain = "", .type = "Pad", .since = 2, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &pad_attr, .infer = pad_infer,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4, .attr = &pad_attr, .infer = pad_infer,
 	  .forward = pad_forward, .backward = pad_backward },
 	{ .type = NULL }
 };

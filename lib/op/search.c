@@ -235,12 +235,37 @@ static void onehot_forward(const struct onx_call *c)
 	}
 }
 
+/* dvalues: the sums of dy where y has the off value and where it has the on value, in double */
+static void onehot_backward(const struct onx_call *c)
+{
+	const struct onehot_geo *g = c->geo;
+	const struct onx_view *idx = &c->x[0], *d = &c->dx[2];
+	const bool is_real = onx_dtype_real(idx->type);
+	const real *dy = c->dy[0].v;
+	double all = 0, on = 0;
+
+	if (!d->v)
+		return;
+	for (size_t i = 0; i < c->dy[0].n; i++)
+		all += dy[i];
+	for (size_t i = 0; c->dy[0].n > 0 && i < idx->n; i++) {
+		const double v = is_real ? onx_view_real(idx, i) : (double)onx_view_int(idx, i);
+
+		if (!(v >= -(double)g->depth && v < (double)g->depth))
+			continue;
+		const size_t k = (size_t)((int64_t)v + (v < 0 ? g->depth : 0));
+		on += dy[(i / g->inner * (size_t)g->depth + k) * g->inner + i % g->inner];
+	}
+	onx_put((real *)d->v, d->add, (real)(all - on));
+	onx_put((real *)d->v + 1, d->add, (real)on);
+}
+
 const struct onx_op ONX_R(onx_ops_search)[] = {
 	{ .domain = "", .type = "TopK", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 2,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = ONX_KEEP_Y(1), .attr = &topk_attr,
 	  .infer = topk_infer, .scratch = topk_scratch, .forward = topk_forward, .backward = topk_backward },
 	{ .domain = "", .type = "OneHot", .since = 9, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_NEVER }, .n_grad = 1, .attr = &onehot_attr, .infer = onehot_infer,
-	  .forward = onehot_forward },
+	  .grad = { ONX_G_NEVER, ONX_G_NEVER, ONX_G_DIFF }, .n_grad = 3, .keep = ONX_KEEP_X(0),
+	  .attr = &onehot_attr, .infer = onehot_infer, .forward = onehot_forward, .backward = onehot_backward },
 	{ .type = NULL }
 };
