@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include "kernel/cpu.h"
 #include "kernel/fuse.h"
+#include "kernel/gelu.h"
 #include "kernel/real.h"
-#include "kernel/vmath.h"
 
 ONX_INLINE real onx_hard(real x, real a, real b)
 {
@@ -56,10 +56,18 @@ ONX_INLINE void onx_fuse_row(const struct onx_fuse *f, real *y, size_t n)
 		for (size_t i = 0; i < n; i++)
 			y[i] *= onx_vsigmoid(y[i]);
 		break;
+	case ONX_FUSE_GELU:
+		for (size_t i = 0; i < n; i++)
+			y[i] = onx_gelu(y[i]);
+		break;
+	case ONX_FUSE_GELU_TANH:
+		for (size_t i = 0; i < n; i++)
+			y[i] = onx_gelu_tanh(y[i]);
+		break;
 	}
 }
 
-/* g = dy f', where f' follows from y (HARD_SWISH and SILU have none such: 1).  g may be dy. */
+/* g = dy f', where f' follows from y (HARD_SWISH, SILU and GELU have none such: 1).  g may be dy. */
 ONX_INLINE void onx_slope_row(const struct onx_fuse *f, const real *y, const real *dy, real *g, size_t n)
 {
 	const real a = (real)f->a, b = (real)f->b;
@@ -98,6 +106,8 @@ ONX_INLINE void onx_slope_row(const struct onx_fuse *f, const real *y, const rea
 	case ONX_FUSE_NONE:
 	case ONX_FUSE_HARD_SWISH:
 	case ONX_FUSE_SILU:
+	case ONX_FUSE_GELU:
+	case ONX_FUSE_GELU_TANH:
 		ONX_ALIKE
 		for (size_t i = 0; i < n; i++)
 			g[i] = dy[i];
@@ -129,6 +139,16 @@ ONX_INLINE void onx_slope_arg(const struct onx_fuse *f, real *x, const real *dy,
 		ONX_ALIKE
 		for (size_t i = 0; i < n; i++)
 			g[i] = dy[i] * onx_silu_slope(x[i]);
+		break;
+	case ONX_FUSE_GELU:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * onx_gelu_slope(x[i]);
+		break;
+	case ONX_FUSE_GELU_TANH:
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			g[i] = dy[i] * onx_gelu_tanh_slope(x[i]);
 		break;
 	case ONX_FUSE_RELU:
 	case ONX_FUSE_CLIP:

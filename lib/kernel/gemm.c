@@ -3,6 +3,8 @@
 #include <cblas.h>
 #include <limits.h>
 #include <pthread.h>
+#include <string.h>
+#include "kernel/fuse_row.h"
 
 #ifdef ONX_F64
 #define blas_gemm cblas_dgemm
@@ -13,7 +15,9 @@
 enum {
 	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
 	TILE_MAX  = 64,         /* tiles of one product                             */
-	TILE_SIDE = 32          /* no tile is cut below this                        */
+	TILE_SIDE = 32,         /* no tile is cut below this                        */
+	TILE_WIDE = 96,         /* nor, with TILE_FEW of them, below this: packing would cost too much */
+	TILE_FEW  = 8
 };
 
 /* The one mutable global of the library: OpenBLAS's own number of threads. */
@@ -57,6 +61,7 @@ void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real
 struct job {
 	const struct onx_mat *g;
 	const struct onx_batch *batch;
+	const struct ONX_R(onx_gemm_end) *end;
 	real alpha, beta;
 	const real *a, *b;
 	real *c;
@@ -76,8 +81,9 @@ static void cut(struct job *j, size_t batches)
 	j->rows = j->cols = 1;
 	while (j->rows * j->cols * batches < want) {
 		size_t *side = j->tm > j->tn ? &j->tm : &j->tn;
+		const size_t least = j->rows * j->cols * batches < TILE_FEW ? TILE_SIDE : TILE_WIDE;
 
-		if (*side < 2 * TILE_SIDE)
+		if (*side < 2 * least)
 			break;
 		*side = (*side / 2 + 15) / 16 * 16;
 		j->rows = onx_pieces(g->m, j->tm);
@@ -116,6 +122,52 @@ void onx_gemm(struct onx_pool *pool, const struct onx_mat *g, real alpha, const 
 		return;
 	cut(&j, 1);
 	onx_parallel(pool, j.rows * j.cols, gemm_piece, &j);
+}
+
+/* Z goes into C first, so that in place it is the same sum. */
+static void put_rows(const real *z, size_t rows, size_t cols, size_t ld, real *c)
+{
+	for (size_t r = 0; r < rows; r++)
+		memcpy(c + r * ld, z + r * ld, cols * sizeof *c);
+}
+
+ONX_CLONES
+static void end_rows(const real *bias, const struct onx_fuse *f, size_t rows, size_t cols, size_t ld, real *c)
+{
+	for (size_t r = 0; r < rows; r++, c += ld) {
+		for (size_t i = 0; bias && i < cols; i++)
+			c[i] += bias[i];
+		onx_fuse_row(f, c, cols);
+	}
+}
+
+static void fused_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_mat *g = j->g;
+	const struct ONX_R(onx_gemm_end) *end = j->end;
+	size_t i0, i1, j0, j1;
+
+	(void)worker;
+	onx_piece(g->m, j->tm, piece / j->cols, &i0, &i1);
+	onx_piece(g->n, j->tn, piece % j->cols, &j0, &j1);
+	const size_t at = i0 * g->ldc + j0;
+
+	if (end->z && end->z != j->c)
+		put_rows(end->z + at, i1 - i0, j1 - j0, g->ldc, j->c + at);
+	run_tile(j, piece, j->a, j->b, end->z ? 1 : 0, j->c);
+	end_rows(end->bias ? end->bias + j0 : NULL, &end->f, i1 - i0, j1 - j0, g->ldc, j->c + at);
+}
+
+void onx_gemm_fused(struct onx_pool *pool, const struct onx_mat *g, const real *a, const real *b,
+		    const struct ONX_R(onx_gemm_end) *end, real *c)
+{
+	struct job j = { .g = g, .alpha = 1, .a = a, .b = b, .end = end, .c = c };
+
+	if (g->m == 0 || g->n == 0)
+		return;
+	cut(&j, 1);
+	onx_parallel(pool, j.rows * j.cols, fused_piece, &j);
 }
 
 /* Adds index * step for the mixed-radix digits of i; the last dim runs fastest. */

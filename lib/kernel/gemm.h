@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/pool.h"
+#include "kernel/fuse.h"
 #include "kernel/real.h"
 
 /* op(A) is m x k, op(B) is k x n, C is m x n.  op(A) = A if !ta, else A transposed, and then A is
@@ -43,6 +44,12 @@ void onx_gemm(struct onx_pool *pool, const struct onx_mat *g, real alpha, const 
 	      real beta, real *c);
 void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct onx_batch *batch,
 		    real alpha, const real *a, const real *b, real beta, real *c);
+/* C = f(op(A) op(B) + bias + Z), the end applied to each tile while it is in the cache.  bias [n] and
+ * Z [m][n] (rows ldc apart; it may be C itself) may be NULL. */
+#define onx_gemm_fused ONX_R(onx_gemm_fused)
+struct ONX_R(onx_gemm_end) { const real *bias, *z; struct onx_fuse f; };
+void onx_gemm_fused(struct onx_pool *pool, const struct onx_mat *g, const real *a, const real *b,
+		    const struct ONX_R(onx_gemm_end) *end, real *c);
 /* Three loops, sums in double: what the tests hold the others to. */
 void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
 		    real *c);

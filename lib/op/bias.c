@@ -1,7 +1,7 @@
 /* op/bias.c -- ONNX Runtime's operators of transformers that add a bias, or a skip connection, first:
  * BiasGelu, FastGelu, SkipLayerNormalization, SkipSimplifiedLayerNormalization. */
 #include "kernel/norm.h"
-#include "op/gelu.h"
+#include "kernel/gelu.h"
 #include "op/infer.h"
 #include "op/loop.h"
 

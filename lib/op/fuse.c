@@ -14,6 +14,8 @@ static const struct { const char *name; size_t n; double a, b; } known[] = {
 	[ONX_FUSE_CLIP] = { "Clip", 2, -ONX_REAL_MAX, ONX_REAL_MAX },
 	[ONX_FUSE_HARD_SWISH] = { "HardSwish", 0, 0, 0 },
 	[ONX_FUSE_SILU] = { "Silu", 0, 0, 0 },
+	[ONX_FUSE_GELU] = { "Gelu", 0, 0, 0 },
+	[ONX_FUSE_GELU_TANH] = { "GeluTanh", 0, 0, 0 },
 };
 
 int onx_fuse_read(const char *name, const double *v, size_t n, struct onx_fuse *f, struct onx_err *e)

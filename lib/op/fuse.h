@@ -15,7 +15,7 @@ int onx_fuse_read(const char *name, const double *v, size_t n, struct onx_fuse *
 /* Has it a derivative in terms of y? */
 static inline bool onx_fuse_in_y(const struct onx_fuse *f)
 {
-	return f->kind != ONX_FUSE_HARD_SWISH && f->kind != ONX_FUSE_SILU;
+	return f->kind < ONX_FUSE_HARD_SWISH;
 }
 /* y = f(y) */
 void onx_fuse_forward(const struct onx_fuse *f, const struct onx_view *y, struct onx_pool *pool);

@@ -3,7 +3,7 @@
  * Comparisons are turned so that NaN passes through. */
 #include "kernel/real.h"
 #include "kernel/vmath.h"
-#include "op/gelu.h"
+#include "kernel/gelu.h"
 #include "op/infer.h"
 #include "op/loop.h"
 #include "op/whole.h"

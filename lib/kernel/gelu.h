@@ -1,4 +1,4 @@
-/* op/gelu.h -- the Gaussian error linear unit, exact and by tanh, with derivatives: shared by the plain
+/* kernel/gelu.h -- the Gaussian error linear unit, exact and by tanh, with derivatives: shared by the plain
  * operator and those that add a bias first. */
 #ifndef ONX_GELU_H
 #define ONX_GELU_H
