@@ -133,11 +133,12 @@ static int transpose_dim(const struct conv_attr *a, int i, int d, struct onx_win
 	const int64_t reach = ((int64_t)w->kern[d] - 1) * w->dil[d] + 1;
 	const int64_t extra = a->output_padding.n ? a->output_padding.v[i] : 0;
 	const bool same = a->win.auto_pad == ONX_PAD_SAME_UPPER || a->win.auto_pad == ONX_PAD_SAME_LOWER;
-	int64_t full = s * (in - 1) + extra + reach, size;
+	int64_t size;
 
 	if (extra < 0 || (extra >= s && extra >= w->dil[d]))
 		return onx_fail(e, ONX_SHAPE, "output_padding has %lld, wanted less than the stride %lld",
 				(long long)extra, (long long)s);
+	const int64_t full = s * (in - 1) + extra + reach;
 	if (a->output_shape.n || same) {
 		size = a->output_shape.n ? a->output_shape.v[i] : in * s;
 		if (size < 1 || size > 1 << 30)

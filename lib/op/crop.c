@@ -108,7 +108,7 @@ static int slice_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		m->zero = m->zero || y.dim[i] != x->dim[i];
 	}
 	if (n == 0) {
-		onx_walk_dim(&m->w[0], 0, 0, 0);
+		onx_walk_dim(&m->w[0], 0, 1, 1);
 		m->zero = true;
 	}
 	onx_set_out(s, 0, s->in[0].type, &y);
@@ -195,7 +195,7 @@ static void pad_walk(const struct onx_shape *x, const struct onx_shape *y, const
 		onx_walk_dim(&m->w[0], hi - lo, to[i], from[i]);
 	}
 	if (empty) {
-		m->w[0] = (struct onx_walk){ .rank = 1, .dim = { 0 } };
+		m->w[0] = (struct onx_walk){ .rank = 1, .dim = { 0 }, .to = { 1 }, .from = { 1 } };
 		m->zero = true;
 	}
 }
@@ -401,7 +401,8 @@ const struct onx_op ONX_R(onx_ops_crop)[] = {
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
 	  .forward = onx_move_forward, .backward = onx_move_backward },
 	{ .domain = "", .type = "Pad", .since = 2, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4, .attr = &pad_attr, .infer = pad_infer,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4, .attr = &pad_attr,
+	  .infer = pad_infer,
 	  .forward = pad_forward, .backward = pad_backward },
 	{ .type = NULL }
 };

@@ -308,7 +308,7 @@ static int tile_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		onx_walk_dim(&m->w[0], x->dim[i], to[i], from[i]);
 	}
 	if (count == 0) {
-		onx_walk_dim(&m->w[0], 0, 0, 0);
+		onx_walk_dim(&m->w[0], 0, 1, 1);
 		m->zero = true;
 	}
 	onx_set_out(s, 0, s->in[0].type, &y);

@@ -85,7 +85,7 @@ static int align(struct onx_old *o, int64_t axis, struct onx_err *e)
 	struct onx_shape *to = &o->in[1].shape, both;
 	char s[ONX_SHAPE_TEXT], t[ONX_SHAPE_TEXT];
 
-	if (axis < 0 || axis + b.rank > a->rank)
+	if (axis < 0 || axis > a->rank - b.rank)
 		return onx_fail(e, ONX_SHAPE, "B of shape %s does not fit A of shape %s from axis %" PRId64 " on",
 				onx_shape_text(b.rank, b.dim, s, sizeof s),
 				onx_shape_text(a->rank, a->dim, t, sizeof t), axis);

@@ -35,6 +35,7 @@ struct op_case {
 	double tol, ftol;
 	unsigned dy;
 	bool train;
+	size_t most;                    /* not 0: outputs of more elements are refused: ONX_NOMEM */
 };
 extern const struct op_case op_cases[];
 extern const size_t op_n_cases;

@@ -84,7 +84,7 @@ static void fill_input(struct op_run *r, int i, const struct op_tensor *t)
 	struct onx_rng g;
 
 	onx_rng_init(&g, r->seed, ONX_RNG_TEST, 1, (uint64_t)i);
-	if (t->distinct) {
+	if (t->distinct && onx_dtype_real(t->type)) {
 		fill_distinct(&g, v, t->lo + 0.0123 * i, t->hi + 0.0123 * i, &r->mem);
 		return;
 	}
@@ -169,10 +169,20 @@ int op_run_open(struct op_run *r, const struct op_case *c, bool wide, unsigned s
 	if (r->s.n_in < r->op->min_in || r->s.n_in > r->op->max_in || r->s.n_out < r->op->min_out ||
 	    r->s.n_out > r->op->max_out)
 		return onx_fail(e, ONX_USAGE, "case text: number of inputs or outputs");
+	for (int i = 0; i < r->op->min_in; i++)         /* as the graph refuses it */
+		if (r->in[i].type == ONX_UNDEFINED)
+			return onx_fail(e, ONX_FORMAT, "input %d is missing", i);
 	rc = r->op->infer(&r->s, r->attr, e);
 	for (int i = 0; rc == ONX_OK && i < r->s.n_out; i++)
 		if (r->wanted[i] && r->out[i].type == ONX_UNDEFINED)
 			return onx_fail(e, ONX_SHAPE, "infer left output %d without a type", i);
+	for (int i = 0; rc == ONX_OK && c->most && i < r->s.n_out; i++) {
+		size_t n = 0;
+		if (r->wanted[i])
+			rc = onx_count(r->out[i].shape.rank, r->out[i].shape.dim, &n, e);
+		if (rc == ONX_OK && n > c->most)
+			rc = onx_nomem(e, (double)n, "an output");
+	}
 	if (rc == ONX_OK)
 		make_outputs(r);
 	return rc;
