@@ -42,7 +42,7 @@ static int want_tables(const struct onx_infer *s, int64_t width, struct onx_err 
 		const struct onx_shape *x = &s->in[i].shape;
 		const int rank = i < GAMMA ? 2 : 1;
 		int rc;
-		if (!onx_has_in(s, i))
+		if (i == SEGMENT && !onx_has_in(s, i))
 			continue;
 		if ((rc = onx_want_same_type(s, WORD, i, e)) < 0 || (rc = onx_want_rank(s, i, rank, rank, e)) < 0)
 			return rc;
@@ -186,7 +186,7 @@ static void embed_backward(const struct onx_call *c)
 #define D ONX_G_DIFF
 #define N ONX_G_NEVER
 const struct onx_op ONX_R(onx_ops_embednorm)[] = {
-	{ .domain = "com.microsoft", .type = "EmbedLayerNormalization", .since = 1, .min_in = 7, .max_in = 9,
+	{ .domain = "com.microsoft", .type = "EmbedLayerNormalization", .since = 1, .min_in = 1, .max_in = 9,
 	  .min_out = 1, .max_out = 3, .grad = { N, N, D, D, D, D, D, N }, .n_grad = 8,
 	  .keep = ONX_KEEP_X(IDS) | ONX_KEEP_X(SEGMENTS) | ONX_KEEP_X(GAMMA) | ONX_KEEP_X(POSITIONS), .weight = 0x7C,
 	  .attr = &embed_attr, .infer = embed_infer, .saved = embed_saved, .scratch = embed_scratch,

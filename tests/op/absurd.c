@@ -74,7 +74,8 @@ static bool is_size(const char *text, size_t i)
 {
 	const char *brace = strpbrk(text + i, " {[");
 
-	return !in_braces(text, i) && !(brace && *brace == '{') && i > 0 && (text[i - 1] == ':' || text[i - 1] == 'x');
+	return !in_braces(text, i) && !(brace && *brace == '{') && i > 0 &&
+	       (text[i - 1] == ':' || text[i - 1] == 'x');
 }
 
 static bool is_value(const char *text, size_t i)
