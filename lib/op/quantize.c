@@ -42,7 +42,8 @@ static int by_blocks(const struct onx_infer *s, const struct quant *a, int axis,
 {
 	const struct onx_shape *x = &s->in[0].shape, *scale = &s->in[1].shape;
 	const int64_t n = x->dim[axis], have = scale->dim[axis];
-	const int64_t block = a->block ? a->block : have > 0 ? (n + have - 1) / have : 1;
+	const int64_t even = have > 0 ? n / have + (n % have != 0) : 1;
+	const int64_t block = a->block ? a->block : even > 0 ? even : 1;
 
 	for (int d = 0; d < x->rank; d++)
 		if (scale->rank != x->rank || (d == axis ? have != n / block + (n % block != 0)
