@@ -106,10 +106,13 @@ static int fill_one(const struct onx_field *f, const struct onx_file_attr *a, vo
 		return fill_tensor(a->tensor, to, mem, e);
 	case F_INTS: case F_REALS: case F_STRS:
 		return fill_list(f, a, to, mem, e);
-	case F_GRAPH: case F_MAP:
+	case F_GRAPH:
+		*(const struct onx_file_graph **)to = a->graph;
+		return ONX_OK;
+	case F_MAP:
 		break;
 	}
-	return onx_fail(e, ONX_UNSUP, "attribute '%s': bodies are not supported", f->name);
+	return onx_fail(e, ONX_UNSUP, "attribute '%s' cannot be read", f->name);
 }
 
 static int take(const struct onx_op *op, const struct onx_file_attr *a, void *obj, uint64_t *given,

@@ -6,7 +6,12 @@ struct build {
 	struct onx_graph *g;
 	const struct onx_file_graph *f;
 	bool lax;
+	struct build *outer;            /* of a body: the graph around it              */
+	struct onx_body *body;          /* of a body: what it reads from there         */
+	uint32_t room;                  /* of body's table                             */
 };
+
+static int build_graph(struct build *b, struct onx_err *e);
 
 static void declare(struct onx_value *v, const struct onx_file_value *f)
 {
@@ -45,6 +50,16 @@ static int take_inputs(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
+static void constant_value(struct onx_value *v, const struct onx_weight *w)
+{
+	v->init = w;
+	v->type = w->type;
+	v->has_shape = w->rank <= ONX_RANK;
+	v->rank = v->has_shape ? w->rank : 0;
+	for (int k = 0; k < v->rank; k++)
+		v->dim[k] = w->dim[k];
+}
+
 static int take_inits(struct build *b, struct onx_err *e)
 {
 	for (size_t i = 0; i < b->f->n_init; i++) {
@@ -55,28 +70,14 @@ static int take_inits(struct build *b, struct onx_err *e)
 		int rc = value_of(b, w->name, &id, e);
 		if (rc < 0)
 			return rc;
-		struct onx_value *v = &b->g->value[id];
-		if (v->init)
+		if (b->g->value[id].init)
 			return onx_fail(e, ONX_FORMAT, "two initializers are called '%s'", w->name);
-		v->init = w;
-		v->type = w->type;
-		v->has_shape = w->rank <= ONX_RANK;
-		v->rank = v->has_shape ? w->rank : 0;
-		for (int k = 0; k < v->rank; k++)
-			v->dim[k] = w->dim[k];
+		constant_value(&b->g->value[id], w);
 	}
 	return ONX_OK;
 }
 
 /* --- nodes --------------------------------------------------------------------------------------------- */
-
-static bool has_body(const struct onx_file_node *f)
-{
-	for (size_t i = 0; i < f->n_attr; i++)
-		if (f->attr[i].type == ONX_ATTR_GRAPH || f->attr[i].type == ONX_ATTR_GRAPHS)
-			return true;
-	return false;
-}
 
 static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 {
@@ -92,8 +93,6 @@ static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 	else if (!*f->domain && version > ONX_NEWEST_OPSET)
 		rc = onx_fail(e, ONX_UNSUP, "opset %lld is newer than %d, the newest known here",
 			      (long long)version, ONX_NEWEST_OPSET);
-	else if (has_body(f))
-		rc = onx_fail(e, ONX_UNSUP, "operators with a body (%s) are not supported", f->type);
 	else
 		rc = onx_op_find(f->domain, f->type, n->version, &n->op, e);
 	/* A Constant node's numbers are its value's; they are not read a second time. */
@@ -144,19 +143,60 @@ static int make_node(struct build *b, const struct onx_file_node *f, struct onx_
 	return ONX_OK;
 }
 
+/* Value `inner` of a body is value `outer` of the graph around it. */
+static int note_capture(struct build *b, uint32_t inner, uint32_t outer, struct onx_err *e)
+{
+	struct onx_body *t = b->body;
+	if (t->n_captured == b->room) {
+		b->room = b->room ? 2 * b->room : 8;
+		uint32_t *more = ONX_NEWS(&b->g->arena, uint32_t, 2 * (size_t)b->room);
+		if (!more)
+			return onx_nomem(e, b->room * 8.0, "captured values");
+		if (t->n_captured) {
+			memcpy(more, t->inner, t->n_captured * sizeof *more);
+			memcpy(more + b->room, t->outer, t->n_captured * sizeof *more);
+		}
+		t->inner = more;
+		t->outer = more + b->room;
+	}
+	t->inner[t->n_captured] = inner;
+	t->outer[t->n_captured++] = outer;
+	b->g->value[inner].input = true;
+	return ONX_OK;
+}
+
+/* The value of a name that is read: of this graph, else of the graphs around it; ONX_NONE: of none. */
+static int resolve(struct build *b, const char *name, uint32_t *id, struct onx_err *e)
+{
+	uint32_t outer;
+	*id = onx_graph_find(b->g, name);
+	if (*id != ONX_NONE || !b->outer)
+		return ONX_OK;
+	int rc = resolve(b->outer, name, &outer, e);
+	if (rc < 0 || outer == ONX_NONE)
+		return rc;
+	rc = onx_graph_new_value(b->g, name, id, e);
+	return rc < 0 ? rc : note_capture(b, *id, outer, e);
+}
+
 static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 {
 	struct onx_node *n = &b->g->node[id];
 	for (uint32_t i = 0; i < n->n_in; i++) {
 		const char *name = n->file->in[i];
-		n->in[i] = *name ? onx_graph_find(b->g, name) : ONX_NONE;
+		int rc = ONX_OK;
+		n->in[i] = ONX_NONE;
+		if (*name)
+			rc = resolve(b, name, &n->in[i], e);
+		if (rc < 0)
+			return rc;
 		if (!*name || n->in[i] != ONX_NONE)
 			continue;
 		if (!b->f->n_sparse)
 			return onx_fail(e, ONX_FORMAT, "nothing makes '%s'", name);
 		if (!b->lax)
 			return onx_fail(e, ONX_UNSUP, "nothing makes '%s', or it is a sparse initializer", name);
-		int rc = onx_graph_new_value(b->g, name, &n->in[i], e);
+		rc = onx_graph_new_value(b->g, name, &n->in[i], e);
 		if (rc < 0)
 			return rc;
 		b->g->value[n->in[i]].input = true;     /* its numbers come from outside what we see */
@@ -164,65 +204,126 @@ static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int capture(struct build *b, struct onx_node *n, const char *name, uint32_t *room, struct onx_err *e)
+/* A constant of a body becomes one of the main graph, under a name that nobody else has. */
+static int hoist(struct build *b, const char *name, const struct onx_weight *w, uint32_t *id, struct onx_err *e)
 {
-	const uint32_t v = *name ? onx_graph_find(b->g, name) : ONX_NONE;
-	if (v == ONX_NONE)
-		return ONX_OK;
-	if (n->n_captured == *room) {
-		*room = *room ? 2 * *room : 8;
-		uint32_t *more = ONX_NEWS(&b->g->arena, uint32_t, *room);
-		if (!more)
-			return onx_nomem(e, *room * 4.0, "captured values");
-		if (n->n_captured)
-			memcpy(more, n->captured, n->n_captured * sizeof *more);
-		n->captured = more;
+	uint32_t outer;
+	int rc;
+	if (b->outer) {
+		rc = hoist(b->outer, name, w, &outer, e);
+		if (rc == ONX_OK)
+			rc = onx_graph_add_value(b->g, name, w->type, id, e);
+		return rc < 0 ? rc : note_capture(b, *id, outer, e);
 	}
-	n->captured[n->n_captured++] = v;
+	rc = onx_graph_add_value(b->g, name, w->type, id, e);
+	if (rc == ONX_OK)
+		constant_value(&b->g->value[*id], w);
+	return rc;
+}
+
+static int take_body_inits(struct build *b, struct onx_err *e)
+{
+	for (size_t i = 0; i < b->f->n_init; i++) {
+		const struct onx_weight *w = b->f->init[i];
+		uint32_t outer, id;
+		if (!*w->name || onx_graph_find(b->g, w->name) != ONX_NONE)
+			return onx_fail(e, ONX_FORMAT, "initializer '%s' of a body has no name of its own", w->name);
+		int rc = hoist(b->outer, w->name, w, &outer, e);
+		if (rc == ONX_OK)
+			rc = onx_graph_new_value(b->g, w->name, &id, e);
+		if (rc == ONX_OK)
+			rc = note_capture(b, id, outer, e);
+		if (rc < 0)
+			return rc;
+	}
 	return ONX_OK;
 }
 
-/* Values of the main graph that a body reads.  ONNX lets no name of a body hide an outer one, so a name that
- * the main graph knows is its value. */
-static int captures(struct build *b, struct onx_node *n, const struct onx_file_graph *body, uint32_t *room,
-		    struct onx_err *e)
+static int make_body(struct build *b, struct onx_body *t, const struct onx_file_graph *f, struct onx_err *e)
 {
-	int rc = ONX_OK;
-	for (size_t i = 0; rc == ONX_OK && i < body->n_node; i++) {
-		const struct onx_file_node *f = &body->node[i];
-		for (size_t k = 0; rc == ONX_OK && k < f->n_in; k++)
-			rc = capture(b, n, f->in[k], room, e);
-		for (size_t k = 0; rc == ONX_OK && k < f->n_attr; k++)
-			if (f->attr[k].graph)
-				rc = captures(b, n, f->attr[k].graph, room, e);
+	t->g = onx_heap(1, sizeof *t->g);
+	if (!t->g)
+		return onx_nomem(e, sizeof *t->g, "a body");
+	struct build in = { .g = t->g, .f = f, .lax = b->lax, .outer = b, .body = t };
+	t->g->model = b->g->model;
+	t->g->names.arena = &t->g->arena;
+	int rc = build_graph(&in, e);
+	return rc < 0 ? onx_while(e, rc, "reading the body '%s'", f->name) : rc;
+}
+
+/* What the bodies read from this graph. */
+static int collect_captures(struct build *b, struct onx_node *n, struct onx_err *e)
+{
+	size_t most = 1;
+	for (uint32_t k = 0; k < n->n_body; k++)
+		most += n->body[k].n_captured;
+	n->captured = ONX_NEWS(&b->g->arena, uint32_t, most);
+	if (!n->captured)
+		return onx_nomem(e, (double)most * 4, "captured values");
+	for (uint32_t k = 0; k < n->n_body; k++)
+		for (uint32_t i = 0; i < n->body[k].n_captured; i++)
+			n->captured[n->n_captured++] = n->body[k].outer[i];
+	return ONX_OK;
+}
+
+/* Bodies in the order then_branch, else_branch: a file may have it the other way round.  New values may move
+ * the table of nodes' graph, never the nodes. */
+static int make_bodies(struct build *b, uint32_t id, struct onx_err *e)
+{
+	struct onx_node *n = &b->g->node[id];
+	size_t count = 0;
+	for (size_t k = 0; k < n->file->n_attr; k++)
+		count += n->file->attr[k].graph != NULL;
+	if (!count)
+		return ONX_OK;
+	n->body = ONX_NEWS(&b->g->arena, struct onx_body, count);
+	if (!n->body)
+		return onx_nomem(e, (double)count * sizeof *n->body, "bodies");
+	for (int later = 0; later < 2; later++)
+		for (size_t k = 0; k < n->file->n_attr; k++) {
+			const struct onx_file_attr *a = &n->file->attr[k];
+			if (!a->graph || (strcmp(a->name, "else_branch") == 0) != later)
+				continue;
+			int rc = make_body(b, &n->body[n->n_body++], a->graph, e);
+			if (rc < 0)
+				return rc;
+		}
+	return collect_captures(b, n, e);
+}
+
+/* The numbers of a Constant node are a constant of the graph, in a body one of the main graph. */
+static int take_constant(struct build *b, struct onx_node *n, struct onx_err *e)
+{
+	const uint32_t v = n->n_out == 1 ? n->out[0] : ONX_NONE;
+	const struct onx_weight *w = NULL;
+	uint32_t outer;
+	if (*n->domain || strcmp(n->type, "Constant") != 0 || v == ONX_NONE)
+		return ONX_OK;
+	int rc = onx_constant_weight(b->g->model, n->file, &w, e);
+	if (rc < 0 || !w)
+		return rc;
+	if (!b->outer) {
+		constant_value(&b->g->value[v], w);
+		b->g->value[v].from_node = true;
+		return ONX_OK;
 	}
-	for (size_t i = 0; rc == ONX_OK && i < body->n_output; i++)
-		rc = capture(b, n, body->output[i].name, room, e);
-	return rc;
+	rc = hoist(b->outer, b->g->value[v].name, w, &outer, e);
+	if (rc < 0)
+		return rc;
+	b->g->value[v].def = ONX_NONE;
+	n->dropped = true;
+	return note_capture(b, v, outer, e);
 }
 
 static int finish_node(struct build *b, uint32_t id, struct onx_err *e)
 {
 	struct onx_node *n = &b->g->node[id];
-	uint32_t room = 0;
 	int rc = link_node(b, id, e);
-	for (size_t k = 0; rc == ONX_OK && k < n->file->n_attr; k++)
-		if (n->file->attr[k].graph)
-			rc = captures(b, n, n->file->attr[k].graph, &room, e);
-	if (rc == ONX_OK && !*n->domain && strcmp(n->type, "Constant") == 0 && n->n_out == 1 &&
-	    n->out[0] != ONX_NONE) {
-		struct onx_value *v = &b->g->value[n->out[0]];
-		rc = onx_constant_weight(b->g->model, n->file, &v->init, e);
-		v->from_node = v->init != NULL;
-		if (v->init) {
-			v->type = v->init->type;
-			v->has_shape = v->init->rank <= ONX_RANK;
-			v->rank = v->has_shape ? v->init->rank : 0;
-			for (int i = 0; i < v->rank; i++)
-				v->dim[i] = v->init->dim[i];
-		}
-	}
-	if (rc < 0)
+	if (rc == ONX_OK)
+		rc = make_bodies(b, id, e);
+	if (rc == ONX_OK)
+		rc = take_constant(b, n, e);
+	if (rc < 0 || n->dropped)
 		return rc;
 	struct onx_err why = { 0 };
 	rc = find_op(b, n, &why);
@@ -259,10 +360,13 @@ static int take_outputs(struct build *b, struct onx_err *e)
 		return onx_nomem(e, (double)(b->f->n_output + b->f->n_input) * 4, "outputs");
 	for (size_t i = 0; i < b->f->n_output; i++) {
 		const struct onx_file_value *f = &b->f->output[i];
-		const uint32_t v = onx_graph_find(g, f->name);
+		uint32_t v;
+		int rc = resolve(b, f->name, &v, e);
+		if (rc < 0)
+			return rc;
 		if (v == ONX_NONE)
 			return onx_fail(e, ONX_FORMAT, "nothing makes the output '%s'", f->name);
-		if (g->value[v].output)
+		if (g->value[v].output && !b->outer)
 			return onx_fail(e, ONX_FORMAT, "two outputs of the graph are called '%s'", f->name);
 		if (!g->value[v].init && !g->value[v].input)
 			declare(&g->value[v], f);
@@ -282,32 +386,28 @@ static int take_outputs(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
+static int build_graph(struct build *b, struct onx_err *e)
+{
+	int rc;
+	if (b->f->n_node >= ONX_NONE / 4 || b->f->n_init >= ONX_NONE / 4 || b->f->n_input >= ONX_NONE / 4)
+		return onx_fail(e, ONX_UNSUP, "the graph has too many nodes or tensors");
+	if ((rc = take_inputs(b, e)) < 0 ||
+	    (rc = b->outer ? take_body_inits(b, e) : take_inits(b, e)) < 0 || (rc = take_nodes(b, e)) < 0 ||
+	    (rc = take_outputs(b, e)) < 0 || (rc = onx_graph_order(b->g, e)) < 0)
+		return rc;
+	return onx_graph_check(b->g, e);
+}
+
 int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, struct onx_err *e)
 {
 	struct onx_graph *g = onx_heap(1, sizeof *g);
-	struct build b = { g, onx_model_graph(m), (flags & ONX_BUILD_LAX) != 0 };
-	int rc;
+	struct build b = { .g = g, .f = onx_model_graph(m), .lax = (flags & ONX_BUILD_LAX) != 0 };
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "a graph");
 	g->model = m;
 	g->names.arena = &g->arena;
-	if (!b.f)
-		rc = onx_fail(e, ONX_FORMAT, "the model has no graph");
-	else if (b.f->n_node >= ONX_NONE / 4 || b.f->n_init >= ONX_NONE / 4 || b.f->n_input >= ONX_NONE / 4)
-		rc = onx_fail(e, ONX_UNSUP, "the graph has too many nodes or tensors");
-	else
-		rc = take_inputs(&b, e);
-	if (rc == ONX_OK)
-		rc = take_inits(&b, e);
-	if (rc == ONX_OK)
-		rc = take_nodes(&b, e);
-	if (rc == ONX_OK)
-		rc = take_outputs(&b, e);
-	if (rc == ONX_OK)
-		rc = onx_graph_order(g, e);
-	if (rc == ONX_OK)
-		rc = onx_graph_check(g, e);
+	int rc = b.f ? build_graph(&b, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
 	if (rc < 0)
 		onx_graph_free(g);
 	else

@@ -1,6 +1,7 @@
 /* graph/facts.c -- concrete inference with constant folding. */
 #include "graph/facts.h"
 #include <string.h>
+#include "graph/control.h"
 #include "graph/eval.h"
 
 enum { FOLD_LIMIT = 1 << 28 };  /* elements of one folded tensor, unless everything is evaluated */
@@ -92,6 +93,8 @@ static int needed(struct work *w, bool **out, struct onx_err *e)
 		for (uint32_t k = 0; k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE)
 				value[n->in[k]] = true;
+		for (uint32_t k = 0; k < n->n_captured; k++)
+			value[n->captured[k]] = true;
 	}
 	*out = node;
 	return ONX_OK;
@@ -120,6 +123,21 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 	return ONX_OK;
 }
 
+/* A node with bodies runs here and now, or not at all: a plan has unrolled it before. */
+static int run_bodies(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+{
+	const struct onx_control c = { w->g, n, s, w->f->fact, w->want };
+	for (uint32_t i = 0; i < n->n_captured; i++) {
+		const uint32_t v = n->captured[i];
+		if (w->f->fact[v].type != ONX_UNDEFINED || !w->g->value[v].init || w->fed[v])
+			continue;
+		int rc = constant(w, v, e);
+		if (rc < 0)
+			return rc;
+	}
+	return onx_control_run(&c, e);
+}
+
 static int infer(struct work *w, uint32_t id, struct onx_err *e)
 {
 	const struct onx_node *n = &w->g->node[id];
@@ -139,7 +157,7 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 		s->out_wanted[i] = n->out[i] != ONX_NONE;
 	int rc = inputs_of(w, n, s, e);
 	if (rc == ONX_OK)
-		rc = n->op->infer(s, n->attr, e);
+		rc = n->n_body ? run_bodies(w, n, s, e) : n->op->infer(s, n->attr, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < room; i++) {
 		size_t count;
 		if (s->out[i].type == ONX_UNDEFINED)
@@ -271,6 +289,8 @@ static int walk(struct work *w, struct onx_err *e)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
 					onx_node_text(g, id, name, sizeof name));
 		rc = infer(w, id, e);
+		if (rc == ONX_OK && !settled(w->f->infer[id]) && (g->node[id].op->flags & ONX_OP_RULE))
+			rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 		if (rc == ONX_OK && !settled(w->f->infer[id])) {
 			w->f->run[id] = !can_fold(w, id);
 			if (!w->f->run[id])

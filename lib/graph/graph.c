@@ -54,6 +54,9 @@ void onx_graph_free(struct onx_graph *g)
 {
 	if (!g)
 		return;
+	for (uint32_t i = 0; i < g->n_node; i++)
+		for (uint32_t k = 0; k < g->node[i].n_body; k++)
+			onx_graph_free(g->node[i].body[k].g);
 	onx_names_release(&g->names);
 	struct onx_arena a = g->arena;
 	onx_arena_release(&a);

@@ -28,6 +28,12 @@ struct onx_value {
 	void *proto;                    /* the ValueInfoProto that declares it; NULL: none             */
 	bool changed;                   /* the declared type or shape was edited; !has_shape: forget it */
 };
+/* A graph inside a node: a branch, the body of a loop.  What it reads from around, and the constants in it,
+ * are values of the graph around: value inner[i] of g is value outer[i] there. */
+struct onx_body {
+	struct onx_graph *g;
+	uint32_t *inner, *outer, n_captured;
+};
 struct onx_node {
 	const char *name, *type, *domain;
 	const struct onx_op *op;        /* NULL only in a graph built with ONX_BUILD_LAX              */
@@ -36,6 +42,7 @@ struct onx_node {
 	uint32_t n_in, n_out;
 	uint32_t *in, *out;             /* value ids; ONX_NONE: absent                                */
 	uint32_t *captured, n_captured; /* values that the bodies of If, Loop, Scan read from outside  */
+	struct onx_body *body; uint32_t n_body; /* If: then, else; Loop, Scan: one.  Owned by the graph */
 	void *proto;                    /* source message; NULL: a new node                           */
 	const struct onx_file_node *file;       /* its view: attributes as they are in the file       */
 	const struct onx_file_attr *new_attr; size_t n_new_attr;        /* for a new node's message   */

@@ -129,7 +129,8 @@ static const struct onx_field old_field[] = {
 	FIELD("classes_strings", F_STRS, classes, "", "number i is string i"), DEFAULTS, { .name = NULL }
 };
 static const struct onx_field mapper_field[] = {
-	FIELD("cats_int64s", F_INTS, cats, "", "the numbers"), FIELD("cats_strings", F_STRS, classes, "", "the strings"),
+	FIELD("cats_int64s", F_INTS, cats, "", "the numbers"),
+	FIELD("cats_strings", F_STRS, classes, "", "the strings"),
 	DEFAULTS, { .name = NULL }
 };
 static const struct onx_field encoder_field[] = {

@@ -415,7 +415,8 @@ static int ensemble_sizes(const struct ensemble *a, struct onx_err *e)
 	if (!a->mode || !a->split || !a->leaf_weight || onx_dtype_class(a->mode->type) != ONX_CLASS_UINT ||
 	    !onx_dtype_real(a->split->type) || !onx_dtype_real(a->leaf_weight->type) ||
 	    (a->member && !onx_dtype_real(a->member->type)))
-		return onx_fail(e, ONX_FORMAT, "nodes_modes, nodes_splits or leaf_weights is missing or of a wrong type");
+		return onx_fail(e, ONX_FORMAT, "nodes_modes, nodes_splits or leaf_weights is missing or of "
+				"a wrong type");
 	if (n + a->leaf_id.n > 1u << 30 || a->root.n > n)
 		return onx_fail(e, ONX_FORMAT, "%zu nodes, %zu leaves, %zu trees", n, a->leaf_id.n, a->root.n);
 	if ((rc = want_n("nodes_modes", a->mode->n, n, false, e)) < 0 ||

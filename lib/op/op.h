@@ -39,6 +39,9 @@ enum onx_op_flag {
 	ONX_OP_TAKES_DY = 128,  /* backward writes over dy[0]; see .pass                                     */
 	ONX_OP_EACH   = 256,    /* element by element, inputs broadcast: any order of dimensions will do     */
 	ONX_OP_AGAIN  = 512,    /* cheap to run again before backward, from its inputs and what it saved      */
+	ONX_OP_RULE   = 1024,   /* infer gives the outputs themselves, from inputs that are known: sequences,
+				   optionals.  There is no forward, and no plan runs the node          */
+	ONX_OP_BODY   = 2048,   /* runs graphs of its own: graph/control.h, graph/expand.h           */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

@@ -20,6 +20,11 @@ bool onx_dtype_known(int number)
 
 static const struct row *row_of(enum onx_dtype t)
 {
+	static const struct row others[] = { { 64, ONX_CLASS_NONE, "sequence" }, { 64, ONX_CLASS_NONE, "map" },
+					     { 64, ONX_CLASS_NONE, "empty optional" } };
+
+	if (t >= ONX_SEQUENCE && t <= ONX_NOTHING)
+		return &others[t - ONX_SEQUENCE];
 	return &rows[onx_dtype_known((int)t) ? t : 0];
 }
 

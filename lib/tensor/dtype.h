@@ -40,7 +40,9 @@
 	X(INT2,           26,  2, INT,  "int2")
 
 #define X(name, number, bits, class, text) ONX_##name = number,
-enum onx_dtype { ONX_UNDEFINED = 0, ONX_DTYPES(X) };
+/* The last three are no element types and stand in no file: what a value can be besides a tensor
+ * (tensor/seq.h). */
+enum onx_dtype { ONX_UNDEFINED = 0, ONX_DTYPES(X) ONX_SEQUENCE = 64, ONX_MAP, ONX_NOTHING };
 #undef X
 enum onx_class { ONX_CLASS_NONE, ONX_CLASS_REAL, ONX_CLASS_INT, ONX_CLASS_UINT, ONX_CLASS_BOOL,
 		 ONX_CLASS_TEXT, ONX_CLASS_CPLX };
