@@ -43,7 +43,8 @@ struct bn_geo {
 	double unbias;          /* factor of the variance in y[2]     */
 };
 
-static int bn_check(const struct onx_infer *s, struct onx_bn *g, struct onx_err *e)
+/* each: statistics of every element (spatial = 0), each with the parameters at its own place. */
+static int bn_check(const struct onx_infer *s, bool each, struct onx_bn *g, struct onx_err *e)
 {
 	const struct onx_shape *x = &s->in[0].shape;
 	int rc;
@@ -54,16 +55,20 @@ static int bn_check(const struct onx_infer *s, struct onx_bn *g, struct onx_err 
 	g->c = x->rank > 1 ? (size_t)x->dim[1] : 1;
 	g->p = 1;
 	for (int d = 2; d < x->rank; d++)
-		g->p *= (size_t)x->dim[d];
+		*(each ? &g->c : &g->p) *= (size_t)x->dim[d];
 	for (int i = 1; i < 5; i++) {
 		const struct onx_fact *f = &s->in[i];
 
-		if ((rc = onx_want_real(s, i, e)) < 0 || (rc = onx_want_rank(s, i, 1, 1, e)) < 0)
+		const int rank = each && x->rank > 2 ? x->rank - 1 : 1;
+		if ((rc = onx_want_real(s, i, e)) < 0 || (rc = onx_want_rank(s, i, rank, rank, e)) < 0)
 			return rc;
 		if ((f->type == ONX_DOUBLE) != (s->in[0].type == ONX_DOUBLE))
 			return onx_fail(e, ONX_UNSUP, "input %d is %s where the data is %s", i,
 					onx_dtype_name(f->type), onx_dtype_name(s->in[0].type));
-		if (f->shape.dim[0] != (int64_t)g->c)
+		for (int d = 0; rank > 1 && d < rank; d++)
+			if (f->shape.dim[d] != x->dim[1 + d])
+				return onx_fail(e, ONX_SHAPE, "input %d has another shape than an element", i);
+		if (rank == 1 && f->shape.dim[0] != (int64_t)g->c)
 			return onx_fail(e, ONX_SHAPE, "input %d has %lld elements, the data %zu channels", i,
 					(long long)f->shape.dim[0], g->c);
 	}
@@ -78,9 +83,7 @@ static int bn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "BatchNormalization");
-	if (s->version < 14 && s->version < 9 && a->spatial == 0)
-		return onx_fail(e, ONX_UNSUP, "spatial = 0 (statistics by element) is not supported");
-	if ((rc = bn_check(s, &g->bn, e)) < 0)
+	if ((rc = bn_check(s, s->version < 9 && a->spatial == 0, &g->bn, e)) < 0)
 		return rc;
 	const bool named = onx_has_out(s, 1) || onx_has_out(s, 2);
 	const bool own = s->version >= 14 ? a->training : s->version < 7 ? !a->is_test : named;

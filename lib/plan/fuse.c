@@ -44,12 +44,21 @@ static bool one_output(const struct onx_node *n)
 	return n->out[0] != ONX_NONE;
 }
 
+/* Statistics of channels, and not of the batch because an old node does not say is_test. */
+static bool by_channel(const struct onx_lower *l, const struct onx_node *n)
+{
+	const struct onx_file_attr *test = onx_lower_find(n, "is_test");
+
+	return n->n_in > 1 && n->in[1] != ONX_NONE && l->f->fact[n->in[1]].shape.rank == 1 &&
+	       (n->version >= 7 || (test && test->i != 0));
+}
+
 static bool fixed_norm(const struct onx_lower *l, uint32_t id)
 {
 	const struct onx_node *n = &l->from->node[id];
 	return onx_lower_is(n, "BatchNormalization") && !l->f->infer[id]->train && one_output(n) &&
 	       !onx_lower_find(n, "training_mode") && known(l, n, 1) && known(l, n, 2) && known(l, n, 3) &&
-	       known(l, n, 4);
+	       known(l, n, 4) && by_channel(l, n);
 }
 
 static bool same_shape(const struct onx_lower *l, uint32_t a, uint32_t b)
@@ -180,7 +189,7 @@ static bool starts(const struct onx_lower *l, uint32_t id)
 	    l->f->fact[n->in[0]].shape.rank != 4)
 		return false;
 	return onx_lower_is(n, "Conv") || (onx_lower_is(n, "BatchNormalization") && one_output(n) &&
-					   n->version >= 7 && onx_lower_has("BatchNormLast") &&
+					   n->version >= 7 && by_channel(l, n) && onx_lower_has("BatchNormLast") &&
 					   !onx_lower_find(n, "training_mode"));
 }
 
