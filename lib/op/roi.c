@@ -258,15 +258,16 @@ static int pool_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return roi_geometry(s, a->shape.v[0], a->shape.v[1], 5, &g, e);
 }
 
-/* Cell k of an axis: elements [lo, hi). */
-static void pool_edges(double from, double to, double scale, int64_t cells, int64_t k, int64_t n, int64_t *lo,
+/* Cell k of an axis: elements [lo, hi).  In single precision, as everybody does: an edge at a half must fall on
+ * the same side. */
+static void pool_edges(real from, real to, double scale, int64_t cells, int64_t k, int64_t n, int64_t *lo,
 		       int64_t *hi)
 {
-	const double first = round(from * scale), last = round(to * scale);
-	const double length = last - first + 1 > 1 ? last - first + 1 : 1, cell = length / (double)cells;
+	const float first = roundf((float)from * (float)scale), last = roundf((float)to * (float)scale);
+	const float length = last - first + 1 > 1 ? last - first + 1 : 1, cell = length / (float)cells;
 
-	*lo = bounded(floor((double)k * cell) + first, 0, (double)n);
-	*hi = bounded(ceil((double)(k + 1) * cell) + first, 0, (double)n);
+	*lo = bounded((double)(floorf((float)k * cell) + first), 0, (double)n);
+	*hi = bounded((double)(ceilf((float)(k + 1) * cell) + first), 0, (double)n);
 }
 
 /* The place of the largest element of a cell; -1: an empty cell, whose value is 0. */

@@ -85,7 +85,7 @@ static bool is_value(const char *text, size_t i)
 
 static void change_number(struct onx_rng *g, char *text, bool (*taken)(const char *, size_t), bool extreme)
 {
-	static const char *const numbers[] = { "0", "1", "2", "3", "5", "-1", "-2", "-7", "9", "1000",
+	static const char *const numbers[] = { "0", "1", "2", "3", "5", "-1", "-2", "-7", "9", "33",
 					       "9223372036854775807", "-9223372036854775808", "4294967296" };
 	size_t at, n, count = 0;
 
@@ -101,7 +101,8 @@ static void change_number(struct onx_rng *g, char *text, bool (*taken)(const cha
 /* Another element type in front of a tensor's sizes. */
 static void change_type(struct onx_rng *g, char *text)
 {
-	static const char *const types[] = { "float", "int64", "int32", "uint8", "bool", "float16", "double", "string" };
+	static const char *const types[] = { "float", "int64", "int32", "uint8", "bool", "float16", "double",
+					     "string" };
 	const char *colon = strchr(text, ':');
 	char with[32];
 
