@@ -244,7 +244,8 @@ double onx_head_bias(const struct onx_call *c, const struct onx_head *at, size_t
 	const struct onx_attend *a = c->attr;
 	const struct onx_attend_geo *g = c->geo;
 	const struct onx_view *mask = input(c, MASK), *lengths = input(c, LENGTHS);
-	const int64_t length = lengths ? onx_view_int(lengths, at->b) : (int64_t)g->t;
+	const int64_t said = lengths ? onx_view_int(lengths, at->b) : (int64_t)g->t;
+	const int64_t length = said < 0 ? 0 : said < (int64_t)g->t ? said : (int64_t)g->t;
 	const int64_t ahead = input(c, PAST_K) ? (int64_t)g->past : lengths ? length - (int64_t)g->q : 0;
 
 	if ((int64_t)k >= length || (a->causal && (int64_t)k > (int64_t)q + ahead))

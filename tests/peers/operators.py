@@ -126,6 +126,53 @@ def attention(where):
     check(where, "", "TensorScatter", 24, draw(2, 3, 6, 4), (draw(2, 3, 2, 4), ints(1, 4)))
 
 
+def floats(*values):
+    return np.array(values, np.float32)
+
+
+def resized(where):
+    for mode in ("nearest", "linear", "cubic"):
+        for coord in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"):
+            for smooth in (0, 1) if mode != "nearest" else (0,):
+                check(where, "%s, %s, antialias %d" % (mode, coord, smooth), "Resize", 19, draw(1, 2, 6, 7),
+                      (None, None, ints(9, 5)), {"mode": mode, "coordinate_transformation_mode": coord,
+                                                 "antialias": smooth, "axes": [2, 3]})
+    for policy in ("not_larger", "not_smaller"):
+        check(where, policy, "Resize", 19, draw(1, 2, 6, 7), (None, None, ints(9, 5)),
+              {"mode": "linear", "axes": [2, 3], "keep_aspect_ratio_policy": policy})
+    check(where, "a crop", "Resize", 19, draw(1, 1, 6, 7), (floats(0, 0, .2, .1, 1, 1, .7, 1.2), None, ints(1, 1, 4, 5)),
+          {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.0})
+    check(where, "nothing from outside", "Resize", 19, draw(1, 1, 6, 7), (None, floats(1, 1, .6, 1.7)),
+          {"mode": "cubic", "exclude_outside": 1})
+    for near in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+        check(where, near, "Resize", 19, draw(1, 1, 6, 7), (None, floats(1, 1, .6, 1.7)),
+              {"mode": "nearest", "nearest_mode": near})
+    for mode in ("linear", "nearest", "cubic"):
+        for padding in ("zeros", "border", "reflection"):
+            check(where, "%s, %s" % (mode, padding), "GridSample", 20, draw(1, 2, 5, 6), (draw(1, 3, 4, 2),),
+                  {"mode": mode, "padding_mode": padding})
+    check(where, "3-D", "GridSample", 20, draw(1, 2, 5, 6, 4), (draw(1, 3, 4, 2, 3),))
+
+
+def others(where):
+    check(where, "wrap", "Pad", 19, draw(2, 3, 4), (ints(1, 3, 2, 1), floats(0).reshape(()), ints(1, 2)), {"mode": "wrap"})
+    for how in ("add", "mul", "max", "min"):
+        check(where, how, "ScatterElements", 18, draw(3, 4), (ints(0, 1, 1, 0).reshape(1, 4), draw(1, 4)), {"reduction": how})
+        check(where, how, "ScatterND", 18, draw(3, 4), (ints(0, 2, 0).reshape(3, 1), draw(3, 4)), {"reduction": how})
+    check(where, "", "LpPool", 18, draw(1, 2, 7, 8), (), {"kernel_shape": [3, 2], "p": 3, "dilations": [1, 2], "ceil_mode": 1})
+    check(where, "", "AveragePool", 19, draw(1, 2, 7, 8), (),
+          {"kernel_shape": [3, 2], "dilations": [2, 1], "pads": [1, 0, 1, 1], "count_include_pad": 1, "ceil_mode": 1,
+           "strides": [2, 2]})
+    check(where, "by tanh", "Gelu", 20, draw(3, 4), (), {"approximate": "tanh"})
+    check(where, "", "GroupNormalization", 21, draw(2, 6, 4), (draw(6), draw(6)), {"num_groups": 3})
+    check(where, "", "RMSNormalization", 23, draw(2, 6, 4), (draw(6, 4),), {"axis": 1})
+    check(where, "", "CenterCropPad", 18, draw(5, 4), (ints(2, 7),))
+    check(where, "", "Einsum", 12, draw(2, 3, 4), (draw(4, 3),), {"equation": "...ij,jk->...ik"})
+    check(where, "", "Swish", 24, draw(2, 4), (), {"alpha": 1.5})
+    check(where, "", "Mish", 22, draw(2, 4))
+    check(where, "", "ReduceLogSumExp", 18, draw(2, 4, 3), (ints(1, -1),), {"keepdims": 0})
+
+
 def main():
     bin_dir, work = sys.argv[1], sys.argv[2]
     where = (bin_dir, peers.fresh(work))
@@ -133,6 +180,8 @@ def main():
     pictures(where)
     moved(where)
     attention(where)
+    resized(where)
+    others(where)
 
 
 if __name__ == "__main__":
