@@ -2,9 +2,14 @@
 #include <string.h>
 #include "base/json.h"
 #include "graph/diff.h"
-#include "tool.h"
+#include "diff.h"
 
-struct opts { double rtol, atol; bool meta, info; int64_t limit; };
+struct opts {
+	double rtol, atol;
+	bool meta, info;
+	int64_t limit;
+	struct onx_diff_data run;
+};
 
 static const struct onx_field fields[] = {
 	{ "rtol", F_REAL, offsetof(struct opts, rtol), "0", 0, 1, .arg = "X", .group = "When weights are equal",
@@ -16,10 +21,31 @@ static const struct onx_field fields[] = {
 	  .help = "leave value_info out: declared shapes of values inside" },
 	{ "limit", F_INT, offsetof(struct opts, limit), "100", 0, 1e9, .arg = "N",
 	  .help = "print at most that many differences; 0: all" },
+	{ "data", F_STRS, offsetof(struct opts, run.data), "", .arg = "SRC|NAME=FILE", .group = "What they compute",
+	  .help = "run both models on these samples, or on a file for each input (.npy, .npz, .pb, a picture), and "
+	  "compare only their outputs" },
+	{ "tol", F_REAL, offsetof(struct opts, run.tol), "1e-4", 0, 1e30, .arg = "X",
+	  .help = "with --data: outputs may be off by this part of the largest number of an output" },
+	{ "batch", F_INT, offsetof(struct opts, run.batch), "32", 1, 4096, .letter = 'b', .arg = "N",
+	  .help = "samples at a time, where the models leave it open" },
+	{ "threads", F_INT, offsetof(struct opts, run.threads), "0", 0, 1024, .letter = 't', .arg = "N",
+	  .help = "threads; 0: one for each core. The numbers do not depend on it" },
 	{ .name = NULL }
 };
-static const struct onx_table table = { "onnx-diff", sizeof(struct opts), fields, NULL, 0 };
-static const struct onx_optset sets[] = { { &table, NULL }, { .table = NULL } };
+
+static int check(const void *obj, struct onx_err *e)
+{
+	const struct opts *o = obj;
+
+	for (size_t i = 0; i < o->run.data.n && o->run.data.n > 1; i++)
+		if (!strchr(o->run.data.v[i], '='))
+			return onx_fail(e, ONX_USAGE, "--data is one source of samples, or NAME=FILE for each input");
+	return ONX_OK;
+}
+static const struct onx_table table = { "onnx-diff", sizeof(struct opts), fields, check, 0 };
+static const struct onx_optset sets[] = {
+	{ &table, NULL }, { &onx_source_table, "data" }, { &onx_preset_table, "data" }, { .table = NULL }
+};
 
 static void text(const struct onx_diff *d, const struct opts *o, struct onx_buf *out)
 {
@@ -73,15 +99,33 @@ static int json(const struct onx_diff *d, struct onx_buf *out, struct onx_err *e
 	return rc;
 }
 
-static int run(struct onx_work *w, struct onx_err *e)
+/* As files: graph and weights. */
+static int compare(struct onx_work *w, const struct onx_model *other, const struct opts *o, struct onx_err *e)
 {
-	const struct opts *o = w->opt[0];
 	struct onx_diff_options how = { .rtol = o->rtol, .atol = o->atol, .no_meta = !o->meta,
 					.no_info = !o->info };
 	struct onx_diff d = { 0 };
+	int rc = onx_diff_models(w->model, other, &how, &d, e);
+
+	if (rc == ONX_OK && w->common.json)
+		rc = json(&d, &w->text, e);
+	else if (rc == ONX_OK)
+		text(&d, o, &w->text);
+	if (rc == ONX_OK && d.n)
+		rc = ONX_NO;            /* the text says it all */
+	onx_diff_release(&d);
+	return rc;
+}
+
+static int run(struct onx_work *w, struct onx_err *e)
+{
+	const struct opts *o = w->opt[0];
+	struct onx_diff_data how = o->run;
 	struct onx_model *other = NULL;
 	int rc;
 
+	how.source = w->opt[1];
+	how.preset = w->opt[2];
 	if (w->n_operand != 1)
 		return onx_fail(e, ONX_USAGE, "needs two models; one of them may be '-'");
 	if (!w->path || (strcmp(w->path, "-") == 0 && strcmp(w->operand[0], "-") == 0))
@@ -92,14 +136,7 @@ static int run(struct onx_work *w, struct onx_err *e)
 	rc = onx_model_read(w->operand[0], &other, e);
 	if (rc < 0)
 		return rc;
-	rc = onx_diff_models(w->model, other, &how, &d, e);
-	if (rc == ONX_OK && w->common.json)
-		rc = json(&d, &w->text, e);
-	else if (rc == ONX_OK)
-		text(&d, o, &w->text);
-	if (rc == ONX_OK && d.n)
-		rc = ONX_NO;            /* the text says it all */
-	onx_diff_release(&d);
+	rc = o->run.data.n ? onx_diff_outputs(w, &other, &how, e) : compare(w, other, o, e);
 	onx_model_free(other);
 	return rc;
 }
@@ -107,13 +144,18 @@ static int run(struct onx_work *w, struct onx_err *e)
 static const struct onx_example examples[] = {
 	{ "what did training change?", "onnx-diff headed.onnx trained.onnx" },
 	{ "is everything but the marks untouched?", "onnx-export adapted.onnx | onnx-diff --no-info model.onnx -" },
+	{ "do they compute the same, on your pictures?", "onnx-export --fold adapted.onnx | onnx-diff --data test/ "
+	  "adapted.onnx -" },
 	{ .command = NULL }
 };
 
 const struct onx_tool onx_this_tool = {
 	.name = "onnx-diff", .brief = "compare two ONNX models", .operands = "MODEL MODEL",
 	.about = "Compares graph and weights as they stand in the files. Says nothing but a summary if they "
-	"are the same; the exit status is 0 then, and 1 if they differ.",
+	"are the same; the exit status is 0 then, and 1 if they differ.\n\n"
+	"With --data it runs both and compares what comes out, whatever the files look like: the largest gap of each "
+	"output, how often both say the same class, and the accuracy of both where the data has labels; status 1 if an "
+	"output is off by more than --tol.",
 	.example = examples, .set = sets, .flags = ONX_TOOL_IN | ONX_TOOL_BARE | ONX_TOOL_JSON,
 	.max_operands = 1, .run = run
 };

@@ -7,6 +7,8 @@ static const struct onx_example examples[] = {
 	  "--batch 1 adapted.onnx -o deploy.onnx" },
 	{ "half the size; a quarter of the size", "onnx-export --fold --fp16 adapted.onnx -o half.onnx && onnx-export "
 	  "--fold --int8 adapted.onnx -o int8.onnx" },
+	{ "what did that cost, on your pictures?", "onnx-export --fold --int8 adapted.onnx | onnx-diff --data test/ "
+	  "adapted.onnx -" },
 	{ "open a batch of 1 that is baked in", "onnx-export --batch sym model.onnx -o batched.onnx" },
 	{ .command = NULL }
 };
