@@ -96,7 +96,8 @@ static int prepare(struct onx_exec *x, struct onx_err *e)
 		x->call[i] = (struct onx_call){
 			.attr = p->facts->g->node[s->node].attr, .geo = f ? f->geo : NULL,
 			.n_x = (int)s->n_x, .n_y = (int)s->n_y, .x = v, .y = v + s->n_x,
-			.dy = v + s->n_x + s->n_y, .dx = x->dx[i], .train = s->train, .again = s->again, .packed = s->packed,
+			.dy = v + s->n_x + s->n_y, .dx = x->dx[i], .train = s->train,
+			.again = s->again, .packed = s->packed,
 			.pool = x->pool };
 	}
 	return ONX_OK;
