@@ -1,5 +1,6 @@
-/* op/cast.c -- Cast and CastLike between all element types but strings and complex.
+/* op/cast.c -- Cast and CastLike between all element types but to strings and complex.
  * Real to real keeps the gradient.  Values that pass through a narrow type are rounded to it. */
+#include <strings.h>
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -32,7 +33,9 @@ static bool castable(enum onx_dtype t)
 
 static int infer_to(struct onx_infer *s, enum onx_dtype to, struct onx_err *e)
 {
-	if (!castable(s->in[0].type) || !castable(to))
+	const bool text = s->in[0].type == ONX_STRING && to != ONX_BOOL;
+
+	if ((!castable(s->in[0].type) && !text) || !castable(to))
 		return onx_fail(e, ONX_UNSUP, "a cast from %s to %s is not supported",
 				onx_dtype_name(s->in[0].type), onx_dtype_name(to));
 	onx_set_out(s, 0, to, &s->in[0].shape);
@@ -103,6 +106,39 @@ static int64_t narrow(int64_t v, enum onx_dtype t)
 	return onx_dtype_class(t) == ONX_CLASS_INT && low >> (bits - 1) ? low - ((int64_t)1 << bits) : low;
 }
 
+/* A number as the specification writes it: plain or scientific, INF and NaN in any case; NaN if it is none. */
+static double number(const char *text)
+{
+	static const struct { const char *word; double value; } words[] = {
+		{ "inf", INFINITY }, { "+inf", INFINITY }, { "-inf", -INFINITY }, { "infinity", INFINITY },
+		{ "+infinity", INFINITY }, { "-infinity", -INFINITY }
+	};
+	double v = NAN;
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcasecmp(text, words[i].word) == 0)
+			return words[i].value;
+	return onx_parse_real(*text == '+' ? text + 1 : text, &v) < 0 ? NAN : v;
+}
+
+static void text_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct onx_view *y = &c->y[0];
+	const char *const *x = c->x[0].v;
+
+	for (size_t i = lo; i < hi; i++) {
+		int64_t v = 0;
+		if (onx_dtype_real(y->type)) {
+			onx_view_put_real(y, i, rounded(number(x[i]), y, c->attr));
+			continue;
+		}
+		if (onx_parse_int(x[i], &v) < 0)
+			v = whole(number(x[i]), y->type == ONX_UINT64);
+		onx_view_put_int(y, i, onx_dtype_bits(y->type) < 8 ? narrow(v, y->type) : v);
+	}
+}
+
 static void cast_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
@@ -124,7 +160,7 @@ static void cast_range(const void *ctx, size_t lo, size_t hi)
 
 static void cast_forward(const struct onx_call *c)
 {
-	onx_each(c->pool, c->y[0].n, ONX_GRAIN, cast_range, c);
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, c->x[0].type == ONX_STRING ? text_range : cast_range, c);
 }
 
 static void back_range(const void *ctx, size_t lo, size_t hi)
