@@ -26,52 +26,58 @@ class Block(nn.Module):
         return x + self.down(nn.functional.gelu(self.up(self.norm2(x))))
 
 
-class Encoder(nn.Module):
-    """Four blocks of width 192 over 64 tokens, mean, 10 classes."""
+class VisionTransformer(nn.Module):
+    """The shape of ViT-Tiny: 16 x 16 patches and a class token make 197 tokens of width 192; 12 blocks, 3 heads."""
 
     def __init__(self):
         super().__init__()
-        self.blocks = nn.Sequential(*[Block(192, 3) for _ in range(4)])
-        self.norm, self.head = nn.LayerNorm(192), nn.Linear(192, 10)
+        self.patches = nn.Conv2d(3, 192, 16, 16)
+        self.token = nn.Parameter(torch.randn(1, 1, 192) * 0.02)
+        self.place = nn.Parameter(torch.randn(1, 197, 192) * 0.02)
+        self.blocks = nn.Sequential(*[Block(192, 3) for _ in range(12)])
+        self.norm, self.head = nn.LayerNorm(192), nn.Linear(192, 1000)
 
     def forward(self, x):
-        return self.head(self.norm(self.blocks(x)).mean(1))
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
+        return self.head(self.norm(self.blocks(x))[:, 0])
 
 
-PICTURE = (3, 224, 224)
+SHAPE = (3, 224, 224)
+CLASSES = 1000
+models = torchvision.models
 NETS = {
-    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=10), PICTURE),
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), PICTURE),
-    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(num_classes=10), PICTURE),
-    "encoder": (Encoder, (64, 192)),
+    "mobilenet_v2": models.mobilenet_v2,
+    "resnet18": models.resnet18,
+    "resnet50": models.resnet50,
+    "squeezenet1_1": models.squeezenet1_1,
+    "efficientnet_b0": models.efficientnet_b0,
+    "vit_tiny": VisionTransformer,
 }
 
 
 def build(name):
     torch.manual_seed(7)
-    make, shape = NETS[name]
-    net = make()
+    net = NETS[name]()
     with torch.no_grad():       # no two tensors alike: the exporter stores equal ones once
         for p in net.parameters():
             p.add_(torch.randn_like(p) * 1e-3)
         for b in net.buffers():
             if b.is_floating_point():
                 b.add_(torch.rand_like(b) * 1e-2)
-    return net, shape
+    return net
 
 
-def export_all(folder):
-    for name in NETS:
-        net, shape = build(name)
-        path = os.path.join(folder, name + ".onnx")
-        if os.path.exists(path):
-            continue
-        net.eval()
-        torch.onnx.export(net, torch.zeros(2, *shape), path + ".part", input_names=["x"], output_names=["y"],
-                          dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, opset_version=13,
-                          training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)
-        os.rename(path + ".part", path)
+def export(name, path):
+    net = build(name).eval()
+    torch.onnx.export(net, torch.zeros(2, *SHAPE), path + ".part", input_names=["x"], output_names=["y"],
+                      dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, opset_version=13,
+                      training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)
+    os.rename(path + ".part", path)
 
 
 if __name__ == "__main__":
-    export_all(sys.argv[1])
+    for net_name in NETS:
+        file = os.path.join(sys.argv[1], net_name + ".onnx")
+        if not os.path.exists(file):
+            export(net_name, file)

@@ -16,9 +16,9 @@ import nets
 def main():
     name, batch, threads, steps, layout = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
     torch.set_num_threads(threads)
-    net, shape = nets.build(name)
+    net = nets.build(name)
     net.train()
-    x = torch.rand(batch, *shape) * 2 - 1
+    x = torch.rand(batch, *nets.SHAPE) * 2 - 1
     y = torch.arange(batch) % 10
     if layout == "nhwc":
         net = net.to(memory_format=torch.channels_last)
