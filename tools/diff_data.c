@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/json.h"
-#include "diff.h"
+#include "diff_data.h"
 #include "model/mark.h"
 #include "run.h"
 #include "samples.h"

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "graph/diff.h"
-#include "diff.h"
+#include "diff_data.h"
 
 struct opts {
 	double rtol, atol;

@@ -12,6 +12,8 @@ static const struct onx_example examples[] = {
 	  "onnx-freeze --none iris.onnx | onnx-train --data iris.csv --events "
 	  "run.jsonl -o adapted.onnx && "
 	  "onnx-report run.jsonl -o run.html" },
+	{ "where does the time of a step go?",
+	  "onnx-freeze --none model.onnx | onnx-train --bench 5 --batch 8 --profile" },
 	{ .command = NULL }
 };
 

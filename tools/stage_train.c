@@ -6,6 +6,7 @@
 #include "model/mark.h"
 #include "objective.h"
 #include "stage.h"
+#include "steptimes.h"
 
 enum { DATA, SOURCE, PRESET, AUGMENT, TRAIN, LOG };
 const struct onx_optset onx_train_sets[] = {
@@ -111,6 +112,15 @@ static int bench_result(struct onx_work *w, double *seconds, size_t n, size_t pl
 	return rc;
 }
 
+struct profile { struct onx_work *w; double runs; };
+
+static int profile(void *ctx, const struct onx_plan *p, const double *seconds, struct onx_err *e)
+{
+	struct profile *to = ctx;
+
+	return onx_step_times(p, seconds, to->runs, &to->w->text, e);
+}
+
 /* Speed on numbers that mean nothing: no data is opened and no model written. */
 static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 {
@@ -119,10 +129,14 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	struct onx_samples none = { 0 };
 	struct onx_train_ask ask;
 	struct onx_feed *feed;
-	double *seconds = ONX_NEWS(&w->mem, double, (size_t)log->bench);
-	size_t planned = 0;
+	struct profile to = { w, (double)log->bench };
+	struct onx_bench b = { .steps = (int)log->bench, .seconds = ONX_NEWS(&w->mem, double, (size_t)log->bench),
+			       .profile = log->profile ? profile : NULL, .ctx = &to };
 	uint32_t n;
-	int rc = seconds ? ONX_OK : onx_nomem(e, (double)log->bench * sizeof *seconds, "the times");
+	int rc = b.seconds ? ONX_OK : onx_nomem(e, (double)log->bench * sizeof *b.seconds, "the times");
+
+	if (rc == ONX_OK && log->profile && w->common.json)
+		rc = onx_fail(e, ONX_USAGE, "--profile is a table for people, not for --json");
 
 	/* bound before the loss adds its own input */
 	if (rc == ONX_OK)
@@ -132,9 +146,9 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	if (rc < 0)
 		return rc;
 	ask = ask_of(w, p, &none);
-	rc = onx_train_bench(&ask, feed, n, (int)log->bench, seconds, &planned, e);
+	rc = onx_train_bench(&ask, feed, n, &b, e);
 	if (rc == ONX_OK)
-		rc = bench_result(w, seconds, (size_t)log->bench, planned, e);
+		rc = bench_result(w, b.seconds, (size_t)log->bench, b.peak_bytes, e);
 	onx_model_free(w->model);
 	w->model = NULL;
 	return rc;

@@ -11,7 +11,7 @@
 
 /* Options that say how to run or where to write; the result does not depend on them. */
 static const char *const how[] = {
-	"threads", "events", "checkpoint", "resume", "bench", "html", "cache", "cache-dir", "check", NULL
+	"threads", "events", "checkpoint", "resume", "bench", "profile", "html", "cache", "cache-dir", "check", NULL
 };
 
 int onx_work_defaults(struct onx_work *w, struct onx_err *e)

@@ -52,9 +52,19 @@ static const struct onx_field log_field[] = {
 	{ "bench", F_INT, offsetof(struct onx_log_opts, bench), "0", 0, 1e6, .arg = "STEPS",
 	  .help = "do not train: run so many steps on synthetic data; print the median of samples/s, and peak "
 	  "memory" },
+	{ "profile", F_BOOL, offsetof(struct onx_log_opts, profile), "no",
+	  .help = "with --bench: the time, GFLOP/s and bytes of each operator and step of the plan, forward and "
+	  "backward, slowest first" },
 	{ .name = NULL }
 };
-const struct onx_table onx_log_table = { "log", sizeof(struct onx_log_opts), log_field, NULL, 0 };
+
+static int log_check(const void *obj, struct onx_err *e)
+{
+	const struct onx_log_opts *o = obj;
+
+	return o->profile && !o->bench ? onx_fail(e, ONX_USAGE, "'profile' needs 'bench'") : ONX_OK;
+}
+const struct onx_table onx_log_table = { "log", sizeof(struct onx_log_opts), log_field, log_check, 0 };
 
 static const struct onx_field eval_field[] = {
 	{ "data", F_STR, offsetof(struct onx_eval_opts, data), NULL, .arg = "SRC", .group = "Evaluation",

@@ -27,6 +27,7 @@ struct onx_log_opts {
 	const char *events;             /* file or NULL                                            */
 	const char *checkpoint, *resume;        /* folders or NULL                                 */
 	int64_t bench;                  /* steps on synthetic data instead of training; 0: train   */
+	bool profile;                   /* with bench: the time of each step of the plan           */
 };
 extern const struct onx_table onx_log_table;
 

@@ -69,25 +69,47 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 	return rc;
 }
 
-int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed, int steps,
-		    double *seconds, size_t *peak_bytes, struct onx_err *e)
+static void one_step(struct bench *b, const struct onx_train_ask *ask, uint64_t step)
+{
+	for (uint32_t k = 0; k < b->n_feed; k++)
+		if (b->number[k])
+			onx_exec_feed(b->exec, b->feed[k].value, b->number[k]);
+	onx_exec_forward(b->exec, 1, step);
+	onx_exec_backward(b->exec, false, 1);
+	onx_optim_step(&b->optim, 1e-6, ask->pool);
+}
+
+static int run(struct bench *b, const struct onx_train_ask *ask, struct onx_bench *bench, struct onx_err *e)
+{
+	double *sum = ONX_NEWS(&b->arena, double, (size_t)b->plan->n_step + 1);
+	int rc = sum ? ONX_OK : onx_nomem(e, 8.0 * b->plan->n_step, "the profile");
+	if (rc == ONX_OK && bench->profile)
+		rc = onx_exec_profile(b->exec, e);
+	for (int i = -1; rc == ONX_OK && i < bench->steps; i++) {
+		const double since = onx_clock();
+		one_step(b, ask, (uint64_t)(i + 1));
+		if (i < 0)
+			continue;
+		bench->seconds[i] = onx_clock() - since;
+		const double *t = onx_exec_times(b->exec);
+		for (uint32_t k = 0; bench->profile && k < b->plan->n_step; k++)
+			sum[k] += t[k];
+	}
+	if (rc == ONX_OK && bench->profile)
+		rc = bench->profile(bench->ctx, b->plan, sum, e);
+	return rc;
+}
+
+int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed,
+		    struct onx_bench *bench, struct onx_err *e)
 {
 	struct bench b = { 0 };
 	onx_consts_init(&b.consts, ask->g);
 	int rc = setup(&b, ask, feed, n_feed, e);
-	for (int i = -1; rc == ONX_OK && i < steps; i++) {
-		const double since = onx_clock();
-		for (uint32_t k = 0; k < b.n_feed; k++)
-			if (b.number[k])
-				onx_exec_feed(b.exec, b.feed[k].value, b.number[k]);
-		onx_exec_forward(b.exec, 1, (uint64_t)(i + 1));
-		onx_exec_backward(b.exec, false, 1);
-		onx_optim_step(&b.optim, 1e-6, ask->pool);
-		if (i >= 0)
-			seconds[i] = onx_clock() - since;
-	}
 	if (rc == ONX_OK)
-		*peak_bytes = b.block.bytes + b.params->n * (ask->wide ? 8 : 4) * (2 + b.optim.n_state);
+		rc = run(&b, ask, bench, e);
+	if (rc == ONX_OK)
+		bench->peak_bytes = b.block.bytes + b.params->n * (ask->wide ? 8 : 4) * (2 + b.optim.n_state);
 	onx_exec_free(b.exec);
 	onx_plan_free(b.plan);
 	onx_optim_release(&b.optim);

@@ -80,8 +80,16 @@ int onx_evaluate(const struct onx_eval_ask *ask, struct onx_score *score, struct
 
 /* Synthetic data, for onnx-train --bench: `steps` training steps after one that is not counted; seconds of
  * each; `feed` are the model's inputs with the batch bound; peak_bytes as planned.  Uses g, obj, weight, o,
- * pool and wide of the ask. */
-int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed, int steps,
-		    double *seconds, size_t *peak_bytes, struct onx_err *e) ONX_MUST;
+ * pool and wide of the ask.  profile (NULL: none) is told the plan, at the end, and the seconds that each of
+ * its steps took, summed over the training steps. */
+typedef int onx_bench_profile(void *ctx, const struct onx_plan *p, const double *seconds, struct onx_err *e);
+struct onx_bench {
+	int steps;
+	double *seconds;                /* of each step                                              */
+	size_t peak_bytes;
+	onx_bench_profile *profile; void *ctx;
+};
+int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed,
+		    struct onx_bench *bench, struct onx_err *e) ONX_MUST;
 
 #endif

@@ -71,7 +71,7 @@ static int train(struct onx_graph *g, struct onx_pool *pool, struct onx_arena *a
 	struct onx_params *p = NULL;
 	struct onx_feed *feed;
 	double seconds[STEPS];
-	size_t peak;
+	struct onx_bench b = { .steps = STEPS, .seconds = seconds };
 	uint32_t n;
 	int rc = options(&o, a, e);
 
@@ -81,7 +81,7 @@ static int train(struct onx_graph *g, struct onx_pool *pool, struct onx_arena *a
 	if (rc == ONX_OK)
 		rc = objective(g, a, &ask, e);
 	if (rc == ONX_OK)
-		rc = onx_train_bench(&ask, feed, n, STEPS, seconds, &peak, e);
+		rc = onx_train_bench(&ask, feed, n, &b, e);
 	if (rc == ONX_OK)
 		rc = onx_params_new(g, ask.weight, false, &p, e);
 	if (rc == ONX_OK)

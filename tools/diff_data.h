@@ -1,6 +1,6 @@
-/* tools/diff.h -- the part of onnx-diff that runs the models. */
-#ifndef ONX_TOOL_DIFF_H
-#define ONX_TOOL_DIFF_H
+/* tools/diff_data.h -- the part of onnx-diff that runs the models. */
+#ifndef ONX_DIFF_DATA_H
+#define ONX_DIFF_DATA_H
 #include "data/preset.h"
 #include "data/source.h"
 #include "tool.h"
