@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "graph/facts.h"
 #include "model/weight.h"
+#include "tensor/seq.h"
 
 enum { DEPTH = 8, LIST_LIMIT = 1 << 22, FEEDS = 256 };
 
@@ -100,28 +101,63 @@ static int load(struct onx_arena *mem, const char *path, struct onx_view **out, 
 }
 
 /* The package's data holds bfloat16 as the bits in uint16: NumPy has no such type. */
-static int from_bits(struct onx_arena *mem, struct onx_view *v, enum onx_dtype wanted, struct onx_err *e)
+static int from_bits(struct onx_arena *mem, const struct onx_view **view, enum onx_dtype wanted,
+		     struct onx_err *e)
 {
+	const struct onx_view *v = *view;
+	struct onx_view *to;
+
 	if (wanted != ONX_BFLOAT16 || v->type != ONX_UINT16)
 		return ONX_OK;
 	float *numbers = ONX_NEWS(mem, float, v->n + 1);
-	if (!numbers)
+	if (!numbers || !(to = ONX_NEW(mem, struct onx_view)))
 		return onx_nomem(e, 4.0 * (double)v->n, "a tensor");
 	for (size_t i = 0; i < v->n; i++)
 		numbers[i] = onx_from_bf16(((const uint16_t *)v->v)[i]);
-	v->v = numbers;
-	v->type = wanted;
-	v->width = sizeof *numbers;
+	*to = *v;
+	to->v = numbers;
+	to->type = wanted;
+	to->width = sizeof *numbers;
+	*view = to;
 	return ONX_OK;
+}
+
+static const char *kind_of(const struct onx_file_value *v, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].name, name) == 0)
+			return v[i].kind;
+	return "tensor";
+}
+
+static const char *input_kind(const struct onx_graph *g, uint32_t i)
+{
+	const struct onx_file_graph *f = onx_model_graph(g->model);
+
+	return i < g->n_input ? kind_of(f->input, f->n_input, g->value[g->input[i]].name) : "tensor";
+}
+
+/* A file that holds a tensor, a sequence or an optional. */
+static int load_kind(struct onx_arena *mem, const char *path, const char *kind, const struct onx_view **out,
+		     const char **name, struct onx_err *e)
+{
+	struct onx_view *v = NULL;
+	int rc;
+
+	if (strcmp(kind, "sequence") == 0 || strcmp(kind, "optional") == 0)
+		return onx_value_file_read(path, kind, mem, out, e);
+	rc = load(mem, path, &v, name, e);
+	*out = v;
+	return rc;
 }
 
 /* The input that a tensor file is for: by its name, else by its number. */
 static int bind(struct set *s, uint32_t i, const char *path, struct onx_err *e)
 {
 	const struct onx_graph *g = s->g;
-	struct onx_view *v = NULL;
+	const struct onx_view *v = NULL;
 	const char *name = NULL;
-	int rc = load(&s->mem, path, &v, &name, e);
+	int rc = load_kind(&s->mem, path, input_kind(g, i), &v, &name, e);
 
 	if (rc < 0)
 		return rc;
@@ -130,7 +166,7 @@ static int bind(struct set *s, uint32_t i, const char *path, struct onx_err *e)
 		id = i < g->n_input ? g->input[i] : ONX_NONE;
 	if (id == ONX_NONE || s->n_feed == FEEDS)
 		return onx_fail(e, ONX_FORMAT, "more data than inputs: '%s'", path);
-	if ((rc = from_bits(&s->mem, v, g->value[id].type, e)) < 0)
+	if ((rc = from_bits(&s->mem, &v, g->value[id].type, e)) < 0)
 		return rc;
 	struct onx_feed *f = &s->feed[s->n_feed++];
 	*f = (struct onx_feed){ .value = id, .type = v->type, .known = v, .shape = { .rank = v->rank } };
@@ -157,6 +193,13 @@ static int compare(const struct onx_view *have, const struct onx_view *want, con
 						i, ((const char **)have->v)[i], ((const char **)want->v)[i]);
 		return ONX_OK;
 	}
+	if (onx_holds_views(have->type)) {
+		int rc = ONX_OK;
+
+		for (size_t i = 0; rc == ONX_OK && i < have->n; i++)
+			rc = compare(onx_seq_at(have, i), onx_seq_at(want, i), name, e);
+		return rc;
+	}
 	const bool exact = !onx_dtype_real(have->type);
 	struct onx_gap gap = { 0 };
 	onx_compare(have, want, exact ? 0 : 1e-3, exact ? 0 : 1e-7, &gap);
@@ -174,7 +217,8 @@ static int check_outputs(const struct set *s, const struct onx_facts *f, const c
 
 	for (uint32_t i = 0; rc == ONX_OK && i < s->g->n_output; i++) {
 		const uint32_t id = s->g->output[i];
-		struct onx_view *want = NULL;
+		const struct onx_file_graph *file = onx_model_graph(s->g->model);
+		const struct onx_view *want = NULL;
 		const char *name, *path = onx_text(&mem, "%s/output_%u.pb", dir, (unsigned)i);
 
 		if (!path)
@@ -182,11 +226,12 @@ static int check_outputs(const struct set *s, const struct onx_facts *f, const c
 		else if (!is_there(path))
 			continue;
 		else
-			rc = load(&mem, path, &want, &name, e);
+			rc = load_kind(&mem, path, kind_of(file->output, file->n_output, s->g->value[id].name),
+				       &want, &name, e);
 		if (rc == ONX_OK && !f->fact[id].value)
 			rc = onx_fail(e, ONX_UNSUP, "output '%s' was not computed", s->g->value[id].name);
 		if (rc == ONX_OK)
-			rc = from_bits(&mem, want, f->fact[id].value->type, e);
+			rc = from_bits(&mem, &want, f->fact[id].value->type, e);
 		if (rc == ONX_OK)
 			rc = compare(f->fact[id].value, want, s->g->value[id].name, e);
 		checked++;

@@ -133,6 +133,11 @@ static int take(const struct onx_op *op, const struct onx_file_attr *a, void *ob
 		return onx_fail(e, ONX_FORMAT, "attribute '%s' refers to a function's '%s', but this is no function",
 				a->name, a->ref);
 	const enum onx_attr_type want = wanted(f->kind);
+	/* a TypeProto says nothing that the value itself does not */
+	if (a->type == ONX_ATTR_TYPE_PROTO && f->kind == F_GRAPH) {
+		*given |= bit;
+		return ONX_OK;
+	}
 	if (a->type != want)
 		return onx_fail(e, ONX_FORMAT, "attribute '%s' is of type %s, wanted %s", a->name,
 				(size_t)a->type < sizeof type_name / sizeof *type_name ? type_name[a->type] : "unknown",

@@ -48,6 +48,9 @@ struct onx_tensor_file;
 int onx_tensor_file_read(const char *path, struct onx_tensor_file **out,
 			 const struct onx_weight **w, struct onx_err *e) ONX_MUST;
 void onx_tensor_file_free(struct onx_tensor_file *f);
+/* A sequence or an optional ("sequence", "optional") in a file of its own; *out lives in a (tensor/seq.h). */
+int onx_value_file_read(const char *path, const char *kind, struct onx_arena *a, const struct onx_view **out,
+			struct onx_err *e) ONX_MUST;
 int onx_tensor_file_write(const char *path, const char *name, const struct onx_view *v,
 			  struct onx_err *e) ONX_MUST;
 
