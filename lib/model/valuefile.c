@@ -65,7 +65,8 @@ int onx_value_file_read(const char *path, const char *kind, struct onx_arena *a,
 		rc = onx_unpack(&un, seq ? &onnx__sequence_proto__descriptor : &onnx__optional_proto__descriptor,
 				b.data, b.len, &msg, e);
 	if (rc == ONX_OK)
-		rc = seq ? sequence(&r, (Onnx__SequenceProto *)msg, out) : optional(&r, (Onnx__OptionalProto *)msg, out);
+		rc = seq ? sequence(&r, (Onnx__SequenceProto *)msg, out)
+			 : optional(&r, (Onnx__OptionalProto *)msg, out);
 	onx_unpacked_release(&un);
 	onx_bytes_release(&b);
 	return onx_while(e, rc, "reading '%s'", path);

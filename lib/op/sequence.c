@@ -247,7 +247,8 @@ static int concat_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	const struct onx_view *one = onx_seq_at(x, 0);
 	const int rank = one->rank + a->new_axis;
 	if (rank > ONX_RANK || onx_holds_views(one->type))
-		return onx_fail(e, ONX_UNSUP, "a sequence of %s with %d dimensions", onx_dtype_name(one->type), one->rank);
+		return onx_fail(e, ONX_UNSUP, "a sequence of %s with %d dimensions",
+				onx_dtype_name(one->type), one->rank);
 	if ((rc = onx_axis(a->axis, rank, &axis, e)) < 0)
 		return rc;
 	for (int d = 0, k = 0; d < rank; d++)
