@@ -102,7 +102,7 @@ commands() {
 
 @test "README.md's options are options" {
 	local o
-	for o in $(commands "$ONX_TOP/README.md" | cat - "$ONX_TOP/README.md" | grep -oE -- '(^|[ `])--[a-z-]+' | tr -d ' `' |
+	for o in $(commands "$ONX_TOP/README.md" | cat - "$ONX_TOP/README.md" | grep -oE -- '(^|[ `])--[a-z][a-z0-9-]*' | tr -d ' `' |
 		sort -u); do
 		for t in $(tools); do "$t" --help; done | grep -qE -- "$o\b" || { echo "no option $o"; return 1; }
 	done
