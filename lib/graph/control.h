@@ -1,5 +1,5 @@
 /* graph/control.h -- If, Loop, Scan and SequenceMap run here and now, where all they read is known: what the
- * interpreter and constant folding do.  A plan unrolls them instead (graph/expand.h). */
+ * interpreter and constant folding do.  A plan refuses what depends on numbers computed while running. */
 #ifndef ONX_CONTROL_H
 #define ONX_CONTROL_H
 #include "graph/facts.h"

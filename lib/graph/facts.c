@@ -123,7 +123,7 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 	return ONX_OK;
 }
 
-/* A node with bodies runs here and now, or not at all: a plan has unrolled it before. */
+/* A node with bodies runs here and now, or not at all. */
 static int run_bodies(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
 {
 	const struct onx_control c = { w->g, n, s, w->f->fact, w->want };

@@ -1,5 +1,5 @@
 /* op/control.c -- If, Loop, Scan, SequenceMap: what they look like in a file.  Their bodies are graphs, so
- * graph/control.c runs them where everything is known and graph/expand.c unrolls them in front of a plan. */
+ * graph/control.c runs them where everything is known; a plan refuses the others, with a fault. */
 #include "kernel/real.h"
 #include "op/control.h"
 #include "op/infer.h"
@@ -29,7 +29,7 @@ TABLE(body, "Loop")
 TABLE(scan8, "Scan")
 TABLE(scan, "Scan")
 
-/* Only reached where the node's numbers are neither known nor unrolled. */
+/* Never reached: graph/facts.c sees the bodies first. */
 static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	(void)s, (void)attr;

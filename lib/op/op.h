@@ -41,7 +41,7 @@ enum onx_op_flag {
 	ONX_OP_AGAIN  = 512,    /* cheap to run again before backward, from its inputs and what it saved      */
 	ONX_OP_RULE   = 1024,   /* infer gives the outputs themselves, from inputs that are known: sequences,
 				   optionals.  There is no forward, and no plan runs the node          */
-	ONX_OP_BODY   = 2048,   /* runs graphs of its own: graph/control.h, graph/expand.h           */
+	ONX_OP_BODY   = 2048,   /* runs graphs of its own: graph/control.h                           */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
