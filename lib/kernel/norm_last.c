@@ -2,11 +2,17 @@
  * A stripe is k rows: `width` = k * c numbers.  A piece is some stripes, a tile the part of a piece whose
  * masked gradient is at hand in a buffer within the first cache. */
 #include "kernel/norm_last.h"
+#include <stdint.h>
 #include "kernel/fuse_row.h"
 
 enum { LANES = 8, WIDTH = 512, TILE = 4096, PIECE_STRIPES = 64, PARAMS = 5 };
 
 typedef real lanes __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
+#ifdef ONX_F64
+typedef int64_t bits __attribute__((vector_size(LANES * sizeof(real))));
+#else
+typedef int32_t bits __attribute__((vector_size(LANES * sizeof(real))));
+#endif
 typedef double sums __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
 
 struct tile { size_t at, rows, col, n; };      /* rows stripes of n numbers each, from column col on */
@@ -18,9 +24,21 @@ struct job {
 	real *to, *dy, *dx, *dz;
 	const real *m, *a, *b, *e, *d;          /* [width]: mean, scale * inv, bias; dx = a g + e (x - m) + d */
 	double *part;                           /* [piece][2][width] */
-	bool add_x, add_z, over;
+	bool add_x, add_z, over, banded;
+	real lo, hi, slope;                     /* banded: f' is 1 between lo and hi, slope outside */
 	void (*tile)(const struct job *j, const struct tile *t, double *part);
 };
+
+/* Relu, Clip, LeakyRelu: then one loop does all.  hi = NaN: no upper end (p >= NaN is never true). */
+static bool band(struct job *j)
+{
+	const enum onx_fuse_kind k = j->f.kind;
+
+	j->lo = k == ONX_FUSE_CLIP ? (real)j->f.a : 0;
+	j->hi = k == ONX_FUSE_CLIP ? (real)j->f.b : (real)NAN;
+	j->slope = k == ONX_FUSE_LEAKY ? (real)j->f.a : 0;
+	return k == ONX_FUSE_CLIP || k == ONX_FUSE_RELU || k == ONX_FUSE_LEAKY;
+}
 
 static size_t stripe_rows(size_t c)
 {
@@ -112,24 +130,42 @@ static void fold(const struct job *j, double *sum)
 				sum[p % 2 * j->c + c] += j->part[p * j->width + i + c];
 }
 
-/* Over the rows of some columns: s0 += g, s1 += g * (x - m); g == NULL: g is x - m. */
-ONX_INLINE void columns(const real *x, const real *g, size_t rows, size_t n, const real *m, double *p0, double *p1,
-			const int k)
+/* What the sums are of: x - m alone, with dy, or with dy behind a banded f. */
+enum of { MOMENTS, PRODUCTS, BANDED };
+
+/* Over the rows of k * LANES columns: s0 += g, s1 += g * (x - m). */
+ONX_INLINE void columns(const struct job *j, const real *x, const real *dy, size_t rows, size_t n, size_t col,
+			double *p, const enum of what, const int k)
 {
+	const lanes one = (lanes){ 0 } + 1, slope = (lanes){ 0 } + j->slope, none = { 0 };
+	double *p1 = p + j->width;
 	sums s0[4], s1[4], mean[4];
+	lanes m[4], a[4], b[4];
 
 	ONX_UNROLL
 	for (int v = 0; v < k; v++) {
-		s0[v] = *(const sums *)(p0 + v * LANES);
+		s0[v] = *(const sums *)(p + v * LANES);
 		s1[v] = *(const sums *)(p1 + v * LANES);
-		mean[v] = __builtin_convertvector(*(const lanes *)(m + v * LANES), sums);
+		m[v] = *(const lanes *)(j->m + col + v * LANES);
+		a[v] = what == BANDED ? *(const lanes *)(j->a + col + v * LANES) : none;
+		b[v] = what == BANDED ? *(const lanes *)(j->b + col + v * LANES) : none;
+		mean[v] = __builtin_convertvector(m[v], sums);
 	}
 	for (size_t r = 0; r < rows; r++) {
 		ONX_UNROLL
 		for (int v = 0; v < k; v++) {
 			const size_t at = r * n + (size_t)v * LANES;
-			const sums d = __builtin_convertvector(*(const lanes *)(x + at), sums) - mean[v];
-			const sums q = g ? __builtin_convertvector(*(const lanes *)(g + at), sums) : d;
+			const lanes u = *(const lanes *)(x + at);
+			const sums d = __builtin_convertvector(u, sums) - mean[v];
+			lanes g = what == MOMENTS ? none : *(const lanes *)(dy + at);
+
+			if (what == BANDED) {
+				const lanes arg = (u - m[v]) * a[v] + b[v];
+				const bits in = (bits)(arg > j->lo) & ~(bits)(arg >= j->hi);
+
+				g *= (lanes)(((bits)one & in) | ((bits)slope & ~in));
+			}
+			const sums q = what == MOMENTS ? d : __builtin_convertvector(g, sums);
 
 			s0[v] += q;
 			s1[v] += q * d;
@@ -137,44 +173,60 @@ ONX_INLINE void columns(const real *x, const real *g, size_t rows, size_t n, con
 	}
 	ONX_UNROLL
 	for (int v = 0; v < k; v++) {
-		*(sums *)(p0 + v * LANES) = s0[v];
+		*(sums *)(p + v * LANES) = s0[v];
 		*(sums *)(p1 + v * LANES) = s1[v];
 	}
 }
 
-ONX_INLINE void all_columns(const real *x, const real *g, size_t rows, size_t n, const real *m, double *p0,
-			    double *p1)
+ONX_INLINE real inside(const struct job *j, real arg, real dy)
 {
+	return (arg > j->lo) & !(arg >= j->hi) ? dy : j->slope * dy;
+}
+
+ONX_INLINE void all_columns(const struct job *j, const struct tile *t, const real *g, double *p, const enum of what)
+{
+	const real *x = j->x + t->at;
+	const size_t n = t->n, rows = t->rows, col = t->col;
 	size_t i = 0;
 
+	p += col;
 	for (; i + 4 * LANES <= n; i += 4 * LANES)
-		columns(x + i, g ? g + i : NULL, rows, n, m + i, p0 + i, p1 + i, 4);
+		columns(j, x + i, g + i, rows, n, col + i, p + i, what, 4);
 	for (; i + LANES <= n; i += LANES)
-		columns(x + i, g ? g + i : NULL, rows, n, m + i, p0 + i, p1 + i, 1);
+		columns(j, x + i, g + i, rows, n, col + i, p + i, what, 1);
 	for (; i < n; i++)
 		for (size_t r = 0; r < rows; r++) {
-			const double d = (double)x[r * n + i] - (double)m[i], q = g ? (double)g[r * n + i] : d;
+			const real u = x[r * n + i], m = j->m[col + i];
+			const double d = (double)u - (double)m;
+			const double q = what == MOMENTS ? d : what == PRODUCTS ? (double)g[r * n + i] :
+				(double)inside(j, (u - m) * j->a[col + i] + j->b[col + i], g[r * n + i]);
 
-			p0[i] += q;
-			p1[i] += q * d;
+			p[i] += q;
+			p[i + j->width] += q * d;
 		}
 }
 
 ONX_CLONES
-static void moments(const real *x, size_t rows, size_t n, const real *m, double *p0, double *p1)
+static void moments(const struct job *j, const struct tile *t, double *part)
 {
-	all_columns(x, NULL, rows, n, m, p0, p1);
+	all_columns(j, t, j->x + t->at, part, MOMENTS);
 }
 
 ONX_CLONES
-static void products(const real *x, const real *g, size_t rows, size_t n, const real *m, double *p0, double *p1)
+static void products(const struct job *j, const struct tile *t, const real *g, double *part)
 {
-	all_columns(x, g, rows, n, m, p0, p1);
+	all_columns(j, t, g, part, PRODUCTS);
+}
+
+ONX_CLONES
+static void banded_products(const struct job *j, const struct tile *t, double *part)
+{
+	all_columns(j, t, j->dy + t->at, part, BANDED);
 }
 
 static void stats_tile(const struct job *j, const struct tile *t, double *part)
 {
-	moments(j->x + t->at, t->rows, t->n, j->m + t->col, part + t->col, part + j->width + t->col);
+	moments(j, t, part);
 }
 
 void onx_bn_last_stats(struct onx_pool *pool, const struct onx_bn_last *g, const real *x, real *mean, real *var,
@@ -209,6 +261,28 @@ ONX_INLINE void argument(const real *restrict x, const real *restrict m, const r
 			p[i] = (x[i] - m[i]) * a[i] + b[i];
 }
 
+/* y = p + z within lo and hi: Relu and Clip in one loop. */
+ONX_CLONES
+static void apply_banded(const struct job *j, const struct tile *t)
+{
+	const real *restrict x = j->x + t->at, *restrict m = j->m + t->col, *restrict a = j->a + t->col;
+	const real *restrict b = j->b + t->col, *restrict z = j->z ? j->z + t->at : NULL, lo = j->lo, hi = j->hi;
+	real *restrict y = j->to + t->at;
+
+	for (size_t r = 0; r < t->rows; r++, x += t->n, y += t->n, z += z ? t->n : 0) {
+		if (z)
+			for (size_t i = 0; i < t->n; i++) {
+				const real p = (x[i] - m[i]) * a[i] + b[i] + z[i], q = p < lo ? lo : p;
+				y[i] = q > hi ? hi : q;
+			}
+		else
+			for (size_t i = 0; i < t->n; i++) {
+				const real p = (x[i] - m[i]) * a[i] + b[i], q = p < lo ? lo : p;
+				y[i] = q > hi ? hi : q;
+			}
+	}
+}
+
 ONX_CLONES
 static void apply(const struct job *j, const struct tile *t)
 {
@@ -225,7 +299,10 @@ static void apply(const struct job *j, const struct tile *t)
 static void apply_tile(const struct job *j, const struct tile *t, double *part)
 {
 	(void)part;
-	apply(j, t);
+	if (j->banded)
+		apply_banded(j, t);
+	else
+		apply(j, t);
 }
 
 void onx_bn_last_apply(struct onx_pool *pool, const struct onx_bn_last *g, const real *x, const real *mean,
@@ -240,6 +317,7 @@ void onx_bn_last_apply(struct onx_pool *pool, const struct onx_bn_last *g, const
 	j.m = spread(&j, mean, NULL, param(&j, scratch, 0));
 	j.a = spread(&j, inv, scale, param(&j, scratch, 1));
 	j.b = spread(&j, bias, NULL, param(&j, scratch, 2));
+	j.banded = band(&j) && j.f.kind != ONX_FUSE_LEAKY;
 	run(pool, &j, apply_tile);
 }
 
@@ -267,12 +345,16 @@ static const real *masked(const struct job *j, const struct tile *t, real *buf)
 	return j->over ? dy : buf;
 }
 
+static void banded_sums_tile(const struct job *j, const struct tile *t, double *part)
+{
+	banded_products(j, t, part);
+}
+
 static void sums_tile(const struct job *j, const struct tile *t, double *part)
 {
 	real buf[TILE];
-	const real *g = masked(j, t, buf);
 
-	products(j->x + t->at, g, t->rows, t->n, j->m + t->col, part + t->col, part + j->width + t->col);
+	products(j, t, masked(j, t, buf), part);
 }
 
 /* dx (=|+=) a g + e (x - m) + d; e NULL: a g.  dx may be g. */
@@ -308,6 +390,36 @@ static void pass_on(const real *g, real *dz, size_t n, bool add)
 		onx_put(&dz[i], add, g[i]);
 }
 
+/* The same behind a banded f, from dy. */
+ONX_CLONES
+static void banded_gradient(const struct job *j, const struct tile *t)
+{
+	const real *x = j->x + t->at, *m = j->m + t->col, *a = j->a + t->col, *b = j->b + t->col;
+	const real *e = j->e ? j->e + t->col : NULL, *d = j->d ? j->d + t->col : NULL, *dy = j->dy + t->at;
+	real *dx = j->dx + t->at;
+	const struct job k = *j;
+
+	for (size_t r = 0; r < t->rows; r++, x += t->n, dy += t->n, dx += t->n) {
+		if (!e) {
+			ONX_ALIKE
+			for (size_t i = 0; i < t->n; i++)
+				onx_put(&dx[i], k.add_x, a[i] * inside(&k, (x[i] - m[i]) * a[i] + b[i], dy[i]));
+		} else {
+			ONX_ALIKE
+			for (size_t i = 0; i < t->n; i++) {
+				const real u = x[i] - m[i], g = inside(&k, u * a[i] + b[i], dy[i]);
+				onx_put(&dx[i], k.add_x, a[i] * g + (e[i] * u + d[i]));
+			}
+		}
+	}
+}
+
+static void banded_dx_tile(const struct job *j, const struct tile *t, double *part)
+{
+	(void)part;
+	banded_gradient(j, t);
+}
+
 static void dx_tile(const struct job *j, const struct tile *t, double *part)
 {
 	real buf[TILE];
@@ -339,10 +451,11 @@ void onx_bn_last_backward(struct onx_pool *pool, const struct onx_bn_last *g, co
 	j.m = spread(&j, t->mean, NULL, param(&j, scratch, 0));
 	j.a = spread(&j, t->inv, t->scale, param(&j, scratch, 1));
 	j.b = spread(&j, t->bias, NULL, param(&j, scratch, 2));
+	j.banded = !t->y && band(&j);
 	if (t->batch || t->sums) {
 		j.over = j.f.kind != ONX_FUSE_NONE && (t->y || costly(j.f.kind));
 		j.part = parts(&j, scratch);
-		run(pool, &j, sums_tile);
+		run(pool, &j, j.banded ? banded_sums_tile : sums_tile);
 		fold(&j, sum);
 		for (size_t c = 0; c < g->c; c++)
 			sum[g->c + c] *= (double)t->inv[c];
@@ -364,5 +477,5 @@ void onx_bn_last_backward(struct onx_pool *pool, const struct onx_bn_last *g, co
 	j.add_x = t->add_x;
 	j.add_z = t->add_z;
 	if (j.dx || j.dz)
-		run(pool, &j, dx_tile);
+		run(pool, &j, j.banded ? banded_dx_tile : dx_tile);
 }
