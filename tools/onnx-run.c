@@ -6,6 +6,7 @@
 #include "model/mark.h"
 #include "rewrite/head.h"
 #include "run.h"
+#include "trial.h"
 
 static const char *const formats[] = { "npy", "pb", NULL };
 static const struct onx_field fields[] = {
@@ -126,6 +127,10 @@ static int run(struct onx_work *w, struct onx_err *e)
 	if (r.o->test)
 		return run_tests(w, r.o, e);
 	rc = onx_work_model(w, e);
+	if (rc < 0)
+		return rc;
+	if (r.o->bench && r.o->batch > 1)       /* a batch of 1 may be baked in, also inside */
+		rc = onx_open_batch(w, NULL, e);
 	if (rc < 0)
 		return rc;
 	if (w->common.json && !r.o->bench)

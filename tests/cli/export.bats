@@ -60,3 +60,11 @@ size() { stat -c %s "$1"; }
 	onnx-export -q --int8 --tol 1e-9 --no-verify -o out.onnx "$m"
 	onnx-export --fp16 --drop-idle out.onnx -o twice.onnx
 }
+
+@test "onnx-run --bench repairs a batch that is baked in, or says why not" {
+	model mnist-7-cntk.onnx
+	onnx-run --bench 1 --batch 4 "$m" >speed.txt
+	grep -q 'samples/s' speed.txt
+	onnx-freeze -q --none "$m" | onnx-train -q --bench 1 --batch 4 --profile >table.txt
+	grep -q ' backward ' table.txt
+}
