@@ -80,7 +80,8 @@ static void print(const struct onx_plan *p, const struct row *step, const struct
 		const struct onx_step *s = &p->step[group[i].step];
 
 		line(&group[i], total, runs, out);
-		onx_buf_fmt(out, "  %u x %s%s [%s]\n", group[i].count, s->op->type, s->back ? " backward" : "",
+		onx_buf_fmt(out, "  %u x %s%s [%s]\n", group[i].count,
+			    s->op ? s->op->type : "sums of gradients", s->back ? " backward" : "",
 			    s->impl);
 	}
 	onx_buf_fmt(out, "%ssteps\n", head);
