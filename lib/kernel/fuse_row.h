@@ -96,12 +96,12 @@ ONX_INLINE void onx_slope_row(const struct onx_fuse *f, const real *y, const rea
 	case ONX_FUSE_HARD_SIGMOID:
 		ONX_ALIKE
 		for (size_t i = 0; i < n; i++)
-			g[i] = (y[i] > 0) & (y[i] < 1) ? a * dy[i] : 0;
+			g[i] = ((y[i] > 0) & (y[i] < 1)) ? a * dy[i] : 0;
 		break;
 	case ONX_FUSE_CLIP:
 		ONX_ALIKE
 		for (size_t i = 0; i < n; i++)
-			g[i] = (y[i] > a) & (y[i] < b) ? dy[i] : 0;
+			g[i] = ((y[i] > a) & (y[i] < b)) ? dy[i] : 0;
 		break;
 	case ONX_FUSE_NONE:
 	case ONX_FUSE_HARD_SWISH:

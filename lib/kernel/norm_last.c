@@ -180,7 +180,7 @@ ONX_INLINE void columns(const struct job *j, const real *x, const real *dy, size
 
 ONX_INLINE real inside(const struct job *j, real arg, real dy)
 {
-	return (arg > j->lo) & !(arg >= j->hi) ? dy : j->slope * dy;
+	return ((arg > j->lo) & !(arg >= j->hi)) ? dy : j->slope * dy;
 }
 
 ONX_INLINE void all_columns(const struct job *j, const struct tile *t, const real *g, double *p, const enum of what)
