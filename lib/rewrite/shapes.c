@@ -56,6 +56,11 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 	/* a graph that does not run with every batch keeps the shapes that it has with a batch of one */
 	if (open && onx_probe(g, 0, false, &mem, &probe, &no) < 0)
 		probe = NULL;
+	if (no.code == ONX_NOMEM) {
+		onx_arena_release(&mem);
+		*e = no;
+		return ONX_NOMEM;
+	}
 	onx_consts_init(&consts, g);
 	int rc = onx_bind_inputs(g, 1, 0, false, &mem, &feed, &w.n_feed, e);
 	w.feed = feed;
