@@ -14,12 +14,12 @@ struct heads_attr { int64_t heads; double scale; int layout; };
 enum { BHTD, BTHD, PACKED };
 static const char *const layouts[] = { "bhtd", "bthd", "packed", NULL };
 static const struct onx_field heads_field[] = {
-	{ .name = "heads", .kind = F_INT, .off = offsetof(struct heads_attr, heads), .def = NULL, .min = 1, .max = 1 << 20,
+	{ .name = "heads", .kind = F_INT, .off = offsetof(struct heads_attr, heads), .min = 1, .max = 1 << 20,
 	  .help = "heads" },
 	{ .name = "scale", .kind = F_REAL, .off = offsetof(struct heads_attr, scale), .def = "1",
 	  .help = "factor of the scores" },
-	{ .name = "layout", .kind = F_ENUM, .off = offsetof(struct heads_attr, layout), .def = "bhtd", .choices = layouts,
-	  .help = "order of the dimensions" },
+	{ .name = "layout", .kind = F_ENUM, .off = offsetof(struct heads_attr, layout), .def = "bhtd",
+	  .choices = layouts, .help = "order of the dimensions" },
 	{ .name = NULL }
 };
 static const struct onx_table heads_table = { "HeadAttention", sizeof(struct heads_attr), heads_field, .check = NULL };
@@ -71,8 +71,8 @@ static int mask_steps(const struct onx_infer *s, struct onx_heads *h, struct onx
 		const int to = d + 4 - m->rank;
 
 		if (m->dim[d] != 1 && (size_t)m->dim[d] != want[to])
-			return onx_fail(e, ONX_SHAPE, "dim %d of the mask is %lld, wanted %zu", d, (long long)m->dim[d],
-					want[to]);
+			return onx_fail(e, ONX_SHAPE, "dim %d of the mask is %lld, wanted %zu", d,
+					(long long)m->dim[d], want[to]);
 		step[to] = m->dim[d] == 1 ? 0 : next;
 		next *= (size_t)m->dim[d];
 	}
@@ -102,7 +102,8 @@ static int sizes(struct onx_infer *s, const struct heads_attr *a, struct onx_hea
 	size_t dk;
 
 	if ((rc = operand(s, a, 0, 1, &h->b, &h->tq, &h->d, e)) < 0 ||
-	    (rc = operand(s, a, 1, 1, &b[0], &h->tk, &dk, e)) < 0 || (rc = operand(s, a, 2, 1, &b[1], &t, &h->dv, e)) < 0)
+	    (rc = operand(s, a, 1, 1, &b[0], &h->tk, &dk, e)) < 0 ||
+	    (rc = operand(s, a, 2, 1, &b[1], &t, &h->dv, e)) < 0)
 		return rc;
 	if (b[0] != h->b || b[1] != h->b || dk != h->d || t != h->tk)
 		return onx_fail(e, ONX_SHAPE, "queries, keys and values do not go together");
