@@ -147,7 +147,8 @@ static int normalization(struct onx_lower *l, const struct onx_chain *c, struct 
 	if (rc == ONX_OK && c->z != ONX_NONE)
 		rc = last(l, c->head, c->z, &in[5], e);
 	if (rc == ONX_OK)
-		rc = c->z != ONX_NONE ? step(l, c, "BatchNormAddLast", in, 6, e) : step(l, c, "BatchNormLast", in, 5, e);
+		rc = c->z != ONX_NONE ? step(l, c, "BatchNormAddLast", in, 6, e)
+				      : step(l, c, "BatchNormLast", in, 5, e);
 	if (rc == ONX_OK)
 		l->train[l->to->n_node - 1] = l->f->infer[c->head]->train;
 	return rc;

@@ -205,7 +205,7 @@ same() {
 	recipe 'train:' '  epochs: [1, 2'
 	bad 2 "r\.yaml:[0-9]+:[0-9]+: " onnx-adapt r.yaml
 	recipe 'data:' '  val: 0.2' 'train:' '  epochs: 3'
-	bad 2 "no data: .*'train' of the recipe" onnx-adapt r.yaml
+	bad 2 "r.yaml:4:1: 'data' needs" onnx-adapt r.yaml
 	bad 6 "No such file" onnx-adapt nothing.yaml
 }
 

@@ -42,7 +42,8 @@ static void check(struct tally *t, const struct onx_op *op)
 	bool diff = false;
 
 	t->rows++;
-	if (!(bits >> 31) && !(op->flags & ONX_OP_RULE))        /* cases have tensors alone; libonnx-testdata tests these */
+	/* Cases have tensors alone; libonnx-testdata tests the rows that are rules. */
+	if (!(bits >> 31) && !(op->flags & ONX_OP_RULE))
 		fault(t, op, "no case, inputs", op->max_in);
 	for (int i = 0; i < op->max_in && i < OP_PORTS; i++) {
 		if (onx_op_grad(op, i) != ONX_G_DIFF)
@@ -53,7 +54,8 @@ static void check(struct tally *t, const struct onx_op *op)
 	}
 	if (diff != (op->backward != NULL))
 		fault(t, op, "backward and the gradients' states disagree, inputs", op->max_in);
-	if (!op->forward == !(op->flags & ONX_OP_RULE) || !op->infer || !op->domain || op->min_in > op->max_in || op->max_out < 1)
+	if (!op->forward == !(op->flags & ONX_OP_RULE) || !op->infer || !op->domain ||
+	    op->min_in > op->max_in || op->max_out < 1)
 		fault(t, op, "the row lacks forward, infer, domain or counts", 0);
 	if (op->attr) {
 		struct onx_arena a = { 0 };
