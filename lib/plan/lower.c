@@ -171,25 +171,22 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	return rc;
 }
 
-enum { READY = 0 };             /* until the gradients and the depthwise kernels are there */
-
-/* Are there kernels for it? */
-static bool worth_it(void)
+/* What is worth it: convolutions over two dimensions without groups, forward.  The gradients and the depthwise
+ * kernels of kernel/last.h are formulas yet. */
+static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want)
 {
-	const struct onx_op *op;
-	struct onx_err e = { 0 };
-	return READY && onx_op_find("onnx_adapt", "ConvLast", 1, &op, &e) == ONX_OK;
-}
-
-/* What is worth it: a convolution over two dimensions. */
-static bool any_convolution(const struct onx_graph *g, const struct onx_facts *f)
-{
+	bool any = false;
+	if (want->loss != ONX_NONE || want->facts.wide)
+		return false;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		if (f->run[g->order[i]] && onx_lower_is(n, "Conv") && f->fact[n->in[0]].shape.rank == 4)
-			return true;
+		if (!f->run[g->order[i]] || !onx_lower_is(n, "Conv") || f->fact[n->in[0]].shape.rank != 4)
+			continue;
+		if (f->fact[n->in[0]].shape.dim[1] != f->fact[n->in[1]].shape.dim[1])
+			return false;
+		any = true;
 	}
-	return false;
+	return any;
 }
 
 static bool *longer(const struct onx_lower *l, const bool *v, struct onx_err *e, int *rc)
@@ -221,7 +218,7 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 {
 	struct onx_lower l = { .from = g, .f = f, .want = want };
 	*out = NULL;
-	if (!worth_it() || !any_convolution(g, f))
+	if (!worth_it(g, f, want))
 		return ONX_OK;
 	int rc = twin(&l, e);
 	if (rc == ONX_OK)
