@@ -133,7 +133,7 @@ $(BUILD)/%.h.ok: %.h | needs
 # Own objects in $(BUILD)/san; leaks count too.
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 san:                                    ## the whole test suite under address and undefined-behaviour checks
-	$(Q)ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(Q)ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(MAKE) BUILD=$(BUILD)/san OPT='-O1 -g' KOPT=-O1 SAN='$(SANFLAGS)' test
 
 # ---- installing ------------------------------------------------------------------------------------

@@ -181,10 +181,12 @@ static size_t scratch_##name(const struct onx_infer *s, const void *attr, int th
 #define ROW(way)                                                                                              \
 	{ .name = #way, .fits = fits_##way, .scratch = scratch_##way, .packed = packed_##way,                 \
 	  .pack = pack_##way, .forward = forward_##way, .backward = last_backward }
+WAY(depthwise)
 WAY(dense)
 WAY(ref)
 
 static const struct onx_impl last_impl[] = {
+	ROW(depthwise),
 	ROW(dense),
 	ROW(ref),
 	{ .name = NULL }

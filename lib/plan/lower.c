@@ -15,8 +15,10 @@ int onx_lower_value(struct onx_lower *l, uint32_t like, uint32_t *id, struct onx
 		g->value = v;
 		g->cap_value = cap;
 	}
-	g->value[g->n_value] = (struct onx_value){ .name = g->value[like].name, .type = l->f->fact[like].type,
-						   .def = ONX_NONE };
+	/* The facts know only values of the user's graph. */
+	g->value[g->n_value] = (struct onx_value){
+		.name = g->value[like].name, .def = ONX_NONE,
+		.type = like < l->from->n_value ? l->f->fact[like].type : g->value[like].type };
 	*id = g->n_value++;
 	return ONX_OK;
 }
@@ -171,8 +173,8 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	return rc;
 }
 
-/* What is worth it: convolutions over two dimensions without groups, forward.  The gradients and the depthwise
- * kernels of kernel/last.h are formulas yet. */
+/* What is worth it: convolutions over two dimensions, without groups or depthwise, forward.  Other groups and
+ * the gradients of kernel/last.h are formulas yet. */
 static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want)
 {
 	bool any = false;
@@ -182,7 +184,8 @@ static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const
 		const struct onx_node *n = &g->node[g->order[i]];
 		if (!f->run[g->order[i]] || !onx_lower_is(n, "Conv") || f->fact[n->in[0]].shape.rank != 4)
 			continue;
-		if (f->fact[n->in[0]].shape.dim[1] != f->fact[n->in[1]].shape.dim[1])
+		const int64_t *w = f->fact[n->in[1]].shape.dim, channels = f->fact[n->in[0]].shape.dim[1];
+		if (w[1] != channels && (w[1] != 1 || w[0] != channels))
 			return false;
 		any = true;
 	}

@@ -203,6 +203,51 @@ static void whole_net(void **state)
 	}
 }
 
+/* Forward in float, convolutions go with channels last and what follows them is fused; in double nothing is
+ * lowered.  Both orders of one value are read: by Concat and Add, and by Flatten. */
+static void lowered(void **state)
+{
+	const struct onx_file_attr pads[1] = { onx_attr_ints("pads", (int64_t[]){ 1, 1, 1, 1 }, 4) };
+	struct net n;
+	struct run a, b;
+	uint32_t stat[2], in[3], h, y, z;
+	(void)state;
+	net_new(&n);
+	in[0] = IN(&n, "x", 4, 3, 6, 6);
+	in[1] = W(&n, 5, 3, 3, 3);
+	in[2] = W(&n, 5);
+	net_node(&n, "Conv", 3, in, 1, &h, 1, pads);
+	h = OP1(&n, "Relu", norm(&n, h, 5, 0, stat));
+	in[0] = h;
+	in[1] = W(&n, 5, 5, 3, 3);
+	net_node(&n, "Conv", 2, in, 1, &y, 1, pads);
+	y = OP1(&n, "Relu", OP2(&n, "Add", norm(&n, y, 5, 0, stat), h));
+	y = OP2(&n, "Mul", y, OP1(&n, "Sigmoid", OP1(&n, "GlobalAveragePool", y)));
+	const uint32_t both_orders[2] = { y, h };
+	const struct onx_file_attr axis[1] = { { .name = "axis", .type = ONX_ATTR_INT, .i = 1 } };
+	net_node(&n, "Concat", 2, both_orders, 1, &z, 1, axis);
+	in[0] = z;
+	in[1] = W(&n, 7, 10, 1, 1);
+	net_node(&n, "Conv", 2, in, 1, &z, 0, NULL);
+	const uint32_t out[2] = { OP1(&n, "Flatten", z), y };
+	run_open(&a, &n, out, 2, ONX_NONE, false, 0);
+	run_open(&b, &n, out, 2, ONX_NONE, true, 0);
+	assert_non_null(a.plan->twin);
+	assert_null(b.plan->twin);
+	run_forward(&a, &n);
+	run_forward(&b, &n);
+	for (int k = 0; k < 2; k++) {
+		const struct onx_view *u = onx_exec_view(a.exec, out[k]), *v = onx_exec_view(b.exec, out[k]);
+		assert_int_equal(u->n, v->n);
+		for (size_t i = 0; i < u->n; i++)
+			assert_true(fabs(onx_view_real(u, i) - onx_view_real(v, i)) <
+				    1e-4 * (1 + fabs(onx_view_real(v, i))));
+	}
+	run_close(&a);
+	run_close(&b);
+	net_free(&n);
+}
+
 /* Softplus keeps its input for its own gradient, so its output can be made again rather than kept. */
 static void made_again(void **state)
 {
@@ -397,6 +442,7 @@ int main(void)
 		cmocka_unit_test(weight_behind_views), cmocka_unit_test(views_with_readers),
 		cmocka_unit_test(loss_behind_a_view), cmocka_unit_test(several_outputs),
 		cmocka_unit_test(variadic), cmocka_unit_test(whole_net), cmocka_unit_test(made_again),
+		cmocka_unit_test(lowered),
 		cmocka_unit_test(running_statistics),
 		cmocka_unit_test(dropout), cmocka_unit_test(accumulates), cmocka_unit_test(same_bits),
 		cmocka_unit_test(shared_block), cmocka_unit_test(profile) };
