@@ -156,16 +156,16 @@ static void bn_forward(const struct onx_call *c)
 	real *mean = c->save, *inv = mean + g->bn.c;
 	const real *var = inv;
 
-	if (g->batch) {
+	if (g->batch && !c->again) {
 		batch_stats(c, g, mean, inv);
-	} else {
+	} else if (!c->again) {
 		const real *old = c->x[3].v;
 
 		var = c->x[4].v;
 		for (size_t i = 0; i < g->bn.c; i++)
 			mean[i] = old[i];
 	}
-	for (size_t i = 0; i < g->bn.c; i++)
+	for (size_t i = 0; i < g->bn.c && !c->again; i++)
 		inv[i] = (real)(1 / sqrt((double)var[i] + g->bn.eps));
 	onx_bn_apply(c->pool, &g->bn, c->x[0].v, mean, inv, c->x[1].v, c->x[2].v, c->y[0].v);
 }
@@ -214,7 +214,7 @@ static void bn_backward(const struct onx_call *c)
 #define BN(v, outs, table) \
 	{ .domain = "", .type = "BatchNormalization", .since = v, .min_in = 5, .max_in = 5, .min_out = 1,  \
 	  .max_out = outs, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),     \
-	  .flags = ONX_OP_TRAIN, .weight = 6, .stat = 24, .attr = &table, .infer = bn_infer,               \
+	  .flags = ONX_OP_TRAIN | ONX_OP_AGAIN, .weight = 6, .stat = 24, .attr = &table, .infer = bn_infer, \
 	  .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward, .backward = bn_backward }
 const struct onx_op ONX_R(onx_ops_batchnorm)[] = {
 	BN(1, 5, old_table),

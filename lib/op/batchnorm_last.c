@@ -145,16 +145,16 @@ static void bn_forward(const struct onx_call *c)
 	real *mean = c->save, *inv = mean + g->bn.c;
 	const real *var = inv;
 
-	if (g->batch) {
+	if (g->batch && !c->again) {
 		batch_stats(c, g, mean, inv);
-	} else {
+	} else if (!c->again) {
 		const real *old = c->x[3].v;
 
 		var = c->x[4].v;
 		for (size_t i = 0; i < g->bn.c; i++)
 			mean[i] = old[i];
 	}
-	for (size_t i = 0; i < g->bn.c; i++)
+	for (size_t i = 0; i < g->bn.c && !c->again; i++)
 		inv[i] = (real)(1 / sqrt((double)var[i] + eps));
 	onx_bn_last_apply(c->pool, &g->bn, c->x[0].v, mean, inv, c->x[1].v, c->x[2].v,
 			  c->n_x > Z ? c->x[Z].v : NULL, c->y[0].v, c->scratch);
@@ -209,7 +209,8 @@ static void bn_backward(const struct onx_call *c)
 	{ .domain = "onnx_adapt", .type = name, .since = 1, .min_in = ins, .max_in = ins, .min_out = 1,    \
 	  .max_out = 3, .grad = { ONX_G_DIFF }, .n_grad = 1,                                               \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2) | (kept), .pass = taken,                  \
-	  .flags = ONX_OP_TRAIN | ONX_OP_TAKES_DY, .weight = 6, .stat = 24, .attr = &bn_table,             \
+	  .flags = ONX_OP_TRAIN | ONX_OP_TAKES_DY | ONX_OP_AGAIN, .weight = 6, .stat = 24,                \
+	  .attr = &bn_table,                                                                              \
 	  .infer = bn_infer, .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward,              \
 	  .backward = bn_backward }
 const struct onx_op ONX_R(onx_ops_batchnorm_last)[] = {

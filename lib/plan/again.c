@@ -1,94 +1,187 @@
-/* plan/again.c -- what is computed twice rather than kept.
+/* plan/again.c -- making forward tensors again amid backward.
  *
- * A value that backward reads costs memory from its step to there.  Where its step is cheap beside the memory it
- * fills (element by element, a normalization from saved statistics) and its own inputs are kept anyway, the
- * value is dropped after its last reader forward and made again in front of its first reader backward
- * (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", with segments of one step). */
+ * A tensor that backward reads is either kept from forward on or made again: its step runs a second time, after
+ * those of its inputs that are not there any more, in forward order.  What is made on the way stays as long as
+ * later steps read it, so that the first demand in a segment makes the whole segment once (Chen et al. 2016,
+ * arXiv:1604.06174).  A light tensor (plan/keep.c) does not stay: it is made anew from what does.
+ *
+ * The second run gives the same bits: random steps draw by (seed, step, node), normalizations take the statistics
+ * that they saved, running statistics are left alone (onx_call.again). */
 #include <string.h>
 #include "plan/plan_i.h"
 
-enum { WORTH = 1 << 10 };       /* bytes below which nothing is gained */
+enum { STALE = 4 };     /* steps after its last reader from which on a light tensor is made anew */
 
-static bool cheap(const struct onx_step *s)
+static bool in_block(const struct onx_builder *b, uint32_t t)
 {
-	if (s->op->flags & ONX_OP_AGAIN)
+	return t != ONX_NONE && b->p->tensor[t].at == ONX_AT_BLOCK;
+}
+
+/* A reader in the next step finds the numbers of root tensor r. */
+static bool is_here(const struct onx_builder *b, uint32_t r)
+{
+	if (b->maker[r] == ONX_NONE || b->kept[r])
 		return true;
-	return (s->op->flags & ONX_OP_EACH) && !s->train && !(s->op->flags & ONX_OP_RANDOM);
+	if (b->version[r] == ONX_NONE)
+		return false;
+	const struct onx_plan *p = b->p;
+	return !b->light[r] || p->life[p->tensor[b->version[r]].life].last + STALE >= p->n_step;
 }
 
-/* All that the step reads is there when backward comes by. */
-static bool inputs_stay(const struct onx_builder *b, const struct onx_step *s, const bool *keep)
-{
-	for (uint32_t k = 0; k < s->n_x; k++) {
-		const struct onx_tensor *x = s->x[k] == ONX_NONE ? NULL : &b->p->tensor[s->x[k]];
-		if (x && x->at == ONX_AT_BLOCK && (!keep[x->life] || b->again_step[x->life] != ONX_NONE))
-			return false;
-	}
-	return true;
-}
-
-static bool one_result(const struct onx_builder *b, const struct onx_step *s)
-{
-	for (uint32_t k = 1; k < s->n_y; k++)
-		if (s->y[k] != ONX_NONE && b->p->tensor[s->y[k]].at == ONX_AT_BLOCK)
-			return false;
-	return s->n_y > 0 && s->y[0] != ONX_NONE && b->p->tensor[s->y[0]].at == ONX_AT_BLOCK;
-}
-
-int onx_plan_again_choose(struct onx_builder *b, const bool *keep, const bool *asked, struct onx_err *e)
+/* The tensor that holds t's numbers now: itself, or a view of what was made again. */
+static int now(struct onx_builder *b, uint32_t t, uint32_t *out, struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
-	b->again_step = ONX_NEWS(&p->arena, uint32_t, p->n_life + 1);
-	b->again_life = ONX_NEWS(&p->arena, uint32_t, p->n_life + 1);
-	b->n_again = p->n_life;
-	if (!b->again_step || !b->again_life)
-		return onx_nomem(e, p->n_life * 8.0, "the plan");
-	memset(b->again_step, 0xff, p->n_life * sizeof(uint32_t));
-	memset(b->again_life, 0xff, p->n_life * sizeof(uint32_t));
-	for (uint32_t i = 0; b->want->loss != ONX_NONE && i < p->n_step; i++) {
-		const struct onx_step *s = &p->step[i];
-		if (!cheap(s) || !one_result(b, s) || !inputs_stay(b, s, keep))
-			continue;
-		const uint32_t l = p->tensor[s->y[0]].life;
-		if (keep[l] && !asked[l] && p->life[l].bytes >= WORTH)
-			b->again_step[l] = i;
+	*out = t;
+	if (!in_block(b, t))
+		return ONX_OK;
+	const uint32_t r = b->root[t];
+	if (b->maker[r] != ONX_NONE && !b->kept[r]) {
+		*out = b->version[r];
+		if (r != t) {
+			const struct onx_view view = p->tensor[t].view;
+			*out = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
+			if (*out == ONX_NONE)
+				return onx_nomem(e, sizeof view, "the plan");
+			p->tensor[*out].life = p->tensor[b->version[r]].life;
+		}
 	}
 	return ONX_OK;
 }
 
-int onx_plan_again(struct onx_builder *b, uint32_t tensor, struct onx_err *e)
+/* y[0] may be made in place again where it was forward, if nothing else wants the input any more. */
+static uint32_t in_place_of(struct onx_builder *b, const struct onx_step *f)
+{
+	const struct onx_plan *p = b->p;
+	for (uint32_t i = 0; i < f->n_x && i < 8; i++) {
+		if (!(f->op->alias >> i & 1) || !in_block(b, f->x[i]) || !in_block(b, f->y[0]) ||
+		    p->tensor[f->x[i]].life != p->tensor[f->y[0]].life)
+			continue;
+		const uint32_t r = b->root[f->x[i]];
+		if (b->maker[r] == ONX_NONE || b->kept[r] || b->needed[r] || b->version[r] == ONX_NONE)
+			continue;
+		const uint32_t life = p->tensor[b->version[r]].life;
+		b->version[r] = ONX_NONE;
+		return life;
+	}
+	return ONX_NONE;
+}
+
+static int outputs(struct onx_builder *b, const struct onx_step *f, struct onx_step *s, uint32_t at,
+		   struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
-	const uint32_t l = tensor == ONX_NONE || p->tensor[tensor].at != ONX_AT_BLOCK ? ONX_NONE
-			   : p->tensor[tensor].life;
-	if (l == ONX_NONE || l >= b->n_again || b->again_step[l] == ONX_NONE || b->again_life[l] != ONX_NONE)
+	const uint32_t n = f->op->flags & ONX_OP_AGAIN ? 1 : f->n_y;
+	for (uint32_t k = 0; k < n && k < f->n_y; k++) {
+		if (!in_block(b, f->y[k]))
+			continue;
+		const struct onx_tensor old = p->tensor[f->y[k]];
+		uint32_t life = k == 0 ? in_place_of(b, f) : ONX_NONE;
+		if (life == ONX_NONE)
+			life = onx_plan_add_life(b, "value again", p->life[old.life].id,
+						 old.view.n * old.view.width, at);
+		const uint32_t t = onx_plan_add_tensor(b, &old.view, ONX_AT_BLOCK);
+		if (life == ONX_NONE || t == ONX_NONE)
+			return onx_nomem(e, sizeof old, "the plan");
+		p->tensor[t].life = life;
+		onx_life_reach(&p->life[life], at);
+		s->y[k] = t;
+		b->version[f->y[k]] = t;
+	}
+	return ONX_OK;
+}
+
+/* What a normalization saved is read; all else saves anew, for backward where the first is gone. */
+static int memory(struct onx_builder *b, uint32_t i, const struct onx_step *f, struct onx_step *s, uint32_t at,
+		  struct onx_err *e)
+{
+	struct onx_plan *p = b->p;
+	s->save = f->save;
+	if (f->save != ONX_NONE && (f->op->flags & ONX_OP_AGAIN)) {
+		onx_life_reach(&p->life[f->save], at);
+	} else if (f->save != ONX_NONE) {
+		s->save = onx_plan_add_life(b, "saved", f->node, p->life[f->save].bytes, at);
+		if (s->save == ONX_NONE)
+			return onx_nomem(e, sizeof *s, "the plan");
+		if (b->lost[i])
+			b->saved[i] = s->save;
+	}
+	if (f->scratch == ONX_NONE)
 		return ONX_OK;
-	const struct onx_step f = p->step[b->again_step[l]];
+	s->scratch = onx_plan_add_life(b, "scratch", f->node, p->life[f->scratch].bytes, at);
+	return s->scratch == ONX_NONE ? onx_nomem(e, sizeof *s, "the plan") : ONX_OK;
+}
+
+static int run_again(struct onx_builder *b, uint32_t i, struct onx_err *e)
+{
+	struct onx_plan *p = b->p;
+	const struct onx_step f = p->step[i];
 	const uint32_t at = p->n_step;
+	int rc = ONX_OK;
 	struct onx_step *s = onx_plan_add_step(b, f.node, false, f.n_x, f.n_y);
-	const uint32_t life = onx_plan_add_life(b, "value again", p->life[l].id, p->life[l].bytes, at);
-	const struct onx_view view = p->tensor[f.y[0]].view;
-	const uint32_t t = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
-	if (!s || life == ONX_NONE || t == ONX_NONE)
+	if (!s)
 		return onx_nomem(e, sizeof *s, "the plan");
-	p->tensor[t].life = life;
 	s->op = f.op;
 	s->impl = f.impl;
 	s->run = f.run;
 	s->train = f.train;
 	s->packed = f.packed;
+	s->macs = f.macs;
 	s->again = true;
-	s->save = f.save;
-	memcpy(s->x, f.x, f.n_x * sizeof *s->x);
-	s->y[0] = t;
-	for (uint32_t k = 0; k < f.n_x; k++)
-		if (f.x[k] != ONX_NONE && p->tensor[f.x[k]].at == ONX_AT_BLOCK)
-			onx_life_reach(&p->life[p->tensor[f.x[k]].life], at);
-	if (f.save != ONX_NONE)
-		onx_life_reach(&p->life[f.save], at);
-	if (f.scratch != ONX_NONE &&
-	    (s->scratch = onx_plan_add_life(b, "scratch", f.node, p->life[f.scratch].bytes, at)) == ONX_NONE)
-		return onx_nomem(e, sizeof *s, "the plan");
-	b->again_life[l] = life;
-	return ONX_OK;
+	for (uint32_t k = 0; rc == ONX_OK && k < f.n_x; k++) {
+		rc = now(b, f.x[k], &s->x[k], e);
+		if (rc == ONX_OK && in_block(b, s->x[k]))
+			onx_life_reach(&p->life[p->tensor[s->x[k]].life], at);
+	}
+	if (rc == ONX_OK)
+		rc = outputs(b, &f, s, at, e);
+	return rc < 0 ? rc : memory(b, i, &f, s, at, e);
+}
+
+/* Runs step `last` again, and before it the steps whose results it lacks. */
+static int chain(struct onx_builder *b, uint32_t last, struct onx_err *e)
+{
+	uint32_t first = last, open = 1;
+	b->asked[last] = true;
+	for (uint32_t i = last + 1; i-- > 0 && open; ) {
+		const struct onx_step *f = &b->p->step[i];
+		if (!b->asked[i])
+			continue;
+		open--;
+		first = i;
+		for (uint32_t k = 0; k < f->n_x; k++) {
+			const uint32_t r = in_block(b, f->x[k]) ? b->root[f->x[k]] : ONX_NONE;
+			if (r != ONX_NONE && !is_here(b, r) && !b->asked[b->maker[r]]) {
+				b->asked[b->maker[r]] = true;
+				open++;
+			}
+		}
+	}
+	int rc = ONX_OK;
+	for (uint32_t i = first; i <= last; i++) {
+		if (b->asked[i] && rc == ONX_OK)
+			rc = run_again(b, i, e);
+		b->asked[i] = false;
+	}
+	return rc;
+}
+
+int onx_plan_again(struct onx_builder *b, uint32_t tensor, struct onx_err *e)
+{
+	if (!in_block(b, tensor) || is_here(b, b->root[tensor]))
+		return ONX_OK;
+	return chain(b, b->maker[b->root[tensor]], e);
+}
+
+int onx_plan_again_saved(struct onx_builder *b, uint32_t step, struct onx_err *e)
+{
+	return b->lost[step] && b->saved[step] == ONX_NONE ? chain(b, step, e) : ONX_OK;
+}
+
+int onx_plan_now(struct onx_builder *b, uint32_t tensor, uint32_t at, uint32_t *out, struct onx_err *e)
+{
+	int rc = now(b, tensor, out, e);
+	if (rc == ONX_OK && in_block(b, *out))
+		onx_life_reach(&b->p->life[b->p->tensor[*out].life], at);
+	return rc;
 }

@@ -106,30 +106,19 @@ static int view_back(struct onx_builder *b, uint32_t id, const uint32_t *writers
 	return ONX_OK;
 }
 
-/* What backward may read: kept tensors with their numbers, all others with their shape alone. */
-static int readable(struct onx_builder *b, uint32_t from, bool keep, uint32_t at, uint32_t *t,
+/* What backward may read: tensors with their numbers where the operator says so, else their shape alone. */
+static int readable(struct onx_builder *b, uint32_t from, bool numbers, uint32_t at, uint32_t *t,
 		    struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
 	*t = from;
-	if (from == ONX_NONE)
+	if (from == ONX_NONE || p->tensor[from].at != ONX_AT_BLOCK)
 		return ONX_OK;
-	if (p->tensor[from].at != ONX_AT_BLOCK)
-		return ONX_OK;
-	const uint32_t l = p->tensor[from].life, again = l < b->n_again ? b->again_life[l] : ONX_NONE;
-	if (keep && again == ONX_NONE) {
-		onx_life_reach(&p->life[l], at);
-		return ONX_OK;
-	}
+	if (numbers)
+		return onx_plan_now(b, from, at, t, e);
 	const struct onx_view view = p->tensor[from].view;
-	*t = onx_plan_add_tensor(b, &view, keep ? ONX_AT_BLOCK : ONX_AT_NONE);
-	if (*t == ONX_NONE)
-		return onx_nomem(e, sizeof view, "the plan");
-	if (keep) {
-		p->tensor[*t].life = again;
-		onx_life_reach(&p->life[again], at);
-	}
-	return ONX_OK;
+	*t = onx_plan_add_tensor(b, &view, ONX_AT_NONE);
+	return *t == ONX_NONE ? onx_nomem(e, sizeof view, "the plan") : ONX_OK;
 }
 
 static int read_back(struct onx_builder *b, const struct onx_step *f, struct onx_step *s, uint32_t at,
@@ -144,9 +133,10 @@ static int read_back(struct onx_builder *b, const struct onx_step *f, struct onx
 }
 
 /* What this step will read and nobody has kept. */
-static int make_again(struct onx_builder *b, const struct onx_step *f, struct onx_err *e)
+static int make_again(struct onx_builder *b, uint32_t step, struct onx_err *e)
 {
-	int rc = ONX_OK;
+	const struct onx_step copy = b->p->step[step], *f = &copy;
+	int rc = onx_plan_again_saved(b, step, e);
 	for (uint32_t k = 0; rc == ONX_OK && k < f->n_x; k++)
 		if (f->op->keep & ONX_KEEP_X(k < 15 ? k : 15))
 			rc = onx_plan_again(b, f->x[k], e);
@@ -232,9 +222,9 @@ static int memory(struct onx_builder *b, uint32_t id, const struct onx_step *f, 
 					     true) : 0;
 	s->run = own ? m->backward : f->op->backward;
 	s->impl = own ? m->name : "reference";
-	s->save = f->save;
-	if (f->save != ONX_NONE)
-		onx_life_reach(&b->p->life[f->save], at);
+	s->save = b->lost[b->fwd_at[id]] ? b->saved[b->fwd_at[id]] : f->save;
+	if (s->save != ONX_NONE)
+		onx_life_reach(&b->p->life[s->save], at);
 	if (tmp && (s->scratch = onx_plan_add_life(b, "scratch", id, tmp, at)) == ONX_NONE)
 		return onx_nomem(e, (double)tmp, "the plan");
 	return ONX_OK;
@@ -245,7 +235,7 @@ static int step_back(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	struct onx_plan *p = b->p;
 	const struct onx_node *n = &b->g->node[id];
 	const struct onx_step f = p->step[b->fwd_at[id]];
-	int rc = make_again(b, &f, e);
+	int rc = make_again(b, b->fwd_at[id], e);
 	if (rc < 0)
 		return rc;
 	const uint32_t at = p->n_step;

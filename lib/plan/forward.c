@@ -238,42 +238,6 @@ static int step(struct onx_builder *b, uint32_t id, struct onx_err *e)
 	return rc;
 }
 
-static void touch(const struct onx_builder *b, uint32_t v, bool *keep)
-{
-	const uint32_t t = v == ONX_NONE ? ONX_NONE : b->p->value_tensor[v];
-	if (t != ONX_NONE && b->p->tensor[t].at == ONX_AT_BLOCK)
-		keep[b->p->tensor[t].life] = true;
-}
-
-/* by life: must not be overwritten -- read by a backward step, a target, or a feed (which a caller may
- * run twice without feeding again). */
-static int untouchable(struct onx_builder *b, bool **out, struct onx_err *e)
-{
-	struct onx_plan *p = b->p;
-	bool *keep = ONX_NEWS(&p->arena, bool, p->n_life + 1), *asked = ONX_NEWS(&p->arena, bool, p->n_life + 1);
-	if (!keep || !asked)
-		return onx_nomem(e, p->n_life, "the plan");
-	for (uint32_t i = 0; i < b->g->n_order; i++) {
-		const struct onx_node *n = &b->g->node[b->g->order[i]];
-		if (!b->back[b->g->order[i]])
-			continue;
-		for (uint32_t k = 0; k < n->n_in; k++)
-			if (n->op->keep & ONX_KEEP_X(k < 15 ? k : 15))
-				touch(b, n->in[k], keep);
-		for (uint32_t k = 0; k < n->n_out && k < 15; k++)
-			if (n->op->keep & ONX_KEEP_Y(k))
-				touch(b, n->out[k], keep);
-	}
-	for (uint32_t i = 0; i < p->facts->n_target; i++)
-		touch(b, p->facts->target[i], asked);
-	for (uint32_t i = 0; i < b->want->facts.n_feed; i++)
-		touch(b, b->want->facts.feed[i].value, asked);
-	for (uint32_t i = 0; i < p->n_life; i++)
-		keep[i] = keep[i] || asked[i];
-	*out = keep;
-	return onx_plan_again_choose(b, keep, asked, e);
-}
-
 static bool may_overwrite(const struct onx_builder *b, const struct onx_step *s, uint32_t i, uint32_t at,
 			  const bool *keep)
 {
@@ -292,12 +256,10 @@ static bool may_overwrite(const struct onx_builder *b, const struct onx_step *s,
 }
 
 /* In the order of the steps, so that a chain of element-wise steps shares one piece. */
-static int in_place(struct onx_builder *b, struct onx_err *e)
+void onx_plan_in_place(struct onx_builder *b, bool *keep)
 {
 	struct onx_plan *p = b->p;
-	bool *keep = NULL;
-	int rc = untouchable(b, &keep, e);
-	for (uint32_t k = 0; rc == ONX_OK && k < p->n_step; k++) {
+	for (uint32_t k = 0; k < b->n_run; k++) {
 		const struct onx_step *s = &p->step[k];
 		for (uint32_t i = 0; i < s->n_x && i < 8; i++) {
 			if (!(s->op->alias >> i & 1) || s->x[i] == ONX_NONE || s->y[0] == ONX_NONE ||
@@ -313,7 +275,6 @@ static int in_place(struct onx_builder *b, struct onx_err *e)
 			break;
 		}
 	}
-	return rc;
 }
 
 int onx_plan_forward(struct onx_builder *b, struct onx_err *e)
@@ -336,5 +297,5 @@ int onx_plan_forward(struct onx_builder *b, struct onx_err *e)
 	for (uint32_t i = 0; rc == ONX_OK && i < b->p->facts->n_target; i++)
 		rc = need_value(b, b->p->facts->target[i], e);
 	b->p->n_forward = b->p->n_step;
-	return rc < 0 ? rc : in_place(b, e);
+	return rc;
 }

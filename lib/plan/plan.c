@@ -163,50 +163,16 @@ static int start(struct onx_builder *b, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* Targets and, in a plan with backward, the loss stay readable to the end. */
-static void pin(struct onx_plan *p, uint32_t v)
-{
-	const uint32_t t = p->value_tensor[v];
-	if (t != ONX_NONE && p->tensor[t].at == ONX_AT_BLOCK && p->n_step)
-		onx_life_reach(&p->life[p->tensor[t].life], p->n_step - 1);
-}
-
-static size_t most_alive(const struct onx_plan *p)
-{
-	size_t most = 0;
-	for (uint32_t s = 0; s < p->n_step; s++) {
-		size_t now = 0;
-		for (uint32_t i = 0; i < p->n_life; i++)
-			if (p->life[i].first <= s && s <= p->life[i].last)
-				now += p->life[i].bytes;
-		if (now > most)
-			most = now;
-	}
-	return most;
-}
-
 static int build(struct onx_builder *b, struct onx_err *e)
 {
-	struct onx_plan *p = b->p;
 	int rc = start(b, e);
 	if (rc == ONX_OK)
 		rc = want_gradients(b, e);
 	if (rc == ONX_OK)
 		rc = onx_plan_forward(b, e);
-	if (rc == ONX_OK && b->want->loss != ONX_NONE)
-		rc = onx_plan_backward(b, e);
-	if (rc < 0)
-		return rc;
-	for (uint32_t i = 0; i < p->facts->n_target; i++)
-		pin(p, p->facts->target[i]);
-	p->bytes = onx_place(p->life, p->n_life);
-	if (p->bytes == SIZE_MAX)
-		return onx_nomem(e, p->n_life * 16.0, "the plan");
-	p->live_bytes = most_alive(p);
-	if (b->want->budget && p->bytes > b->want->budget)
-		return onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",
-				(double)p->bytes / 1e6, (double)b->want->budget / 1e6);
-	return ONX_OK;
+	if (rc == ONX_OK)
+		rc = onx_plan_keep_start(b, e);
+	return rc < 0 ? rc : onx_plan_within(b, e);
 }
 
 int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,

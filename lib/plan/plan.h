@@ -46,7 +46,10 @@ struct onx_plan_want {
 	uint32_t loss;                  /* value id of a scalar; ONX_NONE: forward only            */
 	const bool *weight;             /* by value: gets a gradient (also `variable` in facts)    */
 	int threads;                    /* for the size of scratch                                 */
-	size_t budget;                  /* bytes the block may take; 0: no limit                   */
+	size_t budget;                  /* bytes the block may take; 0: no limit.  Where keeping all that backward
+					   reads takes more, the plan makes part of it again (segment.c) */
+	size_t *least;                  /* NULL, or where the smallest block is left that was found, whether it
+					   fits or not                                             */
 };
 
 struct onx_plan {
@@ -63,6 +66,8 @@ struct onx_plan {
 	size_t n_param;                 /* elements of PARAM and GRAD                              */
 	size_t *param_at;               /* by value: first element, SIZE_MAX: not a parameter      */
 	double macs;                    /* multiply-adds of the forward steps                      */
+	uint32_t n_again, n_segment;    /* steps amid backward that make forward tensors again; cuts */
+	double again;                   /* their share of the forward pass, by estimated time       */
 	uint32_t loss;
 };
 

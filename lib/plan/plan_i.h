@@ -14,9 +14,19 @@ struct onx_builder {
 	const struct onx_impl **impl;   /* by node: chosen implementation, NULL: the reference          */
 	uint32_t *grad_tensor;  /* by value                                                            */
 	bool *written;          /* by value: its gradient holds something already                      */
-	uint32_t *again_step;   /* by life: the forward step that makes it again for backward, ONX_NONE: kept */
-	uint32_t *again_life;   /* by life: what holds it then                                         */
-	uint32_t n_again;       /* length of both                                                      */
+	/* By tensor that forward made (plan/keep.c).  A view's numbers are its root's. */
+	uint32_t *root;
+	uint32_t *maker, *last; /* root: forward step that makes it (ONX_NONE: a source), that reads it last */
+	bool *needed, *pinned;  /* root: backward reads it; the caller does, or feeds it                     */
+	bool *kept, *light;     /* root: kept from forward on; made again in front of each reader           */
+	uint32_t *depth;        /* root: light ones in a row                                                */
+	uint32_t *version;      /* root: the tensor that holds it where it was made again, else ONX_NONE     */
+	/* By forward step. */
+	bool *asked;            /* to be run again; plan/again.c                                            */
+	bool *lost;             /* what it saved is not kept for backward                                   */
+	uint32_t *saved;        /* lost: the life that holds it once it was saved again                     */
+	double *crossing;       /* bytes made up to its end that later steps forward read                   */
+	bool *moved;            /* by element of the parameters: the first of a running statistic           */
 	uint32_t cap_step, cap_tensor, cap_life;
 	uint32_t n_run;         /* forward steps                                                       */
 };
@@ -45,10 +55,27 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 void onx_plan_twin_free(struct onx_graph *t);
 
 int onx_plan_forward(struct onx_builder *b, struct onx_err *e) ONX_MUST;        /* plan/forward.c  */
-/* plan/again.c.  keep, asked: by life, read by backward, and by the caller.  onx_plan_again puts the step that makes
- * a tensor again in front of the one that is about to be added, where that was chosen and not done yet. */
-int onx_plan_again_choose(struct onx_builder *b, const bool *keep, const bool *asked, struct onx_err *e) ONX_MUST;
+void onx_plan_in_place(struct onx_builder *b, bool *keep);                      /* by life: not to be written over */
+
+/* How much of what backward reads is kept (plan/keep.c). */
+struct onx_keep {
+	uint32_t depth;         /* light steps in a row; 0: everything is kept                              */
+	bool broad;             /* light: also pools, norms, moves; else what works element by element       */
+	uint32_t until;         /* forward steps before this one are cut into segments                      */
+	double room;            /* bytes that a segment may hold; 0: no segments                            */
+};
+int onx_plan_keep_start(struct onx_builder *b, struct onx_err *e) ONX_MUST;     /* once, after forward  */
+int onx_plan_keep(struct onx_builder *b, const struct onx_keep *how, bool **by_life, struct onx_err *e) ONX_MUST;
+double onx_plan_held(const struct onx_builder *b);      /* bytes that backward needs, light ones left out */
+
+/* plan/again.c.  Before a backward step is added: makes again what it will read of a forward tensor, of what a
+ * forward step saved, where that is not there.  Then: the tensor that holds the numbers, for a reader at `at`. */
 int onx_plan_again(struct onx_builder *b, uint32_t tensor, struct onx_err *e) ONX_MUST;
+int onx_plan_again_saved(struct onx_builder *b, uint32_t step, struct onx_err *e) ONX_MUST;
+int onx_plan_now(struct onx_builder *b, uint32_t tensor, uint32_t at, uint32_t *out, struct onx_err *e) ONX_MUST;
+
+/* plan/segment.c: backward steps and places, with as much made again as the budget asks for. */
+int onx_plan_within(struct onx_builder *b, struct onx_err *e) ONX_MUST;
 int onx_plan_backward(struct onx_builder *b, struct onx_err *e) ONX_MUST;       /* plan/backward.c */
 
 #endif

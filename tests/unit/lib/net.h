@@ -149,20 +149,27 @@ static inline struct onx_plan_want net_want(const struct net *n, const uint32_t 
 		.loss = loss, .weight = n->weight, .threads = 1 };
 }
 
-/* threads 0: no pool. */
+/* The plan that w asks for, where there is one; params and everything else.  threads 0: no pool. */
+static inline int run_with(struct run *r, const struct net *n, struct onx_plan_want w, int threads, struct onx_err *e)
+{
+	memset(r, 0, sizeof *r);
+	if (threads)
+		must(onx_pool_new(threads, &r->pool, e), e);
+	w.threads = onx_pool_threads(r->pool);
+	onx_consts_init(&r->consts, n->g);
+	const int rc = onx_plan_make(n->g, &r->consts, &w, &r->plan, e);
+	if (rc < 0)
+		return rc;
+	must(onx_params_new(n->g, n->variable, w.facts.wide, &r->params, e), e);
+	must(onx_exec_new(r->plan, r->params, &r->block, r->pool, &r->exec, e), e);
+	return rc;
+}
+
 static inline void run_open(struct run *r, const struct net *n, const uint32_t *target, uint32_t n_target,
 			    uint32_t loss, bool wide, int threads)
 {
 	struct onx_err e = { 0 };
-	struct onx_plan_want w = net_want(n, target, n_target, loss, wide);
-	memset(r, 0, sizeof *r);
-	if (threads)
-		must(onx_pool_new(threads, &r->pool, &e), &e);
-	w.threads = onx_pool_threads(r->pool);
-	onx_consts_init(&r->consts, n->g);
-	must(onx_plan_make(n->g, &r->consts, &w, &r->plan, &e), &e);
-	must(onx_params_new(n->g, n->variable, wide, &r->params, &e), &e);
-	must(onx_exec_new(r->plan, r->params, &r->block, r->pool, &r->exec, &e), &e);
+	must(run_with(r, n, net_want(n, target, n_target, loss, wide), threads, &e), &e);
 }
 
 static inline void run_close(struct run *r)

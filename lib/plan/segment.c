@@ -1,0 +1,191 @@
+/* plan/segment.c -- how much backward makes again, so that the block fits in the budget.
+ *
+ * Plans are made from cheap to expensive until one fits: everything kept (but for what costs next to nothing);
+ * light steps made again; then segments (plan/keep.c) of several sizes over the front of the forward pass, where
+ * activations are large and arithmetic is small.  For each size the shortest front that fits is found by halving,
+ * and the plan with the least time to make up for wins.  Forward steps are planned once; each trial begins
+ * behind them. */
+#include <string.h>
+#include "plan/plan_i.h"
+
+static const double parts[] = { 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 };
+enum { PARTS = sizeof parts / sizeof *parts, TRIALS = 4 };
+
+struct trial {
+	struct onx_builder *b;
+	struct onx_life *life; uint32_t n_life;         /* as forward left them */
+	struct onx_tensor *tensor; uint32_t n_tensor;
+	size_t least;                                   /* smallest block so far */
+};
+
+/* Time of a step as bytes moved: four multiply-adds cost as much as a byte. */
+static double cost(const struct onx_plan *p, const struct onx_step *s)
+{
+	double sum = s->macs / 4;
+	for (uint32_t k = 0; k < s->n_x; k++)
+		if (s->x[k] != ONX_NONE)
+			sum += (double)p->tensor[s->x[k]].view.n * p->tensor[s->x[k]].view.width;
+	for (uint32_t k = 0; k < s->n_y; k++)
+		if (s->y[k] != ONX_NONE)
+			sum += (double)p->tensor[s->y[k]].view.n * p->tensor[s->y[k]].view.width;
+	return sum;
+}
+
+static void sum_up(struct onx_plan *p)
+{
+	double forward = 0, again = 0;
+	p->n_again = 0;
+	for (uint32_t i = 0; i < p->n_step; i++) {
+		if (i < p->n_forward)
+			forward += cost(p, &p->step[i]);
+		else if (p->step[i].again)
+			again += cost(p, &p->step[i]);
+		p->n_again += p->step[i].again;
+	}
+	p->again = forward > 0 ? again / forward : 0;
+}
+
+/* Targets and, in a plan with backward, the loss stay readable to the end. */
+static void pin(struct onx_plan *p, uint32_t v)
+{
+	const uint32_t t = p->value_tensor[v];
+	if (t != ONX_NONE && p->tensor[t].at == ONX_AT_BLOCK && p->n_step)
+		onx_life_reach(&p->life[p->tensor[t].life], p->n_step - 1);
+}
+
+/* Bytes that come to life at each step and die behind it, summed up. */
+static int most_alive(struct onx_plan *p, struct onx_err *e)
+{
+	struct onx_arena a = { 0 };
+	size_t *born = ONX_NEWS(&a, size_t, p->n_step + 1), *dies = ONX_NEWS(&a, size_t, p->n_step + 1), now = 0;
+	p->live_bytes = 0;
+	for (uint32_t i = 0; born && dies && p->n_step && i < p->n_life; i++) {
+		born[p->life[i].first] += p->life[i].bytes;
+		dies[p->life[i].last] += p->life[i].bytes;
+	}
+	for (uint32_t s = 0; born && dies && s < p->n_step; s++) {
+		now += born[s];
+		p->live_bytes = now > p->live_bytes ? now : p->live_bytes;
+		now -= dies[s];
+	}
+	const bool ok = born && dies;
+	onx_arena_release(&a);
+	return ok ? ONX_OK : onx_nomem(e, p->n_step * 16.0, "the plan");
+}
+
+static void begin(struct trial *t)
+{
+	struct onx_plan *p = t->b->p;
+	memcpy(p->life, t->life, t->n_life * sizeof *t->life);
+	memcpy(p->tensor, t->tensor, t->n_tensor * sizeof *t->tensor);
+	p->n_life = t->n_life;
+	p->n_tensor = t->n_tensor;
+	p->n_step = p->n_forward;
+	memset(t->b->grad_tensor, 0xff, t->b->g->n_value * sizeof *t->b->grad_tensor);
+	memset(t->b->written, 0, t->b->g->n_value * sizeof *t->b->written);
+}
+
+/* A plan that keeps as much as `how` says; p->bytes is its block.  Where `most` is given and a lower bound is above
+ * it, that bound will do. */
+static int attempt(struct trial *t, const struct onx_keep *how, size_t most, struct onx_err *e)
+{
+	struct onx_plan *p = t->b->p;
+	bool *keep = NULL;
+	begin(t);
+	int rc = onx_plan_keep(t->b, how, &keep, e);
+	if (rc == ONX_OK) {
+		onx_plan_in_place(t->b, keep);
+		rc = t->b->want->loss == ONX_NONE ? ONX_OK : onx_plan_backward(t->b, e);
+	}
+	for (uint32_t i = 0; rc == ONX_OK && i < p->facts->n_target; i++)
+		pin(p, p->facts->target[i]);
+	if (rc == ONX_OK)
+		rc = most_alive(p, e);
+	if (rc < 0)
+		return rc;
+	p->bytes = most && p->live_bytes > most ? p->live_bytes : onx_place(p->life, p->n_life);
+	if (p->bytes == SIZE_MAX)
+		return onx_nomem(e, p->n_life * 16.0, "the plan");
+	if (p->bytes < t->least)
+		t->least = p->bytes;
+	sum_up(p);
+	return ONX_OK;
+}
+
+/* The shortest front, in forward steps, whose segments of that size fit; then its plan is the current one. */
+static int shortest(struct trial *t, struct onx_keep *how, size_t budget, struct onx_err *e)
+{
+	uint32_t low = 0, high = how->until;    /* `high` fits */
+	int rc = ONX_OK;
+	while (rc == ONX_OK && high - low > 1 + how->until / 64) {
+		struct onx_keep middle = *how;
+		middle.until = low + (high - low) / 2;
+		rc = attempt(t, &middle, budget, e);
+		if (rc == ONX_OK && t->b->p->bytes <= budget)
+			high = middle.until;
+		else
+			low = middle.until;
+	}
+	how->until = high;
+	return rc < 0 ? rc : attempt(t, how, budget, e);
+}
+
+/* Segments: of each size over the whole forward pass first, which tells what fits. */
+static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *e)
+{
+	struct onx_plan *p = t->b->p;
+	const double held = onx_plan_held(t->b);
+	struct onx_keep best = { 0 };
+	double least = 0;
+	int rc = ONX_OK, tried = 0;
+	for (int i = 0; rc == ONX_OK && i < PARTS && tried < TRIALS; i++) {
+		struct onx_keep how = { .depth = 3, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
+		rc = attempt(t, &how, budget, e);
+		if (rc < 0 || p->bytes > budget)
+			continue;
+		tried++;
+		rc = shortest(t, &how, budget, e);
+		if (rc == ONX_OK && p->bytes <= budget && (!best.room || p->again < least)) {
+			best = how;
+			least = p->again;
+		}
+	}
+	*fits = best.room > 0;
+	return rc == ONX_OK && *fits ? attempt(t, &best, budget, e) : rc;
+}
+
+static int trials(struct trial *t, struct onx_err *e)
+{
+	struct onx_plan *p = t->b->p;
+	const size_t budget = t->b->want->budget;
+	bool fits = false;
+	int rc = attempt(t, &(struct onx_keep){ .depth = 1 }, 0, e);
+	if (rc < 0 || !budget || p->bytes <= budget)
+		return rc;
+	if (t->b->want->loss != ONX_NONE)
+		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true }, budget, e);
+	if (rc < 0 || p->bytes <= budget)
+		return rc;
+	if (t->b->want->loss != ONX_NONE)
+		rc = segments(t, budget, &fits, e);
+	return rc < 0 || fits ? rc : onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",
+					      (double)t->least / 1e6, (double)budget / 1e6);
+}
+
+int onx_plan_within(struct onx_builder *b, struct onx_err *e)
+{
+	struct onx_plan *p = b->p;
+	struct trial t = { .b = b, .n_life = p->n_life, .n_tensor = p->n_tensor, .least = SIZE_MAX,
+			   .life = ONX_NEWS(&p->arena, struct onx_life, p->n_life + 1),
+			   .tensor = ONX_NEWS(&p->arena, struct onx_tensor, p->n_tensor + 1) };
+	if (!t.life || !t.tensor)
+		return onx_nomem(e, p->n_tensor * sizeof *t.tensor, "the plan");
+	if (p->n_life)
+		memcpy(t.life, p->life, p->n_life * sizeof *t.life);
+	if (p->n_tensor)
+		memcpy(t.tensor, p->tensor, p->n_tensor * sizeof *t.tensor);
+	const int rc = trials(&t, e);
+	if (b->want->least)
+		*b->want->least = t.least;
+	return rc;
+}
