@@ -109,14 +109,20 @@ static void number(const struct onx_node *n, const char *name, float none, struc
 	c->par[c->n_par++] = a ? a->f : none;
 }
 
-/* Takes an activation into the chain.  Where a gradient passes it must be had from y. */
+/* Where a gradient passes, the activation's derivative must be had from y, but for a normalization alone, which
+ * knows them all. */
+static bool any_activation(const struct onx_lower *l, uint32_t v, const struct onx_chain *c)
+{
+	return !l->wants || !l->wants[v] ||
+	       (c->add == ONX_NONE && onx_lower_is(&l->from->node[c->head], "BatchNormalization"));
+}
+
 static bool activation(const struct onx_lower *l, uint32_t id, struct onx_chain *c)
 {
 	const struct onx_node *n = &l->from->node[id];
-	const bool grad = l->wants && l->wants[n->in[0]];
 	c->n_par = 0;
 	if (onx_lower_is(n, "Relu") || onx_lower_is(n, "Sigmoid") || onx_lower_is(n, "Tanh") ||
-	    (onx_lower_is(n, "HardSwish") && !grad)) {
+	    (onx_lower_is(n, "HardSwish") && any_activation(l, n->in[0], c))) {
 		c->activation = n->type;
 		return true;
 	}
@@ -140,7 +146,7 @@ static bool activation(const struct onx_lower *l, uint32_t id, struct onx_chain 
 static bool silu(const struct onx_lower *l, uint32_t v, struct onx_chain *c, uint32_t *sigmoid)
 {
 	uint32_t two[2], n = 0;
-	if (l->target[v] || (l->wants && l->wants[v]))
+	if (l->target[v] || !any_activation(l, v, c))
 		return false;
 	for (uint32_t i = l->uses.first[v]; i < l->uses.first[v + 1]; i++)
 		if (l->f->run[l->uses.use[i]] && n++ < 2)
@@ -189,7 +195,7 @@ static bool starts(const struct onx_lower *l, uint32_t id)
 	    l->f->fact[n->in[0]].shape.rank != 4)
 		return false;
 	return onx_lower_is(n, "Conv") || (onx_lower_is(n, "BatchNormalization") && one_output(n) &&
-					   n->version >= 7 && by_channel(l, n) && onx_lower_has("BatchNormLast") &&
+					   n->version >= 7 && by_channel(l, n) &&
 					   !onx_lower_find(n, "training_mode"));
 }
 

@@ -218,7 +218,7 @@ static int pool(struct onx_lower *l, uint32_t id, bool *done, struct onx_err *e)
 	const struct onx_node *n = &l->from->node[id];
 	for (size_t k = 0; k < sizeof pools / sizeof *pools; k++) {
 		size_t count;
-		if (!onx_lower_is(n, pools[k].from) || !onx_lower_has(pools[k].to))
+		if (!onx_lower_is(n, pools[k].from))
 			continue;
 		const struct onx_file_attr *a = onx_lower_attr(n, &count);
 		*done = true;

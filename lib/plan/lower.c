@@ -178,7 +178,7 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want)
 {
 	bool any = false;
-	if (want->loss != ONX_NONE || want->facts.wide)
+	if (want->facts.wide)
 		return false;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];

@@ -60,12 +60,6 @@ static inline const struct onx_file_attr *onx_lower_attr(const struct onx_node *
 	return n->new_attr || !n->file ? n->new_attr : n->file->attr;
 }
 const struct onx_file_attr *onx_lower_find(const struct onx_node *n, const char *name);  /* NULL: not given */
-static inline bool onx_lower_has(const char *type)
-{
-	const struct onx_op *op;
-	struct onx_err e = { 0 };
-	return onx_op_find("onnx_adapt", type, 1, &op, &e) == ONX_OK;
-}
 static inline bool onx_lower_is(const struct onx_node *n, const char *type)
 {
 	return !n->domain[0] && n->type[0] == type[0] && __builtin_strcmp(n->type, type) == 0;
