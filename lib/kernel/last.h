@@ -53,6 +53,7 @@ struct ONX_R(onx_last_grad) {           /* gradients; chosen apart from the way 
 extern const struct ONX_R(onx_last_way) onx_last_way_ref;               /* last_ref.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_ref;
 extern const struct ONX_R(onx_last_way) onx_last_way_dense;             /* last_dense.c */
+extern const struct ONX_R(onx_last_grad) onx_last_grad_dense;           /* last_dense_grad.c */
 extern const struct ONX_R(onx_last_way) onx_last_way_depthwise;         /* last_dw.c */
 
 /* db[ch] = sum over the rows of dy [rows][ch], in double. */

@@ -4,6 +4,21 @@
 #include "kernel/gather.h"
 
 #define onx_last_dense_forward_of ONX_R(onx_last_dense_forward_of)
+#define onx_last_dense_data_of ONX_R(onx_last_dense_data_of)
+#define onx_last_dense_data_scratch ONX_R(onx_last_dense_data_scratch)
+#define onx_last_dense_data ONX_R(onx_last_dense_data)
+#define onx_last_dense_weights_scratch ONX_R(onx_last_dense_weights_scratch)
+#define onx_last_dense_weights ONX_R(onx_last_dense_weights)
+
 void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, struct ONX_R(onx_gather) *p);
+
+/* last_dense_grad.c.  The gradients as in last.h; scratch in bytes. */
+void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t phase, struct ONX_R(onx_gather) *p);
+size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
+void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,
+			 const real *dy, real *dx, bool add, void *scratch);
+size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
+void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
+			    const real *dy, real *dw, bool add, void *scratch);
 
 #endif

@@ -180,6 +180,52 @@ static void forwards(const struct shape *s, const struct onx_conv_geo *g, const 
 		}
 }
 
+/* dx or dw, alone or added to what is there. */
+static real *gradient(const struct onx_conv_geo *g, const struct data *t, int isa, bool of_w, bool add,
+		      struct onx_pool *pool)
+{
+	const size_t n = of_w ? t->nw : t->nx;
+	const int threads = onx_pool_threads(pool);
+	real *d = add ? numbers(n, 6) : garbage((n + 1) * sizeof *d);
+	const enum onx_isa set = isa < 0 ? ONX_ISA_BASE : (enum onx_isa)isa;
+	void *scratch = garbage(of_w ? onx_last_dense_weights_scratch(g, set, threads)
+				     : onx_last_dense_data_scratch(g, set, threads));
+
+	if (isa < 0 && of_w)
+		onx_last_grad_ref.weights(pool, g, t->x, t->dy, d, add, scratch);
+	else if (isa < 0)
+		onx_last_grad_ref.data(pool, g, t->w, t->dy, d, add, scratch);
+	else if (of_w)
+		onx_last_dense_weights(pool, g, set, t->x, t->dy, d, add, scratch);
+	else
+		onx_last_dense_data(pool, g, set, t->w, t->dy, d, add, scratch);
+	onx_heap_free(scratch);
+	return d;
+}
+
+static void gradients(const struct shape *s, const struct onx_conv_geo *g, const struct data *t,
+		      struct onx_pool *const *pools)
+{
+	char what[64];
+
+	for (int isa = 0; isa <= (int)onx_isa(); isa++)
+		for (int kind = 0; kind < 4; kind++) {
+			const bool of_w = kind & 1, add = kind & 2;
+			const size_t n = of_w ? t->nw : t->nx;
+			real *want = gradient(g, t, -1, of_w, add, NULL), *have[THREADS];
+
+			for (int i = 0; i < THREADS; i++)
+				have[i] = gradient(g, t, isa, of_w, add, pools[i]);
+			snprintf(what, sizeof what, "gradient of %s%s, %s", of_w ? "weights" : "data",
+				 add ? ", added" : "", sets[isa]);
+			say(gap(have[0], want, n), what, s->name);
+			same(have, n, what, s->name);
+			for (int i = 0; i < THREADS; i++)
+				onx_heap_free(have[i]);
+			onx_heap_free(want);
+		}
+}
+
 static void one(const struct shape *s, struct onx_pool *const *pools)
 {
 	const struct onx_conv_geo g = geo_of(s);
@@ -192,6 +238,7 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.dy = numbers(t.ny, 4);
 	t.z = numbers(t.ny, 5);
 	forwards(s, &g, &t, pools);
+	gradients(s, &g, &t, pools);
 	onx_heap_free(t.x);
 	onx_heap_free(t.w);
 	onx_heap_free(t.b);

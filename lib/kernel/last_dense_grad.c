@@ -1,0 +1,348 @@
+/* kernel/last_dense_grad.c -- gradients of a convolution with channels last, as products.
+ *
+ * Data.  The positions of x fall into phases, one for each remainder modulo the strides.  Inside a phase each
+ * position meets the same taps, and dx is a gathered product (gather.h) over dy with the channels exchanged.
+ *
+ * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is one tap, a run
+ * of l, a run of j and a run of pixels.  It goes over its pixels in blocks of DEPTH; of each it copies both
+ * operands into panels as wide as the tile (tile.h, `outer`), so that they are read from the nearest cache, and
+ * adds the tiles' sums to its part of dw, which stays there too.  Parts of several runs of pixels are added in
+ * order at the end, when dw is brought into the order of the file. */
+#include "kernel/last_dense.h"
+#include <string.h>
+
+typedef struct ONX_R(onx_gather) gather;
+typedef struct ONX_R(onx_tile_outer) outer;
+
+enum { PHASES_MOST = 64, TAPS_MOST = 2048 };
+
+static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
+static size_t up(size_t a, size_t to) { return (a + to - 1) / to * to; }
+static size_t bytes_of(size_t n) { return up(n * sizeof(real), 64); }
+
+/* ---- data ------------------------------------------------------------------------------------------- */
+
+/* Phases of one dimension; those behind the end of x are left out. */
+static size_t phases_of(const struct onx_window *w, int d)
+{
+	return (size_t)w->stride[d] < w->in[d] ? (size_t)w->stride[d] : max_z(w->in[d], 1);
+}
+
+static size_t phases(const struct onx_conv_geo *g)
+{
+	size_t all = 1;
+
+	for (int d = 0; d < 3; d++) {
+		const size_t n = phases_of(&g->w, d);
+
+		all = n > PHASES_MOST ? PHASES_MOST + 1 : min_z(all * n, PHASES_MOST + 1);
+	}
+	return all;
+}
+
+static bool fits(const struct onx_conv_geo *g)
+{
+	return g->c * g->m > 1 && g->c > 0 && g->w.kern_n <= TAPS_MOST && phases(g) <= PHASES_MOST;
+}
+
+/* Dimension d of the positions i = a + stride * q: tap k reads dy at (i + pad - k dil) / stride where that is
+ * whole, which it is for each step-th tap from k0 on, or for none. */
+static void phase(const struct onx_window *w, int d, size_t a, gather *p)
+{
+	const int64_t s = w->stride[d], dil = w->dil[d], at = (int64_t)a + w->pad[d];
+	size_t k0 = 0, step = 1;
+
+	while (k0 < w->kern[d] && (at - (int64_t)k0 * dil) % s != 0)
+		k0++;
+	while ((int64_t)step * dil % s != 0)
+		step++;
+	p->grid[d] = a < w->in[d] ? (w->in[d] - a - 1) / (size_t)s + 1 : 0;
+	p->dst[d] = w->in[d];
+	p->first[d] = a;
+	p->step[d] = (size_t)s;
+	p->src[d] = w->out[d];
+	p->taps[d] = k0 < w->kern[d] ? (w->kern[d] - 1 - k0) / step + 1 : 0;
+	p->kern[d] = w->kern[d];
+	p->kern0[d] = k0;
+	p->kern_step[d] = step;
+	p->mul[d] = 1;
+	p->base[d] = (at - (int64_t)k0 * dil) / s;
+	p->inc[d] = -((int64_t)step * dil / s);
+}
+
+void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t index, gather *p)
+{
+	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->m, .m = g->c,
+		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->c * g->w.kern_n, .w_j = g->w.kern_n };
+	for (int d = 2; d >= 0; d--) {
+		const size_t n = phases_of(&g->w, d);
+
+		phase(&g->w, d, index % n, p);
+		index /= n;
+	}
+	onx_gather_close(p);
+}
+
+size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
+{
+	size_t most = 0;
+	gather p;
+
+	for (size_t i = 0; i < phases(g); i++) {
+		onx_last_dense_data_of(g, isa, i, &p);
+		most = max_z(most, onx_gather_packed(&p) + onx_gather_scratch(&p, threads));
+	}
+	return most;
+}
+
+void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,
+			 const real *dy, real *dx, bool add, void *scratch)
+{
+	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
+	gather p;
+
+	for (size_t i = 0; i < phases(g); i++) {
+		onx_last_dense_data_of(g, isa, i, &p);
+		if (p.spans == 0 && add)
+			continue;
+		onx_gather_pack(pool, &p, w, scratch);
+		onx_gather_run(pool, &p, dy, scratch, &end, dx, (char *)scratch + onx_gather_packed(&p));
+	}
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------- */
+
+/* Pixels of a block: as many terms are summed from zero; numbers of x and of dy in a piece; pieces at least. */
+enum { DEPTH = 128, L_MOST = 120, J_MOST = 128, PIECES = 16 };
+
+struct sums {
+	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
+	size_t m;
+	size_t l_run, l_cuts, j_run, j_cuts, pixels, splits;
+	size_t l_room, j_room;          /* of a part, in whole thirds of tiles and whole units */
+};
+
+static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
+{
+	struct sums s = { .m = g->m };
+
+	onx_last_dense_forward_of(g, isa, &s.x);
+	const struct ONX_R(onx_tile) *t = s.x.tile;
+
+	s.l_cuts = onx_pieces(s.x.len, L_MOST);
+	s.l_run = up(onx_pieces(s.x.len, s.l_cuts), t->rows);
+	s.l_room = s.l_run;
+	s.j_cuts = onx_pieces(s.m, J_MOST);
+	s.j_run = s.j_cuts > 1 ? up(onx_pieces(s.m, s.j_cuts), t->cols) : s.m;
+	s.j_cuts = onx_pieces(s.m, s.j_run);
+	s.j_room = up(s.j_run, t->unit);
+	s.l_cuts = onx_pieces(s.x.len, s.l_run);
+	const size_t parts = g->groups * s.x.spans * s.l_cuts * s.j_cuts;
+
+	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts, 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
+	s.pixels = up(onx_pieces(s.x.rows, s.splits), DEPTH);
+	s.splits = max_z(onx_pieces(s.x.rows, max_z(s.pixels, 1)), 1);
+	return s;
+}
+
+/* One worker's room. */
+struct desk { size_t l, j, stage, rows, at, bytes; };
+
+static struct desk desk_of(const struct sums *s)
+{
+	struct desk r = { .l = 0 };
+
+	r.j = bytes_of(s->l_room * DEPTH);
+	r.stage = r.j + bytes_of(up(s->j_room, s->x.tile->cols) * DEPTH);
+	r.rows = r.stage + (s->x.merged ? bytes_of(s->x.len * DEPTH) : 0);
+	r.at = r.rows + up(DEPTH * sizeof(real *), 64);
+	r.bytes = r.at + up(DEPTH * sizeof(real *), 64);
+	return r;
+}
+
+static size_t parts_of(const struct sums *s)
+{
+	return s->x.groups * s->x.spans * s->l_cuts * s->j_cuts;
+}
+
+size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
+{
+	const struct sums s = sums_of(g, isa);
+
+	return bytes_of(s.x.len) + bytes_of(parts_of(&s) * s.splits * s.l_room * s.j_room) +
+	       desk_of(&s).bytes * (size_t)threads;
+}
+
+struct job {
+	struct sums s;
+	const real *x, *dy, *zeros;
+	real *part, *dw;
+	char *desks;
+	bool add;
+};
+
+/* The windows' span number `span` alone. */
+static gather one_span(const gather *x, size_t span)
+{
+	gather p = *x;
+
+	for (int d = 2; d >= 0; d--) {
+		if (d == 2 && x->merged)
+			continue;
+		p.base[d] += (int64_t)(span % x->taps[d]) * x->inc[d];
+		p.taps[d] = 1;
+		span /= x->taps[d];
+	}
+	onx_gather_close(&p);
+	return p;
+}
+
+/* n numbers of each row into panels [panel][row][wide]; what is left of the last one is zero. */
+ONX_CLONES
+static void panels(const real *const *row, size_t rows, size_t n, size_t wide, real *to)
+{
+	for (size_t j = 0; j < n; j += wide, to += DEPTH * wide) {
+		const size_t count = min_z(wide, n - j);
+
+		for (size_t k = 0; k < rows; k++) {
+			const real *const from = row[k] + j;
+			real *const panel = to + k * wide;
+
+			for (size_t i = 0; i < count; i++)
+				panel[i] = from[i];
+			for (size_t i = count; i < wide; i++)
+				panel[i] = 0;
+		}
+	}
+}
+
+/* One block of pixels, copied. */
+static void products(const struct sums *s, size_t depth, const real *l, const real *j, size_t n_l, size_t n_j,
+		     const real **at, bool add, real *part)
+{
+	const struct ONX_R(onx_tile) *t = s->x.tile;
+	const size_t third = t->rows / ONX_TILE_PARTS;
+	outer o = { .depth = depth, .ldc = s->j_room, .at = at, .add = add };
+
+	for (size_t k = 0; k < depth; k++)
+		at[k] = l + k * t->rows;
+	for (size_t c = 0; c < n_j; c += t->cols, j += DEPTH * t->cols) {
+		const size_t width = min_z(t->cols, s->j_room - c);
+
+		o.b = j;
+		o.ldb = t->cols;
+		for (size_t r = 0; r < n_l; r += t->rows) {
+			o.first = r * DEPTH;
+			o.c = part + r * s->j_room + c;
+			t->outer[onx_pieces(min_z(t->rows, n_l - r), third) - 1][width / t->unit - 1](&o);
+		}
+	}
+}
+
+static void sums_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *w = ctx;
+	const struct sums *s = &w->s;
+	const struct desk d = desk_of(s);
+	char *const desk = w->desks + d.bytes * (size_t)worker;
+	real *const l = (real *)(void *)(desk + d.l), *const j = (real *)(void *)(desk + d.j);
+	real *const stage = (real *)(void *)(desk + d.stage), *const part = w->part + piece * s->l_room * s->j_room;
+	const real **const rows = (const real **)(void *)(desk + d.rows);
+	const real **const at = (const real **)(void *)(desk + d.at);
+	const size_t cuts = s->l_cuts * s->j_cuts, span = piece / cuts % s->x.spans;
+	const size_t group = piece / cuts / s->x.spans % s->x.groups, all = s->x.groups * s->m;
+	const gather x = one_span(&s->x, span);
+	size_t l0, l1, j0, j1, p0, p1;
+
+	onx_piece(s->x.len, s->l_run, piece / s->j_cuts % s->l_cuts, &l0, &l1);
+	onx_piece(s->m, s->j_run, piece % s->j_cuts, &j0, &j1);
+	onx_piece(s->x.rows, s->pixels, piece / cuts / s->x.spans / s->x.groups, &p0, &p1);
+	if (p0 >= p1)
+		memset(part, 0, s->l_room * s->j_room * sizeof *part);
+	for (size_t p = p0; p < p1; p += DEPTH) {
+		const size_t depth = min_z(DEPTH, p1 - p);
+
+		onx_gather_rows(&x, w->x, group, p, p + depth, 1, w->zeros, stage, rows);
+		for (size_t k = 0; k < depth; k++)
+			rows[k] += l0;
+		panels(rows, depth, l1 - l0, s->x.tile->rows, l);
+		for (size_t k = 0; k < depth; k++)
+			rows[k] = w->dy + (p + k) * all + group * s->m + j0;
+		panels(rows, depth, j1 - j0, s->x.tile->cols, j);
+		products(s, depth, l, j, l1 - l0, j1 - j0, at, p > p0, part);
+	}
+}
+
+enum { COLUMNS = 16 };
+
+/* Columns [j0, j1) of a group into dw [j][c][taps]; in parts they lie as [span][l][j]. */
+static void gather_columns(const struct job *w, size_t group, size_t j0, size_t j1)
+{
+	const struct sums *s = &w->s;
+	const size_t c = s->x.c, taps = s->x.spans * s->x.len / c, room = s->l_room * s->j_room;
+	const size_t next = parts_of(s) * room, cut = j0 / s->j_run;
+	real *const dw = w->dw + group * s->m * c * taps;
+
+	for (size_t i = 0; i < s->x.spans * s->x.len; i++) {
+		const size_t l = i / s->x.spans, span = i % s->x.spans;
+		const size_t at = s->x.merged ? l % c * taps + span * (s->x.len / c) + l / c : l * taps + span;
+		const size_t part = ((group * s->x.spans + span) * s->l_cuts + l / s->l_run) * s->j_cuts + cut;
+		const real *from = w->part + part * room + l % s->l_run * s->j_room - cut * s->j_run;
+		real sum[COLUMNS] = { 0 };
+
+		for (size_t k = 0; k < s->splits; k++, from += next)
+			for (size_t j = j0; j < j1; j++)
+				sum[j - j0] += from[j];
+		for (size_t j = j0; j < j1; j++)
+			onx_put(&dw[j * c * taps + at], w->add, sum[j - j0]);
+	}
+}
+
+/* Runs of columns end where those of the parts end. */
+static void gather_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *w = ctx;
+	const size_t runs = onx_pieces(w->s.j_run, COLUMNS), cut = piece / runs % w->s.j_cuts;
+	const size_t j0 = cut * w->s.j_run + piece % runs * COLUMNS;
+	const size_t end = min_z((cut + 1) * w->s.j_run, w->s.m);
+
+	(void)worker;
+	if (j0 < end)
+		gather_columns(w, piece / runs / w->s.j_cuts, j0, min_z(j0 + COLUMNS, end));
+}
+
+void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
+			    const real *dy, real *dw, bool add, void *scratch)
+{
+	struct job w = { .s = sums_of(g, isa), .x = x, .dy = dy, .dw = dw, .zeros = scratch, .add = add };
+	const size_t parts = parts_of(&w.s), zeros = bytes_of(w.s.x.len);
+
+	memset(scratch, 0, zeros);
+	w.part = (real *)(void *)((char *)scratch + zeros);
+	w.desks = (char *)w.part + bytes_of(parts * w.s.splits * w.s.l_room * w.s.j_room);
+	onx_parallel(pool, parts * w.s.splits, sums_piece, &w);
+	onx_parallel(pool, g->groups * w.s.j_cuts * onx_pieces(w.s.j_run, COLUMNS), gather_piece, &w);
+}
+
+/* ---- for this processor ----------------------------------------------------------------------------- */
+
+static size_t scratch_of(const struct onx_conv_geo *g, int threads)
+{
+	return max_z(onx_last_dense_data_scratch(g, onx_isa(), threads),
+		     onx_last_dense_weights_scratch(g, onx_isa(), threads));
+}
+
+static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, real *dx,
+		 bool add, void *scratch)
+{
+	onx_last_dense_data(pool, g, onx_isa(), w, dy, dx, add, scratch);
+}
+
+static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *dy, real *dw,
+		    bool add, void *scratch)
+{
+	onx_last_dense_weights(pool, g, onx_isa(), x, dy, dw, add, scratch);
+}
+
+const struct ONX_R(onx_last_grad) onx_last_grad_dense = { "dense", fits, scratch_of, data, weights };
