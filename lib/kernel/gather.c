@@ -34,14 +34,14 @@ static void cut(gather *g)
 
 void onx_gather_close(gather *g)
 {
-	g->merged = g->groups == 1 && g->taps[2] > 1 && g->inc[2] == 1 && g->c <= ONX_GATHER_MERGE;
-	g->spans = volume(g->taps);
+	g->merged = g->groups == 1 && g->s.taps[2] > 1 && g->s.inc[2] == 1 && g->c <= ONX_GATHER_MERGE;
+	g->spans = volume(g->s.taps);
 	g->len = g->c;
 	if (g->merged) {
-		g->spans /= g->taps[2];
-		g->len *= g->taps[2];
+		g->spans /= g->s.taps[2];
+		g->len *= g->s.taps[2];
 	}
-	g->rows = g->n * volume(g->grid);
+	g->rows = g->n * volume(g->s.grid);
 	g->panels = onx_pieces(g->m, g->tile->cols);
 	g->ends = up(g->m, g->tile->unit);
 	cut(g);
@@ -62,14 +62,12 @@ struct packing {
 /* Weights of column j at (t, l), for l0 <= l < l1; the taps' offsets in w run over t. */
 static void pack_column(const gather *g, const real *w, size_t l0, size_t l1, size_t width, real *to)
 {
-	const size_t *n = g->taps;
+	const size_t *n = g->s.taps;
 
 	for (size_t t0 = 0; t0 < n[0]; t0++)
 		for (size_t t1 = 0; t1 < n[1]; t1++)
 			for (size_t t2 = 0; t2 < n[2]; t2++) {
-				const size_t k = ((g->kern0[0] + t0 * g->kern_step[0]) * g->kern[1] +
-						  g->kern0[1] + t1 * g->kern_step[1]) * g->kern[2] +
-						 g->kern0[2] + t2 * g->kern_step[2];
+				const size_t k = onx_slide_tap(&g->s, (size_t[]){ t0, t1, t2 });
 				real *const row = to + ((t0 * n[1] + t1) * n[2] + t2) * g->c * width;
 
 				for (size_t l = l0; l < l1; l++)
@@ -108,7 +106,7 @@ struct place { size_t n, o[3]; };
 
 static struct place place_of(const gather *g, size_t row)
 {
-	const size_t *d = g->grid;
+	const size_t *d = g->s.grid;
 
 	return (struct place){ row / (d[0] * d[1] * d[2]),
 			       { row / (d[1] * d[2]) % d[0], row / d[2] % d[1], row % d[2] } };
@@ -117,7 +115,7 @@ static struct place place_of(const gather *g, size_t row)
 static void step_on(const gather *g, struct place *p)
 {
 	for (int d = 2; d >= 0; d--) {
-		if (++p->o[d] < g->grid[d])
+		if (++p->o[d] < g->s.grid[d])
 			return;
 		p->o[d] = 0;
 	}
@@ -127,7 +125,7 @@ static void step_on(const gather *g, struct place *p)
 /* A merged span that starts at position i of a line: in place, or copied with zeros around it. */
 static const real *merged_span(const gather *g, const real *line, int64_t i, real **stage)
 {
-	const int64_t n = (int64_t)g->src[2], taps = (int64_t)g->taps[2];
+	const int64_t n = (int64_t)g->s.src[2], taps = (int64_t)g->s.taps[2];
 	const int64_t lo = i < 0 ? (-i < taps ? -i : taps) : 0, hi = i + taps > n ? (n - i > lo ? n - i : lo) : taps;
 	real *const to = *stage;
 
@@ -148,14 +146,14 @@ static void row_spans(const gather *g, const real *image, const struct place *p,
 	int64_t i[3], s[3];
 
 	for (int d = 0; d < 3; d++)
-		s[d] = (int64_t)p->o[d] * g->mul[d] + g->base[d];
+		s[d] = (int64_t)p->o[d] * g->s.mul[d] + g->s.base[d];
 	i[0] = s[0];
-	for (size_t t0 = g->taps[0]; t0; t0--, i[0] += g->inc[0]) {
+	for (size_t t0 = g->s.taps[0]; t0; t0--, i[0] += g->s.inc[0]) {
 		i[1] = s[1];
-		for (size_t t1 = g->taps[1]; t1; t1--, i[1] += g->inc[1]) {
-			const bool in = i[0] >= 0 && i[0] < (int64_t)g->src[0] && i[1] >= 0 &&
-					i[1] < (int64_t)g->src[1];
-			const real *line = in ? image + (size_t)(i[0] * (int64_t)g->src[1] + i[1]) * g->src[2] * pitch
+		for (size_t t1 = g->s.taps[1]; t1; t1--, i[1] += g->s.inc[1]) {
+			const bool in = i[0] >= 0 && i[0] < (int64_t)g->s.src[0] && i[1] >= 0 &&
+					i[1] < (int64_t)g->s.src[1];
+			const real *line = in ? image + (size_t)(i[0] * (int64_t)g->s.src[1] + i[1]) * g->s.src[2] * pitch
 					      : zeros;
 
 			if (g->merged) {
@@ -164,8 +162,8 @@ static void row_spans(const gather *g, const real *image, const struct place *p,
 				continue;
 			}
 			i[2] = s[2];
-			for (size_t t2 = g->taps[2]; t2; t2--, i[2] += g->inc[2], at += of)
-				*at = in && i[2] >= 0 && i[2] < (int64_t)g->src[2] ? line + (size_t)i[2] * pitch
+			for (size_t t2 = g->s.taps[2]; t2; t2--, i[2] += g->s.inc[2], at += of)
+				*at = in && i[2] >= 0 && i[2] < (int64_t)g->s.src[2] ? line + (size_t)i[2] * pitch
 										  : zeros;
 		}
 	}
@@ -174,7 +172,7 @@ static void row_spans(const gather *g, const real *image, const struct place *p,
 void onx_gather_rows(const gather *g, const real *x, size_t group, size_t r0, size_t r1, size_t of,
 		     const real *zeros, real *stage, const real **at)
 {
-	const size_t image = volume(g->src) * g->groups * g->c;
+	const size_t image = volume(g->s.src) * g->groups * g->c;
 	struct place p = place_of(g, r0);
 	size_t r = 0;
 
@@ -230,7 +228,7 @@ static void y_rows(const gather *g, size_t group, size_t r0, size_t r1, size_t *
 		size_t at = p.n;
 
 		for (int d = 0; d < 3; d++)
-			at = at * g->dst[d] + g->first[d] + p.o[d] * g->step[d];
+			at = at * g->s.dst[d] + g->s.first[d] + p.o[d] * g->s.step[d];
 		*row++ = at * all + group * g->m;
 	}
 }

@@ -2,9 +2,8 @@
  *
  *     y[n, at(o), g, j] = f(b + z + sum over taps t, l < c of  x[n, o * mul + base + t * inc, g, l] * W[g, (t, l), j])
  *
- * x [n][src][groups * c], y [n][dst][groups * m], j < m; grid position o is written at at(o) = first + o * step
- * of dst (all per dimension); a tap outside src reads zeros.  A convolution with channels last is one such product,
- * its data gradient one for each phase of the strides with the channels exchanged (last_dense.c).
+ * x [n][src][groups * c], y [n][dst][groups * m], j < m; positions as in slide.h.  A convolution with channels last
+ * is one such product, its data gradient one for each phase of the strides with the channels exchanged.
  *
  * The matrix of windows never exists: for each row and tap there is a pointer, into the image or to a row
  * of zeros, and the tile kernel (tile.h) reads through it.  Rows of all images follow each other, so
@@ -18,6 +17,7 @@
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
 #include "kernel/last.h"
+#include "kernel/slide.h"
 #include "kernel/tile.h"
 
 enum { ONX_GATHER_CHAIN = 192, ONX_GATHER_MERGE = 8 };   /* terms; merged where c is at most that */
@@ -25,12 +25,9 @@ enum { ONX_GATHER_CHAIN = 192, ONX_GATHER_MERGE = 8 };   /* terms; merged where 
 struct ONX_R(onx_gather) {
 	const struct ONX_R(onx_tile) *tile;
 	size_t n, groups, c, m;
-	size_t grid[3], dst[3], first[3], step[3];
-	size_t src[3], taps[3];
-	int64_t mul[3], base[3], inc[3];
-	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k the row-major index of the
-	 * window's taps kern0 + t * kern_step. */
-	size_t w_group, w_l, w_j, kern[3], kern0[3], kern_step[3];
+	struct onx_slide s;
+	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k = onx_slide_tap(). */
+	size_t w_group, w_l, w_j;
 	/* By onx_gather_close(): */
 	bool merged;
 	size_t spans, len;              /* a row is `spans` spans of len numbers     */

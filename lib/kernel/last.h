@@ -18,7 +18,7 @@
 #include "kernel/fuse.h"
 
 struct ONX_R(onx_last_end) {            /* what happens to a sum before it is stored */
-	const real *b, *z;              /* NULL: none.  z is not y                   */
+	const real *b, *z;              /* NULL: none.  z may be y                   */
 	struct onx_fuse f;
 };
 
@@ -55,6 +55,7 @@ extern const struct ONX_R(onx_last_grad) onx_last_grad_ref;
 extern const struct ONX_R(onx_last_way) onx_last_way_dense;             /* last_dense.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_dense;           /* last_dense_grad.c */
 extern const struct ONX_R(onx_last_way) onx_last_way_depthwise;         /* last_dw.c */
+extern const struct ONX_R(onx_last_grad) onx_last_grad_depthwise;       /* last_dw_grad.c */
 
 /* db[ch] = sum over the rows of dy [rows][ch], in double. */
 void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add);

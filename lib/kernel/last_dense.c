@@ -9,15 +9,7 @@ void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, g
 {
 	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->c, .m = g->m,
 		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->w.kern_n, .w_j = g->c * g->w.kern_n };
-	for (int d = 0; d < 3; d++) {
-		p->grid[d] = p->dst[d] = g->w.out[d];
-		p->step[d] = p->kern_step[d] = 1;
-		p->src[d] = g->w.in[d];
-		p->taps[d] = p->kern[d] = g->w.kern[d];
-		p->mul[d] = g->w.stride[d];
-		p->base[d] = -g->w.pad[d];
-		p->inc[d] = g->w.dil[d];
-	}
+	onx_slide_forward(&g->w, &p->s);
 	onx_gather_close(p);
 }
 

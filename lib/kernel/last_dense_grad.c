@@ -1,7 +1,6 @@
 /* kernel/last_dense_grad.c -- gradients of a convolution with channels last, as products.
  *
- * Data.  The positions of x fall into phases, one for each remainder modulo the strides.  Inside a phase each
- * position meets the same taps, and dx is a gathered product (gather.h) over dy with the channels exchanged.
+ * Data.  For each phase of the strides (slide.h) dx is a gathered product (gather.h) over dy, channels exchanged.
  *
  * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is one tap, a run
  * of l, a run of j and a run of pixels.  It goes over its pixels in blocks of DEPTH; of each it copies both
@@ -14,7 +13,7 @@
 typedef struct ONX_R(onx_gather) gather;
 typedef struct ONX_R(onx_tile_outer) outer;
 
-enum { PHASES_MOST = 64, TAPS_MOST = 2048 };
+enum { TAPS_MOST = 2048 };
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
@@ -23,64 +22,16 @@ static size_t bytes_of(size_t n) { return up(n * sizeof(real), 64); }
 
 /* ---- data ------------------------------------------------------------------------------------------- */
 
-/* Phases of one dimension; those behind the end of x are left out. */
-static size_t phases_of(const struct onx_window *w, int d)
-{
-	return (size_t)w->stride[d] < w->in[d] ? (size_t)w->stride[d] : max_z(w->in[d], 1);
-}
-
-static size_t phases(const struct onx_conv_geo *g)
-{
-	size_t all = 1;
-
-	for (int d = 0; d < 3; d++) {
-		const size_t n = phases_of(&g->w, d);
-
-		all = n > PHASES_MOST ? PHASES_MOST + 1 : min_z(all * n, PHASES_MOST + 1);
-	}
-	return all;
-}
-
 static bool fits(const struct onx_conv_geo *g)
 {
-	return g->c * g->m > 1 && g->c > 0 && g->w.kern_n <= TAPS_MOST && phases(g) <= PHASES_MOST;
-}
-
-/* Dimension d of the positions i = a + stride * q: tap k reads dy at (i + pad - k dil) / stride where that is
- * whole, which it is for each step-th tap from k0 on, or for none. */
-static void phase(const struct onx_window *w, int d, size_t a, gather *p)
-{
-	const int64_t s = w->stride[d], dil = w->dil[d], at = (int64_t)a + w->pad[d];
-	size_t k0 = 0, step = 1;
-
-	while (k0 < w->kern[d] && (at - (int64_t)k0 * dil) % s != 0)
-		k0++;
-	while ((int64_t)step * dil % s != 0)
-		step++;
-	p->grid[d] = a < w->in[d] ? (w->in[d] - a - 1) / (size_t)s + 1 : 0;
-	p->dst[d] = w->in[d];
-	p->first[d] = a;
-	p->step[d] = (size_t)s;
-	p->src[d] = w->out[d];
-	p->taps[d] = k0 < w->kern[d] ? (w->kern[d] - 1 - k0) / step + 1 : 0;
-	p->kern[d] = w->kern[d];
-	p->kern0[d] = k0;
-	p->kern_step[d] = step;
-	p->mul[d] = 1;
-	p->base[d] = (at - (int64_t)k0 * dil) / s;
-	p->inc[d] = -((int64_t)step * dil / s);
+	return g->c * g->m > 1 && g->c > 0 && g->w.kern_n <= TAPS_MOST && onx_slide_phases(&g->w) <= ONX_SLIDE_PHASES;
 }
 
 void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t index, gather *p)
 {
 	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->m, .m = g->c,
 		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->c * g->w.kern_n, .w_j = g->w.kern_n };
-	for (int d = 2; d >= 0; d--) {
-		const size_t n = phases_of(&g->w, d);
-
-		phase(&g->w, d, index % n, p);
-		index /= n;
-	}
+	onx_slide_phase(&g->w, index, &p->s);
 	onx_gather_close(p);
 }
 
@@ -89,7 +40,7 @@ size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa is
 	size_t most = 0;
 	gather p;
 
-	for (size_t i = 0; i < phases(g); i++) {
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
 		onx_last_dense_data_of(g, isa, i, &p);
 		most = max_z(most, onx_gather_packed(&p) + onx_gather_scratch(&p, threads));
 	}
@@ -102,7 +53,7 @@ void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, en
 	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
 	gather p;
 
-	for (size_t i = 0; i < phases(g); i++) {
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
 		onx_last_dense_data_of(g, isa, i, &p);
 		if (p.spans == 0 && add)
 			continue;
@@ -190,9 +141,9 @@ static gather one_span(const gather *x, size_t span)
 	for (int d = 2; d >= 0; d--) {
 		if (d == 2 && x->merged)
 			continue;
-		p.base[d] += (int64_t)(span % x->taps[d]) * x->inc[d];
-		p.taps[d] = 1;
-		span /= x->taps[d];
+		p.s.base[d] += (int64_t)(span % x->s.taps[d]) * x->s.inc[d];
+		p.s.taps[d] = 1;
+		span /= x->s.taps[d];
 	}
 	onx_gather_close(&p);
 	return p;

@@ -1,14 +1,16 @@
-/* kernel/last_dw.c -- depthwise convolution with channels last, forward (last.h: c == m == 1).
+/* kernel/last_dw.c -- depthwise convolution with channels last, forward and gradient of the data (last.h: c == m == 1).
  *
  *     y[o][ch] = f(b[ch] + sum over k of w[k][ch] * x[o*stride + k*dil - pad][ch] + z[o][ch])
  *
- * Weights are packed as [kern][ch], so that each tap is one vector product over channels.  A block of channels
+ * The gradient is the same sum over dy, once for each phase of the strides (slide.h).
+ *
+ * Weights are packed as [tap][ch], so that each tap is one vector product over channels.  A block of channels
  * is summed in registers over all taps of one pixel, or of four neighbours whose windows lie inside the image, so
  * that a weight is loaded once for all four; taps in the padding are left out by their ranges.  Each sum has one
  * order.  A piece is a row of output pixels. */
 #include <string.h>
 #include "kernel/fuse_row.h"
-#include "kernel/last.h"
+#include "kernel/last_dw.h"
 
 /* 64 bytes: one register of AVX-512, two of AVX2, four of SSE. */
 typedef real line __attribute__((vector_size(64)));
@@ -19,6 +21,22 @@ static bool fits(const struct onx_conv_geo *g)
 	return g->c == 1 && g->m == 1 && g->groups > 1;
 }
 
+/* The taps of s, in their order. */
+static void pack_taps(const struct onx_slide *s, size_t ch, const real *w, real *p)
+{
+	const size_t kn = s->kern[0] * s->kern[1] * s->kern[2];
+	size_t t[3];
+
+	for (t[0] = 0; t[0] < s->taps[0]; t[0]++)
+		for (t[1] = 0; t[1] < s->taps[1]; t[1]++)
+			for (t[2] = 0; t[2] < s->taps[2]; t[2]++, p += ch) {
+				const size_t k = onx_slide_tap(s, t);
+
+				for (size_t c = 0; c < ch; c++)
+					p[c] = w[c * kn + k];
+			}
+}
+
 static size_t packed(const struct onx_conv_geo *g)
 {
 	return g->groups * g->w.kern_n * sizeof(real);
@@ -26,13 +44,11 @@ static size_t packed(const struct onx_conv_geo *g)
 
 static void pack(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, void *to)
 {
-	const size_t kn = g->w.kern_n, ch = g->groups;
-	real *p = to;
+	struct onx_slide s;
 
 	(void)pool;
-	for (size_t c = 0; c < ch; c++)
-		for (size_t k = 0; k < kn; k++)
-			p[k * ch + c] = w[c * kn + k];
+	onx_slide_forward(&g->w, &s);
+	pack_taps(&s, g->groups, w, to);
 }
 
 static size_t no_scratch(const struct onx_conv_geo *g, int threads)
@@ -42,41 +58,35 @@ static size_t no_scratch(const struct onx_conv_geo *g, int threads)
 }
 
 struct job {
-	const struct onx_conv_geo *g;
+	struct onx_slide s;
+	size_t ch;
 	const real *x, *w;
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
 };
 
-/* Taps [lo, hi) of dimension d that output position o meets. */
-ONX_INLINE void taps(const struct onx_window *w, int d, size_t o, size_t *lo, size_t *hi)
+/* Offset of the input position under tap t of output position o. */
+ONX_INLINE size_t under(const struct onx_slide *s, const size_t *o, size_t a, size_t b, size_t c)
 {
-	*lo = 0;
-	*hi = w->kern[d];
-	while (*lo < *hi && onx_window_at(w, d, o, *lo) < 0)
-		++*lo;
-	while (*hi > *lo && onx_window_at(w, d, o, *hi - 1) >= (int64_t)w->in[d])
-		--*hi;
+	return ((size_t)onx_slide_at(s, 0, o[0], a) * s->src[1] + (size_t)onx_slide_at(s, 1, o[1], b)) * s->src[2] +
+	       (size_t)onx_slide_at(s, 2, o[2], c);
 }
 
-/* n <= BLOCK channels of one pixel: y = b + sum of w x. */
+/* n <= BLOCK channels of one pixel: y = b + z + sum of w x.  z may be NULL, or y. */
 ONX_INLINE void pixel(const struct job *j, const real *image, size_t (*k)[2], const size_t *o, size_t c0,
-		      size_t n, real *y)
+		      size_t n, const real *z, real *y)
 {
-	const struct onx_window *w = &j->g->w;
-	const size_t ch = j->g->groups;
+	const struct onx_slide *s = &j->s;
+	const size_t ch = j->ch;
 	real sum[BLOCK];
 
 	for (size_t c = 0; c < n; c++)
-		sum[c] = j->end->b ? j->end->b[c0 + c] : 0;
+		sum[c] = (j->end->b ? j->end->b[c0 + c] : 0) + (z ? z[c0 + c] : 0);
 	for (size_t a = k[0][0]; a < k[0][1]; a++)
 		for (size_t b = k[1][0]; b < k[1][1]; b++)
 			for (size_t d = k[2][0]; d < k[2][1]; d++) {
-				const size_t at = ((size_t)onx_window_at(w, 0, o[0], a) * w->in[1] +
-						   (size_t)onx_window_at(w, 1, o[1], b)) * w->in[2] +
-						  (size_t)onx_window_at(w, 2, o[2], d);
-				const real *x = image + at * ch + c0;
-				const real *t = j->w + ((a * w->kern[1] + b) * w->kern[2] + d) * ch + c0;
+				const real *x = image + under(s, o, a, b, d) * ch + c0;
+				const real *t = j->w + ((a * s->taps[1] + b) * s->taps[2] + d) * ch + c0;
 
 				for (size_t c = 0; c < n; c++)
 					sum[c] += t[c] * x[c];
@@ -86,25 +96,34 @@ ONX_INLINE void pixel(const struct job *j, const real *image, size_t (*k)[2], co
 }
 
 /* LINE channels of STRIP pixels from o on, all taps of dimension 2 inside: the same sums as pixel(). */
-ONX_INLINE void strip(const struct job *j, const real *image, size_t (*k)[2], const size_t *o, size_t c0, real *y)
+ONX_INLINE void strip(const struct job *j, const real *image, size_t (*k)[2], const size_t *o, size_t c0,
+		      const real *z, real *y)
 {
-	const struct onx_window *w = &j->g->w;
-	const size_t ch = j->g->groups, step = (size_t)w->stride[2] * ch;
+	const struct onx_slide *s = &j->s;
+	const size_t ch = j->ch, step = (size_t)s->mul[2] * ch, pitch = s->step[2] * ch;
+	const int64_t inc = s->inc[2] * (int64_t)ch;
 	line s0, s1, s2, s3, t, x0, x1, x2, x3;
 
 	memset(&s0, 0, sizeof s0);
 	if (j->end->b)
 		memcpy(&s0, j->end->b + c0, sizeof s0);
 	s1 = s2 = s3 = s0;
+	if (z) {
+		memcpy(&x0, z + c0, sizeof t);
+		memcpy(&x1, z + pitch + c0, sizeof t);
+		memcpy(&x2, z + 2 * pitch + c0, sizeof t);
+		memcpy(&x3, z + 3 * pitch + c0, sizeof t);
+		s0 += x0;
+		s1 += x1;
+		s2 += x2;
+		s3 += x3;
+	}
 	for (size_t a = k[0][0]; a < k[0][1]; a++)
 		for (size_t b = k[1][0]; b < k[1][1]; b++) {
-			const size_t at = ((size_t)onx_window_at(w, 0, o[0], a) * w->in[1] +
-					   (size_t)onx_window_at(w, 1, o[1], b)) * w->in[2] +
-					  (size_t)onx_window_at(w, 2, o[2], 0);
-			const real *x = image + at * ch + c0;
-			const real *from = j->w + (a * w->kern[1] + b) * w->kern[2] * ch + c0;
+			const real *x = image + under(s, o, a, b, 0) * ch + c0;
+			const real *from = j->w + (a * s->taps[1] + b) * s->taps[2] * ch + c0;
 
-			for (size_t d = 0; d < w->kern[2]; d++, x += (size_t)w->dil[2] * ch, from += ch) {
+			for (size_t d = 0; d < s->taps[2]; d++, x += inc, from += ch) {
 				memcpy(&t, from, sizeof t);
 				memcpy(&x0, x, sizeof t);
 				memcpy(&x1, x + step, sizeof t);
@@ -117,50 +136,61 @@ ONX_INLINE void strip(const struct job *j, const real *image, size_t (*k)[2], co
 			}
 		}
 	memcpy(y + c0, &s0, sizeof s0);
-	memcpy(y + ch + c0, &s1, sizeof s0);
-	memcpy(y + 2 * ch + c0, &s2, sizeof s0);
-	memcpy(y + 3 * ch + c0, &s3, sizeof s0);
+	memcpy(y + pitch + c0, &s1, sizeof s0);
+	memcpy(y + 2 * pitch + c0, &s2, sizeof s0);
+	memcpy(y + 3 * pitch + c0, &s3, sizeof s0);
 }
 
 /* Are the windows of STRIP pixels from o on inside the image along dimension 2? */
-ONX_INLINE bool inside(const struct onx_window *w, size_t o)
+ONX_INLINE bool inside(const struct onx_slide *s, size_t o)
 {
-	return o + STRIP <= w->out[2] && onx_window_at(w, 2, o, 0) >= 0 &&
-	       onx_window_at(w, 2, o + STRIP - 1, w->kern[2] - 1) < (int64_t)w->in[2];
+	const size_t last = s->taps[2] ? s->taps[2] - 1 : 0;
+
+	return o + STRIP <= s->grid[2] && onx_slide_in(s, 2, o, 0) && onx_slide_in(s, 2, o, last) &&
+	       onx_slide_in(s, 2, o + STRIP - 1, 0) && onx_slide_in(s, 2, o + STRIP - 1, last);
+}
+
+/* Where the first pixel of row r of the grid lies in y. */
+ONX_INLINE size_t row_in_y(const struct onx_slide *s, size_t r)
+{
+	const size_t n = r / (s->grid[0] * s->grid[1]), o0 = r / s->grid[1] % s->grid[0], o1 = r % s->grid[1];
+
+	return ((n * s->dst[0] + s->first[0] + o0 * s->step[0]) * s->dst[1] + s->first[1] + o1 * s->step[1]) *
+	       s->dst[2] + s->first[2];
 }
 
 ONX_CLONES
 static void row(const struct job *j, size_t r)
 {
-	const struct onx_window *w = &j->g->w;
-	const size_t ch = j->g->groups;
-	const real *image = j->x + r / (w->out[0] * w->out[1]) * w->in_n * ch;
-	size_t o[3] = { r / w->out[1] % w->out[0], r % w->out[1], 0 }, k[3][2];
+	const struct onx_slide *s = &j->s;
+	const size_t ch = j->ch, pitch = s->step[2] * ch, line0 = row_in_y(s, r) * ch;
+	const real *image = j->x + r / (s->grid[0] * s->grid[1]) * s->src[0] * s->src[1] * s->src[2] * ch;
+	size_t o[3] = { r / s->grid[1] % s->grid[0], r % s->grid[1], 0 }, k[3][2];
 
-	taps(w, 0, o[0], &k[0][0], &k[0][1]);
-	taps(w, 1, o[1], &k[1][0], &k[1][1]);
-	for (size_t n; o[2] < w->out[2]; o[2] += n) {
-		const size_t first = (r * w->out[2] + o[2]) * ch;
+	onx_slide_taps(s, 0, o[0], &k[0][0], &k[0][1]);
+	onx_slide_taps(s, 1, o[1], &k[1][0], &k[1][1]);
+	for (size_t n; o[2] < s->grid[2]; o[2] += n) {
+		const size_t first = line0 + o[2] * pitch;
 		real *y = j->y + first;
+		const real *z = j->end->z ? j->end->z + first : NULL;
 		size_t c = 0;
 
-		n = inside(w, o[2]) && ch >= LINE ? STRIP : 1;
-		taps(w, 2, o[2], &k[2][0], &k[2][1]);
+		n = inside(s, o[2]) && ch >= LINE ? STRIP : 1;
+		onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
 		for (; n == STRIP && c + LINE <= ch; c += LINE)
-			strip(j, image, k, o, c, y);
+			strip(j, image, k, o, c, z, y);
 		for (; n == 1 && c + BLOCK <= ch; c += BLOCK)
-			pixel(j, image, k, o, c, BLOCK, y);
+			pixel(j, image, k, o, c, BLOCK, z, y);
 		for (; n == 1 && c + LINE <= ch; c += LINE)
-			pixel(j, image, k, o, c, LINE, y);
+			pixel(j, image, k, o, c, LINE, z, y);
 		for (size_t p = 0, at = o[2]; c < ch && p < n; p++) {
 			o[2] = at + p;
-			taps(w, 2, o[2], &k[2][0], &k[2][1]);
-			pixel(j, image, k, o, c, ch - c, y + p * ch);
+			onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
+			pixel(j, image, k, o, c, ch - c, z ? z + p * pitch : NULL, y + p * pitch);
 			o[2] = at;
 		}
-		for (size_t i = 0; j->end->z && i < n * ch; i++)
-			y[i] += j->end->z[first + i];
-		onx_fuse_row(&j->end->f, y, n * ch);
+		for (size_t p = 0; p < n; p++, y += pitch)
+			onx_fuse_row(&j->end->f, y, ch);
 	}
 }
 
@@ -173,10 +203,29 @@ static void row_piece(void *ctx, size_t piece, int worker)
 static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
 {
-	struct job j = { g, x, weights, end, y };
+	struct job j = { .ch = g->groups, .x = x, .w = weights, .end = end, .y = y };
 
 	(void)scratch;
-	onx_parallel(pool, g->n * g->w.out[0] * g->w.out[1], row_piece, &j);
+	onx_slide_forward(&g->w, &j.s);
+	onx_parallel(pool, g->n * j.s.grid[0] * j.s.grid[1], row_piece, &j);
+}
+
+size_t onx_last_dw_data_scratch(const struct onx_conv_geo *g)
+{
+	return (packed(g) + 63) / 64 * 64;
+}
+
+void onx_last_dw_data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, real *dx,
+		      bool add, void *scratch)
+{
+	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
+	struct job j = { .ch = g->groups, .x = dy, .w = scratch, .end = &end, .y = dx };
+
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
+		onx_slide_phase(&g->w, i, &j.s);
+		pack_taps(&j.s, g->groups, w, scratch);
+		onx_parallel(pool, g->n * j.s.grid[0] * j.s.grid[1], row_piece, &j);
+	}
 }
 
 const struct ONX_R(onx_last_way) onx_last_way_depthwise = { "depthwise", fits, packed, pack, no_scratch, forward };

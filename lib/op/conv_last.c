@@ -33,7 +33,8 @@ struct last_geo {
 	size_t rows, ch;
 };
 
-static const struct ONX_R(onx_last_grad) *const grads[] = { &onx_last_grad_dense, &onx_last_grad_ref };
+static const struct ONX_R(onx_last_grad) *const grads[] = { &onx_last_grad_depthwise, &onx_last_grad_dense,
+						    &onx_last_grad_ref };
 
 static const struct ONX_R(onx_last_grad) *grad_of(const struct last_geo *g)
 {

@@ -45,6 +45,13 @@ static const struct shape shapes[] = {
 	{ "1-D", 2, 1, 5, 9, { 1, 1, 37 }, { 1, 1, 4 }, { 1, 1, 3 }, { 1, 1, 2 }, { 0, 0, 5 }, { 0, 0, 1 } },
 	{ "3-D", 2, 2, 2, 3, { 5, 6, 7 }, { 2, 3, 2 }, { 2, 1, 1 }, { 1, 1, 2 }, { 1, 0, 1 }, { 0, 1, 1 } },
 	{ "cropped", 2, 1, 4, 6, { 1, 9, 9 }, { 1, 3, 3 }, D1, D1, { 0, -1, -2 }, { 0, 0, -1 } },
+	{ "depthwise 3x3", 2, 37, 1, 1, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise 5x5 stride 2", 2, 48, 1, 1, { 1, 13, 14 }, { 1, 5, 5 }, { 1, 2, 2 }, D1, { 0, 2, 2 }, { 0, 2, 1 } },
+	{ "depthwise 7x7, 3x3 map", 1, 96, 1, 1, { 1, 3, 3 }, { 1, 7, 7 }, D1, D1, { 0, 3, 3 }, { 0, 3, 3 } },
+	{ "depthwise 2x4 dilated, stride 3", 3, 16, 1, 1, { 1, 17, 21 }, { 1, 2, 4 }, { 1, 1, 3 }, { 1, 4, 2 },
+	  { 0, 3, 1 }, { 0, 0, 4 } },
+	{ "depthwise, long rows", 1, 33, 1, 1, { 1, 3, 300 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "depthwise 3-D", 2, 5, 1, 1, { 5, 6, 7 }, { 2, 3, 2 }, { 2, 1, 1 }, { 1, 1, 2 }, { 1, 0, 1 }, { 0, 1, 1 } },
 	{ "batch 0", 0, 1, 3, 5, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 };
 /* What follows the sum, in turn. */
@@ -226,6 +233,52 @@ static void gradients(const struct shape *s, const struct onx_conv_geo *g, const
 		}
 }
 
+/* Depthwise ways stand in for the dense ones as the operator chooses them, for this processor. */
+static real *depthwise(const struct onx_conv_geo *g, const struct data *t, int kind, bool add, bool ref,
+		       struct onx_pool *pool)
+{
+	const size_t n = kind == 0 ? t->ny : kind == 1 ? t->nx : t->nw;
+	const struct ONX_R(onx_last_way) *way = ref ? &onx_last_way_ref : &onx_last_way_depthwise;
+	const struct ONX_R(onx_last_grad) *grad = ref ? &onx_last_grad_ref : &onx_last_grad_depthwise;
+	real *d = add ? numbers(n, 6) : garbage((n + 1) * sizeof *d);
+	const struct ONX_R(onx_last_end) end = { t->b, add ? d : NULL, { ONX_FUSE_CLIP, -0.5, 2 } };
+	void *packed = garbage(way->packed(g)), *scratch = garbage(grad->scratch(g, onx_pool_threads(pool)));
+
+	if (kind == 0) {
+		way->pack(pool, g, t->w, packed);
+		way->forward(pool, g, t->x, packed, &end, d, scratch);
+	} else if (kind == 1) {
+		grad->data(pool, g, t->w, t->dy, d, add, scratch);
+	} else {
+		grad->weights(pool, g, t->x, t->dy, d, add, scratch);
+	}
+	onx_heap_free(packed);
+	onx_heap_free(scratch);
+	return d;
+}
+
+static void depthwises(const struct shape *s, const struct onx_conv_geo *g, const struct data *t,
+		       struct onx_pool *const *pools)
+{
+	static const char *const name[] = { "forward", "gradient of data", "gradient of weights" };
+	char what[64];
+
+	for (int k = 0; k < 6; k++) {
+		const int kind = k % 3;
+		const size_t n = kind == 0 ? t->ny : kind == 1 ? t->nx : t->nw;
+		real *want = depthwise(g, t, kind, k > 2, true, NULL), *have[THREADS];
+
+		for (int i = 0; i < THREADS; i++)
+			have[i] = depthwise(g, t, kind, k > 2, false, pools[i]);
+		snprintf(what, sizeof what, "depthwise %s%s", name[kind], k > 2 ? ", added" : "");
+		say(gap(have[0], want, n), what, s->name);
+		same(have, n, what, s->name);
+		for (int i = 0; i < THREADS; i++)
+			onx_heap_free(have[i]);
+		onx_heap_free(want);
+	}
+}
+
 static void one(const struct shape *s, struct onx_pool *const *pools)
 {
 	const struct onx_conv_geo g = geo_of(s);
@@ -239,6 +292,8 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.z = numbers(t.ny, 5);
 	forwards(s, &g, &t, pools);
 	gradients(s, &g, &t, pools);
+	if (g.groups > 1 && g.c == 1 && g.m == 1)
+		depthwises(s, &g, &t, pools);
 	onx_heap_free(t.x);
 	onx_heap_free(t.w);
 	onx_heap_free(t.b);
