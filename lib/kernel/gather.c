@@ -153,8 +153,8 @@ static void row_spans(const gather *g, const real *image, const struct place *p,
 		for (size_t t1 = g->s.taps[1]; t1; t1--, i[1] += g->s.inc[1]) {
 			const bool in = i[0] >= 0 && i[0] < (int64_t)g->s.src[0] && i[1] >= 0 &&
 					i[1] < (int64_t)g->s.src[1];
-			const real *line = in ? image + (size_t)(i[0] * (int64_t)g->s.src[1] + i[1]) * g->s.src[2] * pitch
-					      : zeros;
+			const size_t at_line = in ? (size_t)(i[0] * (int64_t)g->s.src[1] + i[1]) * g->s.src[2] : 0;
+			const real *line = in ? image + at_line * pitch : zeros;
 
 			if (g->merged) {
 				*at = in ? merged_span(g, line, s[2], stage) : zeros;
