@@ -154,6 +154,20 @@ static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *
 	return rc == ONX_OK && *fits ? attempt(t, &best, budget, e) : rc;
 }
 
+/* The smallest block that there is: what a budget would have to be. */
+static int smallest(struct trial *t, struct onx_err *e)
+{
+	const double held = onx_plan_held(t->b);
+	int rc = attempt(t, &(struct onx_keep){ .depth = 1 }, 0, e);
+	t->least = t->b->p->bytes;
+	if (rc == ONX_OK && t->b->want->loss != ONX_NONE)
+		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true }, 0, e);
+	for (int i = 0; rc == ONX_OK && t->b->want->loss != ONX_NONE && i < PARTS; i++)
+		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true, .until = t->b->n_run,
+						    .room = held / parts[i] }, 0, e);
+	return rc;
+}
+
 static int trials(struct trial *t, struct onx_err *e)
 {
 	struct onx_plan *p = t->b->p;
@@ -168,8 +182,10 @@ static int trials(struct trial *t, struct onx_err *e)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)
 		rc = segments(t, budget, &fits, e);
-	return rc < 0 || fits ? rc : onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",
-					      (double)t->least / 1e6, (double)budget / 1e6);
+	if (rc < 0 || fits || (rc = smallest(t, e)) < 0)
+		return rc;
+	return onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",
+			(double)t->least / 1e6, (double)budget / 1e6);
 }
 
 int onx_plan_within(struct onx_builder *b, struct onx_err *e)
