@@ -116,7 +116,7 @@ demo: all                               ## adapt the sample model to new classes
 	@samples/demo.sh $(BUILD)
 test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
-BENCH := $(BUILD)/bench/pictures $(BUILD)/bench/peak
+BENCH := $(BUILD)/bench/pictures $(BUILD)/bench/peak $(BUILD)/bench/convs
 $(BENCH): $(BUILD)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"

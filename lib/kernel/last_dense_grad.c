@@ -2,10 +2,10 @@
  *
  * Data.  For each phase of the strides (slide.h) dx is a gathered product (gather.h) over dy, channels exchanged.
  *
- * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is one tap, a run
- * of l, a run of j and a run of pixels.  It goes over its pixels in blocks of DEPTH; of each it copies both
- * operands into panels as wide as the tile (tile.h, `outer`), so that they are read from the nearest cache, and
- * adds the tiles' sums to its part of dw, which stays there too.  Parts of several runs of pixels are added in
+ * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is a run of taps,
+ * of l, of j and of pixels.  It goes over its pixels in blocks of DEPTH; of each it copies dy once and x for each
+ * tap into panels as wide as the tile (tile.h, `outer`), so that they are read from the nearest cache, and adds
+ * the tiles' sums to its part of dw, which stays in the second.  Parts of several runs of pixels are added in
  * order at the end, when dw is brought into the order of the file. */
 #include "kernel/last_dense.h"
 #include <string.h>
@@ -64,15 +64,20 @@ void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, en
 
 /* ---- weights ---------------------------------------------------------------------------------------- */
 
-/* Pixels of a block: as many terms are summed from zero; numbers of x and of dy in a piece; pieces at least. */
-enum { DEPTH = 128, L_MOST = 120, J_MOST = 128, PIECES = 16 };
+/* Pixels of a block: as many terms are summed from zero; numbers of x and of dy, bytes of a part; pieces at least. */
+enum { DEPTH = 128, L_MOST = 240, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
 
 struct sums {
 	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
 	size_t m;
-	size_t l_run, l_cuts, j_run, j_cuts, pixels, splits;
-	size_t l_room, j_room;          /* of a part, in whole thirds of tiles and whole units */
+	size_t s_run, s_cuts, l_run, l_cuts, j_run, j_cuts, pixels, splits;
+	size_t j_room, l_part, part;    /* numbers: a row of a part, those of one span, all of it */
 };
+
+static size_t parts_of(const struct sums *s)
+{
+	return s->x.groups * s->s_cuts * s->l_cuts * s->j_cuts;
+}
 
 static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
 {
@@ -81,48 +86,43 @@ static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
 	onx_last_dense_forward_of(g, isa, &s.x);
 	const struct ONX_R(onx_tile) *t = s.x.tile;
 
-	s.l_cuts = onx_pieces(s.x.len, L_MOST);
-	s.l_run = up(onx_pieces(s.x.len, s.l_cuts), t->rows);
-	s.l_room = s.l_run;
+	s.l_run = up(onx_pieces(s.x.len, max_z(onx_pieces(s.x.len, L_MOST), 1)), t->rows);
+	s.l_cuts = onx_pieces(s.x.len, s.l_run);
 	s.j_cuts = onx_pieces(s.m, J_MOST);
 	s.j_run = s.j_cuts > 1 ? up(onx_pieces(s.m, s.j_cuts), t->cols) : s.m;
 	s.j_cuts = onx_pieces(s.m, s.j_run);
 	s.j_room = up(s.j_run, t->unit);
-	s.l_cuts = onx_pieces(s.x.len, s.l_run);
-	const size_t parts = g->groups * s.x.spans * s.l_cuts * s.j_cuts;
-
-	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts, 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
-	s.pixels = up(onx_pieces(s.x.rows, s.splits), DEPTH);
-	s.splits = max_z(onx_pieces(s.x.rows, max_z(s.pixels, 1)), 1);
+	s.l_part = s.l_run * s.j_room;
+	s.s_run = max_z(min_z(PART / (s.l_part * sizeof(real)), s.x.spans), 1);
+	s.s_run = max_z(onx_pieces(s.x.spans, max_z(onx_pieces(s.x.spans, s.s_run), 1)), 1);
+	s.s_cuts = onx_pieces(s.x.spans, s.s_run);
+	s.part = s.s_run * s.l_part;
+	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts_of(&s), 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
+	s.pixels = max_z(up(onx_pieces(s.x.rows, s.splits), DEPTH), DEPTH);
+	s.splits = max_z(onx_pieces(s.x.rows, s.pixels), 1);
 	return s;
 }
 
-/* One worker's room. */
-struct desk { size_t l, j, stage, rows, at, bytes; };
+/* One worker's room: panels of x and dy, copied spans, pointers to those and to rows. */
+struct desk { size_t l, j, stage, spans, at, bytes; };
 
 static struct desk desk_of(const struct sums *s)
 {
 	struct desk r = { .l = 0 };
 
-	r.j = bytes_of(s->l_room * DEPTH);
+	r.j = bytes_of(s->l_run * DEPTH);
 	r.stage = r.j + bytes_of(up(s->j_room, s->x.tile->cols) * DEPTH);
-	r.rows = r.stage + (s->x.merged ? bytes_of(s->x.len * DEPTH) : 0);
-	r.at = r.rows + up(DEPTH * sizeof(real *), 64);
+	r.spans = r.stage + (s->x.merged ? bytes_of(s->x.spans * s->x.len * DEPTH) : 0);
+	r.at = r.spans + up(s->x.spans * DEPTH * sizeof(real *), 64);
 	r.bytes = r.at + up(DEPTH * sizeof(real *), 64);
 	return r;
-}
-
-static size_t parts_of(const struct sums *s)
-{
-	return s->x.groups * s->x.spans * s->l_cuts * s->j_cuts;
 }
 
 size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
 {
 	const struct sums s = sums_of(g, isa);
 
-	return bytes_of(s.x.len) + bytes_of(parts_of(&s) * s.splits * s.l_room * s.j_room) +
-	       desk_of(&s).bytes * (size_t)threads;
+	return bytes_of(s.x.len) + bytes_of(parts_of(&s) * s.splits * s.part) + desk_of(&s).bytes * (size_t)threads;
 }
 
 struct job {
@@ -133,37 +133,26 @@ struct job {
 	bool add;
 };
 
-/* The windows' span number `span` alone. */
-static gather one_span(const gather *x, size_t span)
-{
-	gather p = *x;
+#define WHOLE(n) case n: for (size_t k = 0; k < rows; k++) memcpy(to + k * (n), row[k] + j, (n) * sizeof *to); break;
 
-	for (int d = 2; d >= 0; d--) {
-		if (d == 2 && x->merged)
-			continue;
-		p.s.base[d] += (int64_t)(span % x->s.taps[d]) * x->s.inc[d];
-		p.s.taps[d] = 1;
-		span /= x->s.taps[d];
-	}
-	onx_gather_close(&p);
-	return p;
-}
-
-/* n numbers of each row into panels [panel][row][wide]; what is left of the last one is zero. */
+/* n numbers of each row, from `first` on, into panels [panel][row][wide]; what is left of the last one is zero. */
 ONX_CLONES
-static void panels(const real *const *row, size_t rows, size_t n, size_t wide, real *to)
+static void panels(const real *const *row, size_t first, size_t rows, size_t n, size_t wide, real *to)
 {
-	for (size_t j = 0; j < n; j += wide, to += DEPTH * wide) {
-		const size_t count = min_z(wide, n - j);
+	for (size_t j = first; j < first + n; j += wide, to += DEPTH * wide) {
+		const size_t count = min_z(wide, first + n - j);
 
-		for (size_t k = 0; k < rows; k++) {
-			const real *const from = row[k] + j;
-			real *const panel = to + k * wide;
-
-			for (size_t i = 0; i < count; i++)
-				panel[i] = from[i];
-			for (size_t i = count; i < wide; i++)
-				panel[i] = 0;
+		switch (count == wide ? wide : 0) {
+		WHOLE(4)
+		WHOLE(6)
+		WHOLE(8)
+		WHOLE(12)
+		WHOLE(16)
+		WHOLE(32)
+		default:
+			for (size_t k = 0; k < rows; k++)
+				for (size_t i = 0; i < wide; i++)
+					to[k * wide + i] = i < count ? row[k][j + i] : 0;
 		}
 	}
 }
@@ -191,6 +180,7 @@ static void products(const struct sums *s, size_t depth, const real *l, const re
 	}
 }
 
+/* Pieces run over runs of pixels, then groups, then spans, then l, then j. */
 static void sums_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *w = ctx;
@@ -198,55 +188,65 @@ static void sums_piece(void *ctx, size_t piece, int worker)
 	const struct desk d = desk_of(s);
 	char *const desk = w->desks + d.bytes * (size_t)worker;
 	real *const l = (real *)(void *)(desk + d.l), *const j = (real *)(void *)(desk + d.j);
-	real *const stage = (real *)(void *)(desk + d.stage), *const part = w->part + piece * s->l_room * s->j_room;
-	const real **const rows = (const real **)(void *)(desk + d.rows);
+	real *const stage = (real *)(void *)(desk + d.stage), *const part = w->part + piece * s->part;
+	const real **const spans = (const real **)(void *)(desk + d.spans);
 	const real **const at = (const real **)(void *)(desk + d.at);
-	const size_t cuts = s->l_cuts * s->j_cuts, span = piece / cuts % s->x.spans;
-	const size_t group = piece / cuts / s->x.spans % s->x.groups, all = s->x.groups * s->m;
-	const gather x = one_span(&s->x, span);
-	size_t l0, l1, j0, j1, p0, p1;
+	const size_t cuts = s->l_cuts * s->j_cuts, all = s->x.groups * s->m;
+	const size_t group = piece / cuts / s->s_cuts % s->x.groups;
+	size_t s0, s1, l0, l1, j0, j1, p0, p1;
 
+	onx_piece(s->x.spans, s->s_run, piece / cuts % s->s_cuts, &s0, &s1);
 	onx_piece(s->x.len, s->l_run, piece / s->j_cuts % s->l_cuts, &l0, &l1);
 	onx_piece(s->m, s->j_run, piece % s->j_cuts, &j0, &j1);
-	onx_piece(s->x.rows, s->pixels, piece / cuts / s->x.spans / s->x.groups, &p0, &p1);
+	onx_piece(s->x.rows, s->pixels, piece / cuts / s->s_cuts / s->x.groups, &p0, &p1);
 	if (p0 >= p1)
-		memset(part, 0, s->l_room * s->j_room * sizeof *part);
+		memset(part, 0, s->part * sizeof *part);
 	for (size_t p = p0; p < p1; p += DEPTH) {
 		const size_t depth = min_z(DEPTH, p1 - p);
 
-		onx_gather_rows(&x, w->x, group, p, p + depth, 1, w->zeros, stage, rows);
 		for (size_t k = 0; k < depth; k++)
-			rows[k] += l0;
-		panels(rows, depth, l1 - l0, s->x.tile->rows, l);
-		for (size_t k = 0; k < depth; k++)
-			rows[k] = w->dy + (p + k) * all + group * s->m + j0;
-		panels(rows, depth, j1 - j0, s->x.tile->cols, j);
-		products(s, depth, l, j, l1 - l0, j1 - j0, at, p > p0, part);
+			at[k] = w->dy + (p + k) * all + group * s->m;
+		panels(at, j0, depth, j1 - j0, s->x.tile->cols, j);
+		onx_gather_rows(&s->x, w->x, group, p, p + depth, DEPTH, w->zeros, stage, spans);
+		for (size_t i = s0; i < s1; i++) {
+			panels(spans + i * DEPTH, l0, depth, l1 - l0, s->x.tile->rows, l);
+			products(s, depth, l, j, l1 - l0, j1 - j0, at, p > p0, part + (i - s0) * s->l_part);
+		}
 	}
 }
 
 enum { COLUMNS = 16 };
 
+/* Columns [j0, j1) of span `span` and number l, all splits together, to dw, where columns are `step` apart. */
+static inline void add_up(const struct job *w, const real *from, size_t n, size_t step, real *dw)
+{
+	const size_t next = parts_of(&w->s) * w->s.part;
+	real sum[COLUMNS] = { 0 };
+
+	for (size_t k = 0; k < w->s.splits; k++, from += next)
+		for (size_t j = 0; j < n; j++)
+			sum[j] += from[j];
+	for (size_t j = 0; j < n; j++)
+		onx_put(&dw[j * step], w->add, sum[j]);
+}
+
 /* Columns [j0, j1) of a group into dw [j][c][taps]; in parts they lie as [span][l][j]. */
 static void gather_columns(const struct job *w, size_t group, size_t j0, size_t j1)
 {
 	const struct sums *s = &w->s;
-	const size_t c = s->x.c, taps = s->x.spans * s->x.len / c, room = s->l_room * s->j_room;
-	const size_t next = parts_of(s) * room, cut = j0 / s->j_run;
-	real *const dw = w->dw + group * s->m * c * taps;
+	const size_t c = s->x.c, taps = s->x.spans * s->x.len / c, cut = j0 / s->j_run;
+	real *const dw = w->dw + (group * s->m + j0) * c * taps;
 
-	for (size_t i = 0; i < s->x.spans * s->x.len; i++) {
-		const size_t l = i / s->x.spans, span = i % s->x.spans;
-		const size_t at = s->x.merged ? l % c * taps + span * (s->x.len / c) + l / c : l * taps + span;
-		const size_t part = ((group * s->x.spans + span) * s->l_cuts + l / s->l_run) * s->j_cuts + cut;
-		const real *from = w->part + part * room + l % s->l_run * s->j_room - cut * s->j_run;
-		real sum[COLUMNS] = { 0 };
+	for (size_t l = 0; l < s->x.len; l++) {
+		const real *const from = w->part + l % s->l_run * s->j_room + j0 - cut * s->j_run;
 
-		for (size_t k = 0; k < s->splits; k++, from += next)
-			for (size_t j = j0; j < j1; j++)
-				sum[j - j0] += from[j];
-		for (size_t j = j0; j < j1; j++)
-			onx_put(&dw[j * c * taps + at], w->add, sum[j - j0]);
+		for (size_t i = 0; i < s->x.spans; i++) {
+			const size_t part = ((group * s->s_cuts + i / s->s_run) * s->l_cuts + l / s->l_run) * s->j_cuts;
+			const size_t at = s->x.merged ? l % c * taps + i * (s->x.len / c) + l / c : l * taps + i;
+
+			add_up(w, from + (part + cut) * s->part + i % s->s_run * s->l_part, j1 - j0, c * taps,
+			       dw + at);
+		}
 	}
 }
 
@@ -271,7 +271,7 @@ void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g,
 
 	memset(scratch, 0, zeros);
 	w.part = (real *)(void *)((char *)scratch + zeros);
-	w.desks = (char *)w.part + bytes_of(parts * w.s.splits * w.s.l_room * w.s.j_room);
+	w.desks = (char *)w.part + bytes_of(parts * w.s.splits * w.s.part);
 	onx_parallel(pool, parts * w.s.splits, sums_piece, &w);
 	onx_parallel(pool, g->groups * w.s.j_cuts * onx_pieces(w.s.j_run, COLUMNS), gather_piece, &w);
 }
