@@ -52,7 +52,8 @@ MAN     := $(TOOLS:$(BUILD)/bin/%=$(BUILD)/man/%.1) $(TOOLS:$(BUILD)/bin/%=$(BUI
 # Each file of tests/unit, tests/fault, tests/op and tests/lint is a program; tests/GROUP/lib/*.c help those of GROUP.
 TESTSRC := $(wildcard tests/unit/*.c tests/fault/*.c tests/op/*.c tests/lint/*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
-TESTOBJ := $(TESTSRC:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/lib/*.c))
+PEERS   := $(BUILD)/tests/peers/gradient
+TESTOBJ := $(TESTSRC:%.c=$(BUILD)/%.o) $(PEERS:%=%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/lib/*.c))
 
 all: $(TOOLS) $(LIB)                    ## build the programs and the library (default)
 
@@ -93,7 +94,7 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLLIB) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) -o $@ $< $(TOOLLIB) $(LIB) $(LDLIBS_ALL)
 .SECONDEXPANSION:
-$(TESTS): $(BUILD)/%: $(BUILD)/%.o $$(addprefix $(BUILD)/,$$(addsuffix .o,$$(basename $$(wildcard $$(dir $$*)lib/*.c)))) $(LIB)
+$(TESTS) $(PEERS): $(BUILD)/%: $(BUILD)/%.o $$(addprefix $(BUILD)/,$$(addsuffix .o,$$(basename $$(wildcard $$(dir $$*)lib/*.c)))) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL) -lcmocka
 
@@ -114,7 +115,7 @@ lint: tests                             ## layers, includes, banned functions, l
 	@tests/run $(BUILD) lint
 demo: all                               ## adapt the sample model to new classes, three ways side by side
 	@samples/demo.sh $(BUILD)
-test-peers: all                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
+test-peers: all $(PEERS)                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
 BENCH := $(BUILD)/bench/pictures $(BUILD)/bench/peak $(BUILD)/bench/convs
 $(BENCH): $(BUILD)/bench/%: bench/%.c $(LIB)

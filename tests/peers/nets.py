@@ -47,7 +47,7 @@ def mlp():
 
 def without_dropout(net):
     for m in net.modules():
-        if isinstance(m, nn.Dropout):
+        if isinstance(m, (nn.Dropout, torchvision.ops.StochasticDepth)):
             m.p = 0.0
     return net
 
@@ -72,8 +72,13 @@ def unalike(net):
 
 
 def build(name):
-    torch.manual_seed(7)
     make, shape = NETS[name]
+    return prepared(make, shape), shape
+
+
+def prepared(make, shape, batch=16):
+    """A module for both programs: the same arithmetic every time, and no signal that dies or explodes."""
+    torch.manual_seed(7)
     net = without_dropout(make())
     unalike(net)
     # ONNX stores these as float32: numbers that are exact there.
@@ -82,18 +87,18 @@ def build(name):
             m.momentum, m.eps = 0.125, 2.0 ** -17
         if isinstance(m, nn.LayerNorm):
             m.eps = 2.0 ** -17
-    calibrate(net, shape)
-    return net, shape
+    calibrate(net, shape, batch)
+    return net
 
 
-def calibrate(net, shape):
+def calibrate(net, shape, batch):
     """Running statistics of a batch, as in a trained net: with others the signal of a frozen net dies or explodes."""
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = [m.momentum for m in norms]
     for m in norms:
         m.momentum = 1.0
     with torch.no_grad():
-        net.train()(torch.randn(16, *shape))
+        net.train()(torch.randn(batch, *shape))
     for m, momentum in zip(norms, kept):
         m.momentum = momentum
 
