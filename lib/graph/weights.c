@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const movers[] = { "Reshape", "Transpose", "Cast", "Identity", "Squeeze", "Unsqueeze",
-	"Flatten", "DequantizeLinear", NULL };
+	"Flatten", "DequantizeLinear", "Expand", "Tile", "Gather", "Slice", NULL };
 
 static bool moves(const struct onx_node *n)
 {
@@ -29,12 +29,25 @@ static bool after_product(const struct onx_graph *g, const struct onx_node *n, u
 	return false;
 }
 
+/* A class token is joined to the tokens of the picture; there every input only moves. */
+static void mark_joined(const struct onx_node *n, struct marks *m)
+{
+	if (*n->domain || strcmp(n->type, "Concat") != 0 || n->n_out == 0 || n->out[0] == ONX_NONE)
+		return;
+	for (uint32_t i = 0; i < n->n_in; i++)
+		if (n->in[i] != ONX_NONE) {
+			m->wanted[n->in[i]] |= m->wanted[n->out[0]];
+			m->wanted_many[n->in[i]] |= m->wanted_many[n->out[0]];
+		}
+}
+
 static void mark_node(const struct onx_graph *g, const struct onx_node *n, struct marks *m)
 {
 	if (moves(n) && n->n_in > 0 && n->in[0] != ONX_NONE && n->n_out > 0 && n->out[0] != ONX_NONE) {
 		m->wanted[n->in[0]] |= m->wanted[n->out[0]];
 		m->wanted_many[n->in[0]] |= m->wanted_many[n->out[0]];
 	}
+	mark_joined(n, m);
 	for (uint32_t i = 0; n->op && i < n->n_in && i < 16; i++) {
 		if (n->in[i] == ONX_NONE)
 			continue;

@@ -1,8 +1,8 @@
-/* peers/gradient.c -- the gradients of a model's only output, a single number, with respect to initializers.
- * usage: gradient auto|frozen MODEL NAME...    prints a line for each name: the name, then its gradient's numbers
+/* peers/gradient.c -- the gradients of a model's only output, a single number, by initializer.
+ * usage: gradient auto|frozen MODEL NAME...    a line for each name: it, then its gradient's numbers
  *
- * The first word is for BatchNormalization, as onnx-train's --bn.
- * The whole graph runs in double, whatever real type the file has.  For gradients.py. */
+ * The first word is for BatchNormalization, as onnx-train's --bn.  The whole graph runs in double,
+ * whatever real type the file has.  For gradients.py. */
 #include <stdio.h>
 #include <string.h>
 #include "exec/exec.h"
@@ -88,7 +88,8 @@ int main(int argc, char **argv)
 	if (rc == ONX_OK)
 		rc = open_model(&j, argv[2], &e);
 	if (rc == ONX_OK)
-		rc = mark(&j, strcmp(argv[1], "auto") == 0 ? ONX_BN_AUTO : ONX_BN_FROZEN, argv + 3, argc - 3, &e);
+		rc = mark(&j, strcmp(argv[1], "auto") == 0 ? ONX_BN_AUTO : ONX_BN_FROZEN, argv + 3,
+			  argc - 3, &e);
 	if (rc == ONX_OK)
 		rc = run(&j, &e);
 	for (int i = 3; rc == ONX_OK && i < argc; i++)

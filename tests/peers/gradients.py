@@ -16,6 +16,7 @@ import torch
 from onnx import helper, numpy_helper
 
 import gradcases
+import gradlayers  # noqa: F401 (adds its cases)
 import peers
 
 TOLERANCE = 1e-9
