@@ -57,7 +57,7 @@ extern const struct ONX_R(onx_last_grad) onx_last_grad_dense;           /* last_
 extern const struct ONX_R(onx_last_way) onx_last_way_depthwise;         /* last_dw.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_depthwise;       /* last_dw_grad.c */
 
-/* db[ch] = sum over the rows of dy [rows][ch], in double. */
+/* db[ch] = sum over the rows of dy [rows][ch], in blocks of single precision added in double (last_bias.c). */
 void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add);
 
 #endif

@@ -1,4 +1,4 @@
-/* kernel/last_ref.c -- the formulas of last.h as they stand, sums in double; and the bias. */
+/* kernel/last_ref.c -- the formulas of last.h as they stand, sums in double. */
 #include "kernel/last.h"
 #include "kernel/fuse_row.h"
 
@@ -111,40 +111,3 @@ static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 
 const struct ONX_R(onx_last_way) onx_last_way_ref = { "reference", fits_all, packed, pack, no_scratch, forward };
 const struct ONX_R(onx_last_grad) onx_last_grad_ref = { "reference", fits_all, no_scratch, data, weights };
-
-enum { COLUMNS = 16 };
-
-struct columns {
-	size_t rows, ch;
-	const real *dy;
-	real *db;
-	bool add;
-};
-
-ONX_CLONES
-static void sum_columns(const real *dy, size_t rows, size_t ch, size_t n, double *sum)
-{
-	for (size_t r = 0; r < rows; r++, dy += ch)
-		for (size_t k = 0; k < n; k++)
-			sum[k] += dy[k];
-}
-
-static void columns_piece(void *ctx, size_t piece, int worker)
-{
-	const struct columns *j = ctx;
-	double sum[COLUMNS] = { 0 };
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(j->ch, COLUMNS, piece, &lo, &hi);
-	sum_columns(j->dy + lo, j->rows, j->ch, hi - lo, sum);
-	for (size_t k = lo; k < hi; k++)
-		onx_put(&j->db[k], j->add, (real)sum[k - lo]);
-}
-
-void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add)
-{
-	struct columns j = { rows, ch, dy, db, add };
-
-	onx_parallel(pool, onx_pieces(ch, COLUMNS), columns_piece, &j);
-}
