@@ -16,7 +16,7 @@ struct onx_slide {
 	int64_t mul[3], base[3], inc[3];
 };
 
-enum { ONX_SLIDE_PHASES = 64 };         /* more than these are not worth it */
+enum { ONX_SLIDE_PHASES = 1024 };       /* more than these are not worth it */
 
 static inline void onx_slide_forward(const struct onx_window *w, struct onx_slide *s)
 {

@@ -117,8 +117,8 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	U(HardSwish,       X0, x * clamp(x / 6 + (real)0.5, 0, 1),                           \
 			       x < -3 ? 0 : x > 3 ? 1 : x / 3 + (real)0.5)                   \
 	U(Mish,            X0, mish(x),                          mish_slope(x))              \
-	U(Gelu,            X0, choice ? onx_gelu_tanh(x) : onx_gelu(x),                              \
-			       choice ? onx_gelu_tanh_slope(x) : onx_gelu_slope(x))                  \
+	U(GeluErf,         X0, onx_gelu(x),                      onx_gelu_slope(x))          \
+	U(GeluTanh,        X0, onx_gelu_tanh(x),                 onx_gelu_tanh_slope(x))     \
 	U(Swish,           X0, x * onx_vsigmoid(a * x),          swish_slope(x, a))          \
 	U(ThresholdedRelu, X0, x <= a ? 0 : x,                   x > a ? 1 : 0)              \
 	U(Shrink,          X0, x < -b ? x + a : x > b ? x - a : x - x, x < -b || x > b ? 1 : 0)
@@ -133,8 +133,7 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 #define NUMBERS                                                                              \
 	const struct unary *p = c->attr;                                                     \
 	const real a = p ? (real)p->a : 0, b = p ? (real)p->b : 0;                           \
-	const int choice = p ? p->choice : 0;                                                \
-	(void)a; (void)b; (void)choice;
+	(void)a; (void)b;
 
 #define U(type, keep, f, df)                                                                 \
 ONX_CLONES static void type##_y(const void *ctx, size_t lo, size_t hi)                       \
@@ -179,8 +178,23 @@ UNARY(U)
 #undef U
 
 #define U(type, keep, f, df) type##_keep = keep,
-enum { UNARY(U) };
+enum { UNARY(U) Gelu_keep = X0 };
 #undef U
+
+/* Two formulas: asked once, not for each number. */
+static void Gelu_forward(const struct onx_call *c)
+{
+	const struct unary *p = c->attr;
+
+	(p && p->choice ? GeluTanh_forward : GeluErf_forward)(c);
+}
+
+static void Gelu_backward(const struct onx_call *c)
+{
+	const struct unary *p = c->attr;
+
+	(p && p->choice ? GeluTanh_backward : GeluErf_backward)(c);
+}
 
 /* Whole numbers: Abs, Neg, Relu, Sign.  Unsigned ones are their own absolute value. */
 static int64_t int_abs(int64_t x)  { return x < 0 ? (int64_t)(0 - (uint64_t)x) : x; }

@@ -70,7 +70,7 @@ static bool same_shape(const struct onx_lower *l, uint32_t a, uint32_t b)
 static bool adds(const struct onx_lower *l, uint32_t id, uint32_t v, uint32_t *z)
 {
 	const struct onx_node *n = &l->from->node[id];
-	if (!onx_lower_is(n, "Add") || n->in[0] == n->in[1] || l->inner[id] || l->chain[id])
+	if (!onx_lower_is(n, "Add") || n->in[0] == n->in[1] || l->inner[id] || l->chain[id] || l->swap[id])
 		return false;
 	*z = n->in[0] == v ? n->in[1] : n->in[0];
 	return same_shape(l, v, *z) && !l->f->fact[*z].value && same_shape(l, n->out[0], v);
@@ -166,7 +166,7 @@ static bool silu(const struct onx_lower *l, uint32_t v, struct onx_chain *c, uin
 	return false;
 }
 
-static void follow(struct onx_lower *l, struct onx_chain *c)
+void onx_lower_follow(struct onx_lower *l, struct onx_chain *c)
 {
 	uint32_t v = out_of(l, c->end), sigmoid = ONX_NONE, next = reader(l, v), z;
 	if (next != ONX_NONE && adds(l, next, v, &z)) {
@@ -175,7 +175,8 @@ static void follow(struct onx_lower *l, struct onx_chain *c)
 		v = out_of(l, next);
 		next = reader(l, v);
 	}
-	if (next != ONX_NONE && !l->inner[next] && one_output(&l->from->node[next]) && activation(l, next, c))
+	if (next != ONX_NONE && !l->inner[next] && !l->chain[next] && !l->swap[next] &&
+	    one_output(&l->from->node[next]) && activation(l, next, c))
 		c->act = c->end = next;
 	else if (next == ONX_NONE && silu(l, v, c, &sigmoid)) {
 		c->end = c->act;
@@ -215,7 +216,7 @@ int onx_lower_chains(struct onx_lower *l, struct onx_err *e)
 		if (onx_lower_is(&g->node[id], "Conv") && next != ONX_NONE && fixed_norm(l, next) &&
 		    fixed_weights(l, &g->node[id]))
 			c->bn = c->end = next;
-		follow(l, c);
+		onx_lower_follow(l, c);
 		const uint32_t part[4] = { c->head, c->bn, c->add, c->act };
 		for (int k = 0; k < 4; k++)
 			if (part[k] != ONX_NONE && part[k] != c->end)

@@ -4,7 +4,7 @@
  * orders gets a Transpose (a Reshape where a picture is one pixel: the bytes are the same).  Steps that go
  * element by element follow their inputs; all others see values as the file has them. */
 #include <string.h>
-#include "plan/lower.h"
+#include "plan/lower_block.h"
 
 enum { OURS = 4 };              /* dimensions of what is laid out anew */
 
@@ -249,6 +249,16 @@ static int other(struct onx_lower *l, uint32_t id, struct onx_err *e)
 	return rc;
 }
 
+static int swapped(struct onx_lower *l, const struct onx_swap *s, struct onx_err *e)
+{
+	int rc = ONX_OK;
+	for (uint32_t k = 0; rc == ONX_OK && k < s->n_in; k++)
+		if (s->in[k] != ONX_NONE)
+			rc = first(l, s->end, s->in[k], e);
+	return rc < 0 ? rc : onx_lower_node(l, s->domain, s->type, s->end, s->in, s->n_in, l->from->node[s->end].out[0],
+					    s->attr, s->n_attr, e);
+}
+
 int onx_lower_nodes(struct onx_lower *l, struct onx_err *e)
 {
 	const struct onx_graph *g = l->from;
@@ -258,7 +268,9 @@ int onx_lower_nodes(struct onx_lower *l, struct onx_err *e)
 		const struct onx_chain *c = l->chain[id];
 		if (!l->f->run[id] || l->inner[id])
 			continue;
-		if (c)
+		if (l->swap[id])
+			rc = swapped(l, l->swap[id], e);
+		else if (c)
 			rc = onx_lower_is(&g->node[c->head], "Conv") ? convolution(l, c, e) : normalization(l, c, e);
 		else
 			rc = other(l, id, e);

@@ -1,5 +1,5 @@
 /* plan/lower.c -- the twin graph: values by the same ids, nodes anew. */
-#include "plan/lower.h"
+#include "plan/lower_block.h"
 #include <string.h>
 #include "plan/plan_i.h"
 
@@ -153,10 +153,11 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	l->target = ONX_NEWS(a, bool, g->n_value + 1);
 	l->chain = ONX_NEWS(a, struct onx_chain *, g->n_node + 1);
 	l->inner = ONX_NEWS(a, bool, g->n_node + 1);
+	l->swap = ONX_NEWS(a, struct onx_swap *, g->n_node + 1);
 	l->last = ONX_NEWS(a, uint32_t, g->n_value + 1);
 	l->first = ONX_NEWS(a, bool, g->n_value + 1);
 	l->fed = ONX_NEWS(a, bool, g->n_value + 1);
-	if (!l->target || !l->chain || !l->inner || !l->last || !l->first || !l->fed)
+	if (!l->target || !l->chain || !l->inner || !l->swap || !l->last || !l->first || !l->fed)
 		return onx_nomem(e, g->n_value * 16.0, "the plan");
 	memset(l->last, 0xff, g->n_value * sizeof *l->last);
 	for (uint32_t i = 0; i < l->f->n_target; i++)
@@ -173,13 +174,10 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	return rc;
 }
 
-/* What is worth it: convolutions over two dimensions, without groups or depthwise, forward.  Other groups and
- * the gradients of kernel/last.h are formulas yet. */
-static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want)
+/* What is worth it: convolutions over two dimensions, without groups or depthwise. */
+static bool worth_it(const struct onx_graph *g, const struct onx_facts *f)
 {
 	bool any = false;
-	if (want->facts.wide)
-		return false;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
 		if (!f->run[g->order[i]] || !onx_lower_is(n, "Conv") || f->fact[n->in[0]].shape.rank != 4)
@@ -190,6 +188,18 @@ static bool worth_it(const struct onx_graph *g, const struct onx_facts *f, const
 		any = true;
 	}
 	return any;
+}
+
+/* Or what lower_block.h looks for. */
+static bool any_product(const struct onx_graph *g, const struct onx_facts *f)
+{
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		if (f->run[g->order[i]] &&
+		    (onx_lower_is(n, "MatMul") || onx_lower_is(n, "Gemm") || onx_lower_is(n, "Erf")))
+			return true;
+	}
+	return false;
 }
 
 static bool *longer(const struct onx_lower *l, const bool *v, struct onx_err *e, int *rc)
@@ -221,13 +231,16 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 {
 	struct onx_lower l = { .from = g, .f = f, .want = want };
 	*out = NULL;
-	if (!worth_it(g, f, want))
+	const bool chains = worth_it(g, f);
+	if (want->facts.wide || (!chains && !any_product(g, f)))
 		return ONX_OK;
 	int rc = twin(&l, e);
 	if (rc == ONX_OK)
 		rc = tables(&l, e);
-	if (rc == ONX_OK)
+	if (rc == ONX_OK && chains)
 		rc = onx_lower_chains(&l, e);
+	if (rc == ONX_OK)
+		rc = onx_lower_blocks(&l, e);
 	if (rc == ONX_OK)
 		rc = onx_lower_nodes(&l, e);
 	if (rc == ONX_OK)

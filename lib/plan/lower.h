@@ -26,7 +26,8 @@ struct onx_lower {
 	struct onx_uses uses;           /* of `from`                                           */
 	bool *target, *wants;           /* by value of `from`: asked for; depends on a weight  */
 	struct onx_chain **chain;       /* by node: the chain that ends here                   */
-	bool *inner;                    /* by node: part of a chain that ends later            */
+	bool *inner;                    /* by node: part of a chain or a swap that ends later  */
+	struct onx_swap **swap;         /* by node: the swap that ends here (lower_block.h)    */
 	uint32_t *last;                 /* by value: its twin with channels last, ONX_NONE     */
 	bool *first;                    /* by value: there with channels first, as in the file */
 	bool *train;                    /* by node of `to`                                     */
@@ -47,6 +48,8 @@ int onx_lower_feed(struct onx_lower *l, const struct onx_feed *f, struct onx_err
 
 /* fuse.c: finds the chains. */
 int onx_lower_chains(struct onx_lower *l, struct onx_err *e) ONX_MUST;
+/* fuse.c: takes what follows c->end into the chain: Add, activation. */
+void onx_lower_follow(struct onx_lower *l, struct onx_chain *c);
 /* fuse.c: weights and bias of a Conv with the BatchNormalization behind it folded in. */
 int onx_lower_folded(struct onx_lower *l, const struct onx_chain *c, uint32_t *w, uint32_t *b, struct onx_err *e)
 	ONX_MUST;

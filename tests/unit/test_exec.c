@@ -248,6 +248,92 @@ static void lowered(void **state)
 	net_free(&n);
 }
 
+/* ---- what exporters write for transformers ---- */
+
+static uint32_t NUMBER(struct net *n, double x)
+{
+	struct onx_err e = { 0 };
+	const float v = (float)x;
+	uint32_t id;
+	must(onx_graph_add_weight(n->g, "c", ONX_FLOAT, 0, NULL, &v, &id, &e), &e);
+	return id;
+}
+
+static uint32_t mean_of(struct net *n, uint32_t x)
+{
+	const struct onx_file_attr axes = onx_attr_ints("axes", (int64_t[]){ -1 }, 1);
+	return net_op(n, "ReduceMean", 1, &x, &axes);
+}
+
+static uint32_t layer_norm(struct net *n, uint32_t x, int64_t width)
+{
+	const uint32_t d = OP2(n, "Sub", x, mean_of(n, x));
+	const uint32_t var = mean_of(n, OP2(n, "Pow", d, NUMBER(n, 2)));
+	const uint32_t y = OP2(n, "Div", d, OP1(n, "Sqrt", OP2(n, "Add", var, NUMBER(n, 1e-5))));
+	return OP2(n, "Add", OP2(n, "Mul", y, POSITIVE(n, true, width)), W(n, width));
+}
+
+static uint32_t gelu(struct net *n, uint32_t x)
+{
+	const uint32_t e = OP1(n, "Erf", OP2(n, "Div", x, NUMBER(n, 1.4142135381698608)));
+	return OP2(n, "Mul", OP2(n, "Mul", x, OP2(n, "Add", e, NUMBER(n, 1))), NUMBER(n, 0.5));
+}
+
+static uint32_t turned(struct net *n, uint32_t x, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+	const struct onx_file_attr perm = onx_attr_ints("perm", (int64_t[]){ a, b, c, d }, 4);
+	return net_op(n, "Transpose", 1, &x, &perm);
+}
+
+static uint32_t dense(struct net *n, uint32_t x, int64_t from, int64_t to)
+{
+	return OP2(n, "Add", OP2(n, "MatMul", x, W(n, from, to)), W(n, to));
+}
+
+static uint32_t block(struct net *n, uint32_t x, uint32_t *inside)
+{
+	const uint32_t h = layer_norm(n, x, 8);
+	uint32_t q = turned(n, OP2(n, "Reshape", dense(n, h, 8, 8), INTS(n, 4, 2, 5, 2, 4)), 0, 2, 1, 3);
+	const uint32_t k = turned(n, OP2(n, "Reshape", dense(n, h, 8, 8), INTS(n, 4, 2, 5, 2, 4)), 0, 2, 3, 1);
+	const uint32_t v = turned(n, OP2(n, "Reshape", dense(n, h, 8, 8), INTS(n, 4, 2, 5, 2, 4)), 0, 2, 1, 3);
+	q = OP2(n, "Div", OP2(n, "MatMul", q, k), NUMBER(n, 2));
+	const struct onx_file_attr axis = onx_attr_int("axis", -1);
+	*inside = net_op(n, "Softmax", 1, &q, &axis);
+	q = turned(n, OP2(n, "MatMul", *inside, v), 0, 2, 1, 3);
+	x = OP2(n, "Add", dense(n, OP2(n, "Reshape", q, INTS(n, 3, 2, 5, 8)), 8, 8), x);
+	return OP2(n, "Add", dense(n, gelu(n, dense(n, layer_norm(n, x, 8), 8, 12)), 12, 8), x);
+}
+
+static uint32_t count_steps(const struct run *r, const char *type)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->plan->n_forward; i++)
+		n += strcmp(r->plan->step[i].op->type, type) == 0;
+	return n;
+}
+
+/* The chains become steps of their own; not where a value inside is asked for. */
+static void transformer(void **state)
+{
+	(void)state;
+	for (int ask = 0; ask < 2; ask++) {
+		struct net n;
+		struct run r;
+		uint32_t inside;
+		net_new(&n);
+		const uint32_t x = OP2(&n, "MatMul", IN(&n, "x", 2, 5, 6), W(&n, 6, 8));
+		const uint32_t loss = LOSS(&n, block(&n, x, &inside), 2, 5, 8);
+		const uint32_t target[2] = { loss, inside };
+		run_open(&r, &n, target, 1 + (uint32_t)ask, loss, false, 0);
+		assert_int_equal(count_steps(&r, "LayerNormalization"), 2);
+		assert_int_equal(count_steps(&r, "HeadAttention"), !ask);
+		assert_int_equal(count_steps(&r, "Erf") + count_steps(&r, "Sqrt"), 0);
+		assert_int_equal(count_steps(&r, "Softmax"), ask);
+		run_close(&r);
+		both(&n, loss);
+	}
+}
+
 /* Softplus keeps its input for its own gradient, so its output can be made again rather than kept. */
 static void made_again(void **state)
 {
@@ -443,6 +529,7 @@ int main(void)
 		cmocka_unit_test(loss_behind_a_view), cmocka_unit_test(several_outputs),
 		cmocka_unit_test(variadic), cmocka_unit_test(whole_net), cmocka_unit_test(made_again),
 		cmocka_unit_test(lowered),
+		cmocka_unit_test(transformer),
 		cmocka_unit_test(running_statistics),
 		cmocka_unit_test(dropout), cmocka_unit_test(accumulates), cmocka_unit_test(same_bits),
 		cmocka_unit_test(shared_block), cmocka_unit_test(profile) };

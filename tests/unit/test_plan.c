@@ -54,10 +54,10 @@ static void in_place_keeps(void **state)
 	struct planned x;
 	(void)state;
 	net_new(&n);
-	const uint32_t in = IN(&n, "x", 4, 4), h = OP2(&n, "MatMul", in, W(&n, 4, 4));
+	const uint32_t in = IN(&n, "x", 4, 4), h = OP1(&n, "Neg", OP2(&n, "MatMul", in, W(&n, 4, 4)));
 	const uint32_t a = OP1(&n, "Relu", h), b = OP1(&n, "Sigmoid", a), loss = LOSS(&n, b, 4, 4);
 	plan(&x, &n, &loss, 1, loss);
-	assert_true(shared(x.p, h, a));                 /* MatMul's backward does not read h */
+	assert_true(shared(x.p, h, a));                 /* Neg's backward does not read h */
 	assert_false(shared(x.p, a, b));                /* Relu's backward reads a */
 	unplan(&x);
 	net_free(&n);
