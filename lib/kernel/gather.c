@@ -1,6 +1,7 @@
 /* kernel/gather.c -- see the header. */
 #include "kernel/gather.h"
 #include "kernel/fuse_row.h"
+#include <stdint.h>
 #include <string.h>
 
 typedef struct ONX_R(onx_gather) gather;
@@ -8,6 +9,8 @@ typedef struct ONX_R(onx_tile_gather) tile_args;
 
 /* A piece: about ROW_TERMS numbers of the left operand, in TILES_LEAST to TILES_MOST tiles; at least PIECES. */
 enum { TILES_LEAST = 8, TILES_MOST = 32, ROW_TERMS = 1 << 15, PIECES = 16 };
+/* Bytes of weights that are read again for each tile of rows; of results beyond the caches. */
+enum { BY_ROWS = 1 << 17, STREAM = 1 << 24 };
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
@@ -25,6 +28,7 @@ static void cut(gather *g)
 	g->blocks = onx_pieces(g->spans, g->by_spans);
 	g->by_spans = g->blocks ? onx_pieces(g->spans, g->blocks) : 1;
 	g->blocks = max_z(onx_pieces(g->spans, g->by_spans) * g->cuts, 1);
+	g->by_rows = g->blocks == 1 && g->ends * k * sizeof(real) <= BY_ROWS;
 	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
 	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, PIECES)), 1);
 	g->run = g->panels;
@@ -191,7 +195,7 @@ struct job {
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
 	char *room;                     /* of all workers */
-	bool clamp;
+	bool clamp, stream;
 	real lo, hi;
 };
 
@@ -271,7 +275,7 @@ static void run_tile(const struct job *j, tile_args *t, const struct part *p, si
 		beside.bias = beside.add = NULL;
 		beside.y = sum;
 		beside.row = row;
-		beside.clamp = false;
+		beside.clamp = beside.stream = false;
 		tile->gather[part][width / tile->unit - 1](&beside);
 		carry(t, p, width, sum);
 	}
@@ -279,35 +283,35 @@ static void run_tile(const struct job *j, tile_args *t, const struct part *p, si
 		activate(&j->end->f, t->y, t->row, p);
 }
 
-/* One panel over the rows of a piece. */
-static void run_panel(const struct job *j, size_t group, size_t panel, size_t rows, const real *const *at,
-		      const size_t *row)
+/* A block of terms of a panel: all of the tiles' arguments but the rows. */
+struct strip { tile_args t; struct part p; size_t width, s0; };
+
+static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block)
 {
 	const gather *g = j->g;
-	const size_t of = g->tile->rows, j0 = panel * g->tile->cols, col = group * g->m + j0;
-	const size_t width = min_z(g->tile->cols, g->ends - j0);
-	const real *const b = j->packed + (group * g->ends + j0) * g->spans * g->len;
-	struct part p = { .cols = min_z(width, g->m - j0) };
-	tile_args t = { .y = j->y + j0, .lo = j->lo, .hi = j->hi };
+	const size_t j0 = panel * g->tile->cols, col = group * g->m + j0;
+	struct strip s = { .t = { .y = j->y + j0, .lo = j->lo, .hi = j->hi, .stream = j->stream } };
 
-	for (size_t block = 0; block < g->blocks; block++) {
-		const size_t s0 = block / g->cuts * g->by_spans;
+	s.width = min_z(g->tile->cols, g->ends - j0);
+	s.s0 = block / g->cuts * g->by_spans;
+	s.t.first = block % g->cuts * g->by_len;
+	s.t.len = min_z(g->by_len, g->len - s.t.first);
+	s.t.spans = min_z(g->by_spans, g->spans - s.s0);
+	s.t.b = j->packed + (group * g->ends + j0) * g->spans * g->len + (s.s0 * g->len + s.t.first) * s.width;
+	s.p = (struct part){ .cols = min_z(s.width, g->m - j0), .first = block == 0, .last = block + 1 == g->blocks };
+	s.t.bias = s.p.first && j->end->b ? j->end->b + col : NULL;
+	s.t.add = !s.p.first ? s.t.y : j->end->z ? j->end->z + j0 : NULL;
+	return s;
+}
 
-		t.first = block % g->cuts * g->by_len;
-		t.len = min_z(g->by_len, g->len - t.first);
-		t.spans = min_z(g->by_spans, g->spans - s0);
-		t.b = b + (s0 * g->len + t.first) * width;
-		p.first = block == 0;
-		p.last = block + 1 == g->blocks;
-		t.bias = p.first && j->end->b ? j->end->b + col : NULL;
-		t.add = !p.first ? t.y : j->end->z ? j->end->z + j0 : NULL;
-		for (size_t r = 0; r < rows; r += of) {
-			t.at = at + r * g->spans + s0 * of;
-			t.row = row + r;
-			p.rows = min_z(of, rows - r);
-			run_tile(j, &t, &p, width);
-		}
-	}
+/* The rows of a piece from r on, as many as a tile takes. */
+static void run_strip(const struct job *j, struct strip *s, size_t r, size_t rows, const real *const *at,
+		      const size_t *row)
+{
+	s->t.at = at + r * j->g->spans + s->s0 * j->g->tile->rows;
+	s->t.row = row + r;
+	s->p.rows = min_z(j->g->tile->rows, rows - r);
+	run_tile(j, &s->t, &s->p, s->width);
 }
 
 /* Pieces run over groups, then rows, then columns. */
@@ -319,16 +323,39 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	char *const mine = j->room + room.bytes * (size_t)worker;
 	const real **const at = (const real **)(void *)(mine + room.at);
 	size_t *const row = (size_t *)(void *)(mine + room.row);
-	const size_t runs = onx_pieces(g->panels, g->run), rows = g->tiles * g->tile->rows;
+	const size_t runs = onx_pieces(g->panels, g->run), rows = g->tiles * g->tile->rows, of = g->tile->rows;
 	const size_t downs = onx_pieces(g->rows, rows), group = piece / runs / downs;
 	size_t r0, r1, p0, p1;
 
 	onx_piece(g->rows, rows, piece / runs % downs, &r0, &r1);
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
-	onx_gather_rows(g, j->x, group, r0, r1, g->tile->rows, j->zeros, (real *)(void *)(mine + room.stage), at);
+	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
 	y_rows(g, group, r0, r1, row);
-	for (size_t p = p0; p < p1; p++)
-		run_panel(j, group, p, r1 - r0, at, row);
+	if (g->by_rows) {
+		for (size_t r = 0; r < r1 - r0; r += of)
+			for (size_t p = p0; p < p1; p++) {
+				struct strip s = strip_of(j, group, p, 0);
+
+				run_strip(j, &s, r, r1 - r0, at, row);
+			}
+	} else {
+		for (size_t b = p0 * g->blocks; b < p1 * g->blocks; b++) {
+			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks);
+
+			for (size_t r = 0; r < r1 - r0; r += of)
+				run_strip(j, &s, r, r1 - r0, at, row);
+		}
+	}
+	onx_tile_settle();
+}
+
+/* Results that no cache holds until they are read need not pass through it; whole lines only. */
+static bool streams(const gather *g, const struct ONX_R(onx_last_end) *end, const real *y)
+{
+	const size_t ch = g->groups * g->m * sizeof *y;
+
+	return g->blocks == 1 && end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
+	       g->m * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;
 }
 
 void onx_gather_run(struct onx_pool *pool, const gather *g, const real *x, const real *packed,
@@ -344,6 +371,7 @@ void onx_gather_run(struct onx_pool *pool, const gather *g, const real *x, const
 	} else if (f->kind != ONX_FUSE_RELU) {
 		j.clamp = false;
 	}
+	j.stream = streams(g, end, y) && (j.clamp || f->kind == ONX_FUSE_NONE);
 	memset(scratch, 0, zeros_bytes(g));
 	onx_parallel(pool, g->groups * onx_pieces(g->rows, g->tiles * g->tile->rows) * onx_pieces(g->panels, g->run),
 		     gather_piece, &j);

@@ -12,7 +12,8 @@
  *
  * W is packed [g][panel of columns][t][l][column], the last panel narrower.  A piece is a block of rows by a run of
  * panels; in it, for each panel and each block of at most ONX_GATHER_CHAIN terms, all tiles of rows: the
- * block of W stays in the first-level cache, the rows in the second.  Blocks are summed from zero and then
+ * block of W stays in the first-level cache, the rows in the second.  A small W with few terms is read anew for each
+ * tile of rows, so that x and y pass once and in their order, y beside the caches where it is large.  Blocks are summed from zero and then
  * added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN terms. */
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
@@ -20,7 +21,7 @@
 #include "kernel/slide.h"
 #include "kernel/tile.h"
 
-enum { ONX_GATHER_CHAIN = 192, ONX_GATHER_MERGE = 8 };   /* terms; merged where c is at most that */
+enum { ONX_GATHER_CHAIN = 128, ONX_GATHER_MERGE = 8 };   /* terms; merged where c is at most that */
 
 struct ONX_R(onx_gather) {
 	const struct ONX_R(onx_tile) *tile;
@@ -34,6 +35,7 @@ struct ONX_R(onx_gather) {
 	size_t rows, panels, ends;      /* rows of all images; panels and columns of a group as packed */
 	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */
 	size_t tiles, run;              /* of a piece: tiles of rows, panels */
+	bool by_rows;                   /* all panels for a tile of rows, then the next */
 };
 
 #define onx_gather_close ONX_R(onx_gather_close)

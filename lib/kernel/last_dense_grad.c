@@ -133,27 +133,44 @@ struct job {
 	bool add;
 };
 
-#define WHOLE(n) case n: for (size_t k = 0; k < rows; k++) memcpy(to + k * (n), row[k] + j, (n) * sizeof *to); break;
+/* The end of a row, n < wide numbers, and zeros. */
+ONX_INLINE void tail(const real *from, size_t n, size_t wide, real *to)
+{
+	for (size_t i = 0; i < wide; i++)
+		to[i] = 0;
+	for (size_t i = 0; i + 4 <= n; i += 4)
+		memcpy(to + i, from + i, 4 * sizeof *to);
+	for (size_t i = n / 4 * 4; i < n; i++)
+		to[i] = from[i];
+}
 
-/* n numbers of each row, from `first` on, into panels [panel][row][wide]; what is left of the last one is zero. */
+ONX_INLINE void rows_to(const real *const *row, size_t first, size_t rows, size_t n, size_t wide, real *to)
+{
+	for (size_t k = 0; k < rows; k++, to += wide) {
+		const real *from = row[k] + first;
+		real *panel = to;
+		size_t left = n;
+
+		for (; left >= wide; left -= wide, from += wide, panel += DEPTH * wide)
+			memcpy(panel, from, wide * sizeof *to);
+		if (left)
+			tail(from, left, wide, panel);
+	}
+}
+
+/* n numbers of each row, from `first` on, into panels [panel][row][wide]; what is left of the last one is zero.
+ * The tiles' widths stand here as constants. */
 ONX_CLONES
 static void panels(const real *const *row, size_t first, size_t rows, size_t n, size_t wide, real *to)
 {
-	for (size_t j = first; j < first + n; j += wide, to += DEPTH * wide) {
-		const size_t count = min_z(wide, first + n - j);
-
-		switch (count == wide ? wide : 0) {
-		WHOLE(4)
-		WHOLE(6)
-		WHOLE(8)
-		WHOLE(12)
-		WHOLE(16)
-		WHOLE(32)
-		default:
-			for (size_t k = 0; k < rows; k++)
-				for (size_t i = 0; i < wide; i++)
-					to[k * wide + i] = i < count ? row[k][j + i] : 0;
-		}
+	switch (wide) {
+	case 4: rows_to(row, first, rows, n, 4, to); break;
+	case 6: rows_to(row, first, rows, n, 6, to); break;
+	case 8: rows_to(row, first, rows, n, 8, to); break;
+	case 12: rows_to(row, first, rows, n, 12, to); break;
+	case 16: rows_to(row, first, rows, n, 16, to); break;
+	case 32: rows_to(row, first, rows, n, 32, to); break;
+	default: rows_to(row, first, rows, n, wide, to);
 	}
 }
 

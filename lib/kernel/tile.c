@@ -2,6 +2,9 @@
  * bodies are inlined for each number of rows and of vectors, so that the loops over them unroll and the
  * sums stay in registers. */
 #include "kernel/tile.h"
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 typedef struct ONX_R(onx_tile_gather) gather;
 typedef struct ONX_R(onx_tile_outer) outer;
@@ -27,6 +30,12 @@ VECTOR(v64, 64)
 /* a where the mask is 0, else b; v held inside [lo, hi]. */
 #define BLEND(V, mask, a, b) (V)(((__typeof__(mask))(a) & ~(mask)) | ((__typeof__(mask))(b) & (mask)))
 #define INSIDE(V, v, lo, hi) BLEND(V, (v) > (hi), BLEND(V, (v) < (lo), v, lo), hi)
+
+/* To memory past the caches, where the instruction set can. */
+#define STREAM(V, to, v) STREAM_##V(to, v)
+#define STREAM_v16(to, v) (*(v16_at *)(to) = (v))
+#define STREAM_v32(to, v) _mm256_stream_si256((__m256i *)(void *)(to), (__m256i)(v))
+#define STREAM_v64(to, v) _mm512_stream_si512((__m512i *)(void *)(to), (__m512i)(v))
 
 /* nv whole vectors, then nh halves; ROWS: of the pointers' table. */
 #define GATHER(name, attributes, V, H, ROWS)                                                          \
@@ -78,8 +87,11 @@ static inline void name(int rows, int nv, int nh, const gather *t)              
 		const V lo = (V){ 0 } + t->lo, hi = (V){ 0 } + t->hi;                                 \
 		const H lo_h = (H){ 0 } + t->lo, hi_h = (H){ 0 } + t->hi;                             \
                                                                                                       \
-		ALL(V, H, *(V##_at *)(y + row[r] + j * LV) = INSIDE(V, v[r][j], lo, hi),              \
-		    *(H##_at *)(y + row[r] + nv * LV) = INSIDE(H, h[r], lo_h, hi_h))                  \
+		ALL(V, H, v[r][j] = INSIDE(V, v[r][j], lo, hi), h[r] = INSIDE(H, h[r], lo_h, hi_h))   \
+	}                                                                                             \
+	if (t->stream) {                                                                              \
+		ALL(V, H, STREAM(V, y + row[r] + j * LV, v[r][j]),                                    \
+		    STREAM(H, y + row[r] + nv * LV, h[r]))                                            \
 	} else {                                                                                      \
 		ALL(V, H, *(V##_at *)(y + row[r] + j * LV) = v[r][j],                                 \
 		    *(H##_at *)(y + row[r] + nv * LV) = h[r])                                         \

@@ -30,7 +30,7 @@ struct ONX_R(onx_tile_gather) {
 	const real *b, *bias, *add;
 	real *y;
 	const size_t *row;
-	bool clamp;
+	bool clamp, stream;             /* stream: past the caches; then rows of y, as wide as whole lines, are aligned */
 	real lo, hi;
 };
 struct ONX_R(onx_tile_outer) {
@@ -46,6 +46,14 @@ struct ONX_R(onx_tile) {
 	void (*gather[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);
 	void (*outer[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_outer) *t);
 };
+
+/* After the last of a piece's tiles with `stream`: its stores come before whatever tells others that it is done. */
+static inline void onx_tile_settle(void)
+{
+#ifdef __x86_64__
+	__builtin_ia32_sfence();
+#endif
+}
 
 #define onx_tile_of ONX_R(onx_tile_of)
 /* The tiles for an instruction set; where it has none: the portable ones. */
