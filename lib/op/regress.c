@@ -105,6 +105,15 @@ LOSS(l1)
 LOSS(huber)
 LOSS(bce)
 
+/* Half precision scores are met by single precision targets: both are float in memory. */
+static int beside_scores(const struct onx_infer *s, int i, struct onx_err *e)
+{
+	const int rc = onx_want_real(s, i, e);
+
+	return rc < 0 || (s->in[i].type == ONX_DOUBLE) == (s->in[0].type == ONX_DOUBLE)
+		? rc : onx_want_same_type(s, 0, i, e);
+}
+
 static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_shape scalar = { .rank = 0 }, *x = &s->in[0].shape;
@@ -114,7 +123,7 @@ static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 	(void)attr;
 	if (rc == ONX_OK)
-		rc = onx_want_same_type(s, 0, 1, e);
+		rc = beside_scores(s, 1, e);
 	if (rc < 0)
 		return rc;
 	if (!onx_shape_equal(x, &s->in[1].shape))
@@ -122,7 +131,7 @@ static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 				onx_shape_text(x->rank, x->dim, a, sizeof a),
 				onx_shape_text(s->in[1].shape.rank, s->in[1].shape.dim, b, sizeof b));
 	if (onx_has_in(s, 2)) {
-		rc = onx_want_same_type(s, 0, 2, e);
+		rc = beside_scores(s, 2, e);
 		if (rc == ONX_OK)
 			rc = onx_count(s->in[2].shape.rank, s->in[2].shape.dim, &n, e);
 		if (rc < 0)

@@ -1,5 +1,5 @@
-"""Every family of torchvision's classifiers, random weights, the smallest of each: forward, and one step through all
-layers.
+"""Every family of torchvision's classifiers, random weights, the smallest of each (where that has 30 million numbers:
+fewer of the same layers): forward, and one step through all layers.
 
 Forward, in inference mode: onnx-run against PyTorch to FORWARD of the largest output.
 
@@ -65,7 +65,7 @@ FAMILIES = {    # name: module, size of the picture, opset
     "resnet18": (plain(tv.resnet18), 64, 13),
     "resnet50": (plain(tv.resnet50), 64, 13),
     "resnext50_32x4d": (plain(tv.resnext50_32x4d), 64, 13),
-    "wide_resnet50_2": (plain(tv.wide_resnet50_2), 64, 13),
+    "wide_resnet": (plain(tv.ResNet, block=tv.resnet.Bottleneck, layers=[1, 1, 1, 1], width_per_group=128), 64, 13),
     "squeezenet1_0": (plain(tv.squeezenet1_0), 64, 13),
     "squeezenet1_1": (plain(tv.squeezenet1_1), 64, 13),
     "densenet121": (plain(tv.densenet121), 64, 13),
@@ -80,10 +80,12 @@ FAMILIES = {    # name: module, size of the picture, opset
     "regnet_x_400mf": (plain(tv.regnet_x_400mf), 64, 13),
     "regnet_y_400mf": (plain(tv.regnet_y_400mf), 64, 13),
     "convnext_tiny": (plain(tv.convnext_tiny), 64, 17),
-    "vit_b_32": (plain(tv.vit_b_32, image_size=64), 64, 14),
+    "vit": (plain(tv.VisionTransformer, image_size=64, patch_size=16, num_layers=2, num_heads=12, hidden_dim=768,
+                  mlp_dim=3072), 64, 14),
     "swin_t": (plain(tv.swin_t), 64, 14),
     "swin_v2_t": (plain(tv.swin_v2_t), 64, 14),
-    "maxvit_t": (plain(tv.maxvit_t, input_size=(224, 224)), 224, 14),
+    "maxvit": (plain(tv.MaxVit, input_size=(64, 64), stem_channels=16, partition_size=2, head_dim=16,
+                     block_channels=[16, 32, 64, 128], block_layers=[1, 1, 1, 1], stochastic_depth_prob=0.0), 64, 14),
 }
 
 

@@ -1,16 +1,13 @@
-"""Forward passes: onnx-run against ONNX Runtime, for real files and for whole nets with random weights.
+"""Forward passes of whole nets with random weights: onnx-run beside ONNX Runtime.
+
+These are the nets of the other scripts, and what the families of classifiers (families.py) leave out.
 
 usage: forward.py BIN_DIR WORK_DIR SHARED_DIR [NAME ...]        prints ok / not ok / skip lines
-
-ONNX Runtime computes half precision in half precision, onnx-run in single: a half precision file is compared
-after its tensors were widened, and as it is stored with the tolerance of what half precision can hold.
 """
-import glob
 import os
 import sys
 import warnings
 
-import numpy as np
 import onnx
 import torch
 import torchvision
@@ -19,10 +16,7 @@ from torch import nn
 import nets
 import peers
 
-TOLERANCE = 1e-4                # real files
-NET_TOLERANCE = 1e-5            # nets with random weights, relative to the largest output
-HALF_TOLERANCE = 1e-3           # outputs of softmax near 1 have steps of 4.9e-4
-OPEN_SIZE = {"ppocr-cls-paddle2onnx.onnx": (48, 192)}   # height and width where the file leaves them open
+TOLERANCE = 1e-5                # relative to the largest output
 
 
 def vit():
@@ -66,17 +60,6 @@ NETS = {        # name: module, shape of a sample, opset
     "vit": (vit, (3, 64, 64), 14),
     "vgg11_bn": (small_vgg, (3, 64, 64), 9),
     "densenet121": (lambda: tv.densenet121(num_classes=10), (3, 64, 64), 12),
-    "googlenet": (lambda: tv.googlenet(num_classes=10, aux_logits=False, init_weights=False), (3, 96, 96), 13),
-    "inception_v3": (lambda: tv.inception_v3(num_classes=10, aux_logits=False, init_weights=False),
-                     (3, 96, 96), 13),
-    "shufflenet_v2_x0_5": (lambda: tv.shufflenet_v2_x0_5(num_classes=10), (3, 64, 64), 13),
-    "mnasnet0_5": (lambda: tv.mnasnet0_5(num_classes=10), (3, 64, 64), 13),
-    "mobilenet_v3_small": (lambda: tv.mobilenet_v3_small(num_classes=10), (3, 64, 64), 14),
-    "efficientnet_b0": (lambda: tv.efficientnet_b0(num_classes=10), (3, 64, 64), 13),
-    "regnet_y_400mf": (lambda: tv.regnet_y_400mf(num_classes=10), (3, 64, 64), 13),
-    "resnext50_32x4d": (lambda: tv.resnext50_32x4d(num_classes=10), (3, 64, 64), 13),
-    "convnext_tiny": (lambda: tv.convnext_tiny(num_classes=10), (3, 64, 64), 17),
-    "swin_t": (lambda: tv.swin_t(num_classes=10), (3, 64, 64), 13),
     "segmentation": (lambda: Main(tv.segmentation.lraspp_mobilenet_v3_large(weights_backbone=None)),
                      (3, 64, 64), 12),
 }
@@ -93,46 +76,6 @@ class Main(nn.Module):
         return next(iter(self.net(x).values()))
 
 
-def random_input(model, name, batch):
-    value = peers.inputs(model)[0]
-    shape = peers.dims(value)
-    shape[0] = shape[0] or batch
-    for axis, size in zip((2, 3), OPEN_SIZE.get(name, (64, 64))):
-        if len(shape) > axis and shape[axis] is None:
-            shape[axis] = size
-    return np.random.default_rng(len(name) + batch).standard_normal(shape).astype(np.float32)
-
-
-def compare(label, bin_dir, work, path, x, tolerance=TOLERANCE, theirs_of=None, floor=1.0):
-    try:
-        mine = peers.ours(bin_dir, work, path, x)
-    except peers.Fault as fault:
-        peers.skip("%s: %s" % (label, fault))
-        return True
-    theirs = peers.in_ort(work, theirs_of or path, x)
-    worst = max(peers.gap(a, b, floor) for a, b in zip(mine, theirs))
-    return peers.say(worst <= tolerance, "%s agrees with ONNX Runtime to %.2g" % (label, worst))
-
-
-def check_file(path, bin_dir, work):
-    name = os.path.basename(path)
-    model = onnx.load(path)
-    half = peers.inputs(model)[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    good = True
-    for batch in (1,) if peers.dims(peers.inputs(model)[0])[0] else (1, 3):
-        x = random_input(model, name, batch)
-        label = "%s, batch %d" % (name, len(x))
-        if half:
-            wide = os.path.join(work, "wide.onnx")
-            onnx.save(peers.retyped(model, onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT), wide)
-            good &= compare(label + ", as float32", bin_dir, work, wide, x)
-            good &= compare(label + ", half precision", bin_dir, work, path, x.astype(np.float16).astype(
-                np.float32), HALF_TOLERANCE, wide)
-        else:
-            good &= compare(label, bin_dir, work, path, x)
-    return good
-
-
 def check_net(name, bin_dir, work):
     torch.manual_seed(7)
     make, shape, opset = NETS[name]
@@ -146,26 +89,18 @@ def check_net(name, bin_dir, work):
         return True
     good = True
     for batch in (1, 3):
-        x = random_input(onnx.load(path), name, batch)
-        good &= compare("%s, batch %d" % (name, batch), bin_dir, work, path, x, NET_TOLERANCE, floor=1e-30)
+        x = peers.random_input(onnx.load(path), len(name) + batch, batch, (64, 64))
+        good &= peers.beside_ort("%s, batch %d" % (name, batch), bin_dir, work, path, x, TOLERANCE, floor=1e-30)
     return good
 
 
 def main():
     warnings.filterwarnings("ignore")
-    bin_dir, work, shared = sys.argv[1:4]
+    bin_dir, work = sys.argv[1], sys.argv[2]
     os.makedirs(work, exist_ok=True)
-    only = sys.argv[4:]
-    files = sorted(glob.glob(os.path.join(shared, "models", "*.onnx")))
-    if not files:
-        peers.skip("forward: no ../shared/models here")
     good = True
-    for path in files:
-        if not only or os.path.basename(path) in only:
-            good &= check_file(path, bin_dir, work)
-    for name in NETS:
-        if not only or name in only:
-            good &= check_net(name, bin_dir, work)
+    for name in sys.argv[4:] or NETS:
+        good &= check_net(name, bin_dir, work)
     sys.exit(0 if good else 1)
 
 

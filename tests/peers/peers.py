@@ -64,6 +64,27 @@ def in_ort(work, path, x, at_once=0):
     return [np.load(os.path.join(out, "%d.npy" % i)) for i in range(len(onnx.load(path).graph.output))]
 
 
+def random_input(model, seed, batch, size, force=0):
+    """For the model's first input: `batch` and `size` (height, width) where the file leaves them open; force: that
+    many samples, whatever it says."""
+    shape = dims(inputs(model)[0])
+    shape[0] = force or shape[0] or batch
+    for axis, length in zip((2, 3), size):
+        if len(shape) > axis and shape[axis] is None:
+            shape[axis] = length
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def beside_ort(label, bin_dir, work, path, x, tolerance, theirs_of=None, floor=1.0):
+    """onnx-run on path, ONNX Runtime on theirs_of, or on path, too."""
+    try:
+        mine, theirs = ours(bin_dir, work, path, x), in_ort(work, theirs_of or path, x)
+    except Fault as fault:
+        return say(False, "%s: %s" % (label, fault))
+    worst = max(gap(a, b, floor) for a, b in zip(mine, theirs))
+    return say(worst <= tolerance, "%s agrees with ONNX Runtime to %.2g" % (label, worst))
+
+
 def retyped(model, old, new):
     """The same model with every tensor of type `old` as `new`; to a wider type what is stored is kept exactly."""
     model = onnx.ModelProto.FromString(model.SerializeToString())

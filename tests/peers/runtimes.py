@@ -3,7 +3,9 @@
 usage: runtimes.py BIN_DIR WORK_DIR SHARED_DIR         prints ok / not ok / skip lines
 """
 import glob
+import json
 import os
+import subprocess
 import sys
 
 import cv2
@@ -40,18 +42,27 @@ def adapt(bin_dir, shared, model, preset, headed, out):
         d=os.path.join(shared, "data", "sign_language_digits", "Dataset"))])
 
 
-def frozen_kept(case, shared, out):
-    """Of what the original file holds, only what its last nodes read has changed, and by no byte the rest."""
-    old, new = onnx.load(os.path.join(shared, "models", case)), onnx.load(out)
-    kept = {t.name: t.SerializeToString() for t in new.graph.initializer}
-    lost = [t.name for t in old.graph.initializer if t.SerializeToString() != kept.get(t.name)]
-    head = {i for n in old.graph.node[-4:] for i in n.input}
+def frozen_kept(case, bin_dir, shared, out):
+    """onnx-diff of the original file and of what was adapted: only its last nodes, their tensors and the output's shape
+    are others, every other tensor is the same to the byte.  Told by the files' own bytes, too."""
+    original = os.path.join(shared, "models", case)
+    said = subprocess.run([os.path.join(bin_dir, "onnx-diff"), "--json", "--no-meta", "--no-info", "--limit", "0", original,
+                           out], stdout=subprocess.PIPE, check=False)
+    told = json.loads(said.stdout)
+    old, new = onnx.load(original), onnx.load(out)
+    tail = old.graph.node[-4:]
+    head = {name for n in tail for name in n.input} | {n.name or n.output[0] for n in tail}
+    gone = [d for d in told["differences"] if d["what"] != "added" and d["place"] in ("node", "weight")]
+    bytes_of = {t.name: t.SerializeToString() for t in new.graph.initializer}
+    same = [t.name for t in old.graph.initializer if t.SerializeToString() == bytes_of.get(t.name)]
+    lost = [d["name"] for d in gone if d["place"] == "weight"]
+    stray = [d["name"] for d in gone if not head.intersection(d["name"].split())]
     # A classifier is a weight, a bias and perhaps the shape of its output.
-    return peers.say(0 < len(lost) <= 3 and head.issuperset(lost) and
-                     [n.SerializeToString() for n in old.graph.node[:-4]] ==
-                     [n.SerializeToString() for n in new.graph.node[:len(old.graph.node) - 4]],
-                     "%s: %d of %d tensors identical to the byte, of the head: %s"
-                     % (case, len(old.graph.initializer) - len(lost), len(old.graph.initializer), ", ".join(lost)))
+    return peers.say(said.returncode == 1 and told["weights_near"] == told["weights_far"] == 0 and not stray
+                     and 0 < len(lost) <= 3 and told["weights_same"] == len(same) == len(old.graph.initializer) - len(lost),
+                     "%s: onnx-diff: %d of %d tensors identical to the byte, of the head: %s%s"
+                     % (case, told["weights_same"], len(old.graph.initializer), ", ".join(lost),
+                        "; besides: " + ", ".join(stray) if stray else ""))
 
 
 def in_opencv(model, x):
@@ -72,7 +83,7 @@ def check(case, preset, bin_dir, work, shared):
         good = peers.say(True, case + ": onnx.checker accepts the exported file")
     except Exception as fault:          # the checker raises several kinds
         good = peers.say(False, case + ": onnx.checker: " + str(fault).replace("\n", " ")[:200])
-    good &= frozen_kept(case, shared, out)
+    good &= frozen_kept(case, bin_dir, shared, out)
     # Half precision is computed in single here and in half there: widened, both compute in single.
     if peers.inputs(model)[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
         out += ".f32"
