@@ -7,14 +7,17 @@
  * Weights are packed as [tap][ch], so that each tap is one vector product over channels.  A block of channels
  * is summed in registers over all taps of one pixel, or of four neighbours whose windows lie inside the image, so
  * that a weight is loaded once for all four; taps in the padding are left out by their ranges.  Each sum has one
- * order.  A piece is a row of output pixels. */
+ * order.  This order of work touches memory in many short streams, which the processor does not foresee: so each
+ * strip asks for what a later one needs, line after line.  A piece is some rows of output pixels; of the gradient it
+ * does all phases of a row in turn, while dy is at hand. */
 #include <string.h>
 #include "kernel/fuse_row.h"
 #include "kernel/last_dw.h"
 
 /* 64 bytes: one register of AVX-512, two of AVX2, four of SSE. */
 typedef real line __attribute__((vector_size(64)));
-enum { LINE = 64 / sizeof(real), BLOCK = 64, STRIP = 4 };       /* channels of a line, of a block; pixels */
+enum { LINE = 64 / sizeof(real), BLOCK = 64, STRIP = 4, SPANS = 25 };   /* channels of a line, of a block; pixels */
+enum { AHEAD = 8192 / sizeof(real), WORK = 1 << 16 };           /* numbers: asked for ahead; of y in a piece */
 
 static bool fits(const struct onx_conv_geo *g)
 {
@@ -57,10 +60,13 @@ static size_t no_scratch(const struct onx_conv_geo *g, int threads)
 	return 0;
 }
 
+/* Phases of the gradient, else one; w[i]: taps of s[i]. */
 struct job {
-	struct onx_slide s;
-	size_t ch;
-	const real *x, *w;
+	struct onx_slide s[ONX_SLIDE_PHASES];
+	const real *w[ONX_SLIDE_PHASES];
+	size_t phases[3], stride[3];
+	size_t ch, rows, by;
+	const real *x;
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
 };
@@ -73,10 +79,10 @@ ONX_INLINE size_t under(const struct onx_slide *s, const size_t *o, size_t a, si
 }
 
 /* n <= BLOCK channels of one pixel: y = b + z + sum of w x.  z may be NULL, or y. */
-ONX_INLINE void pixel(const struct job *j, const real *image, size_t (*k)[2], const size_t *o, size_t c0,
-		      size_t n, const real *z, real *y)
+ONX_INLINE void pixel(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o,
+		      size_t c0, size_t n, const real *z, real *y)
 {
-	const struct onx_slide *s = &j->s;
+	const struct onx_slide *s = &j->s[phase];
 	const size_t ch = j->ch;
 	real sum[BLOCK];
 
@@ -86,7 +92,7 @@ ONX_INLINE void pixel(const struct job *j, const real *image, size_t (*k)[2], co
 		for (size_t b = k[1][0]; b < k[1][1]; b++)
 			for (size_t d = k[2][0]; d < k[2][1]; d++) {
 				const real *x = image + under(s, o, a, b, d) * ch + c0;
-				const real *t = j->w + ((a * s->taps[1] + b) * s->taps[2] + d) * ch + c0;
+				const real *t = j->w[phase] + ((a * s->taps[1] + b) * s->taps[2] + d) * ch + c0;
 
 				for (size_t c = 0; c < n; c++)
 					sum[c] += t[c] * x[c];
@@ -95,59 +101,167 @@ ONX_INLINE void pixel(const struct job *j, const real *image, size_t (*k)[2], co
 		y[c0 + c] = sum[c];
 }
 
-/* LINE channels of STRIP pixels from o on, all taps of dimension 2 inside: the same sums as pixel(). */
-ONX_INLINE void strip(const struct job *j, const real *image, size_t (*k)[2], const size_t *o, size_t c0,
-		      const real *z, real *y)
+/* A row of the window: where the first pixel of the strips meets tap 0, or where taps go against pixels the last tap;
+ * its weights; does it come to new rows of x as the output goes down? */
+struct span { const real *x, *w; bool fresh; };
+/* `count` strips, to y. */
+struct strips {
+	struct span span[SPANS];
+	size_t spans, count, taps, mul, ch, pitch;
+	int64_t inc;
+	const real *b, *z;
+	real *y;
+};
+
+/* sum[p] += w[d] * x[p * mul + d] for STRIP pixels: each line of x is loaded once for all taps that meet it. */
+ONX_INLINE void lines_of(const real *x, const real *w, size_t ch, size_t taps, size_t mul, bool back, line *sum)
 {
-	const struct onx_slide *s = &j->s;
-	const size_t ch = j->ch, step = (size_t)s->mul[2] * ch, pitch = s->step[2] * ch;
-	const int64_t inc = s->inc[2] * (int64_t)ch;
-	line s0, s1, s2, s3, t, x0, x1, x2, x3;
+	line t[5], v;
 
-	memset(&s0, 0, sizeof s0);
-	if (j->end->b)
-		memcpy(&s0, j->end->b + c0, sizeof s0);
-	s1 = s2 = s3 = s0;
-	if (z) {
-		memcpy(&x0, z + c0, sizeof t);
-		memcpy(&x1, z + pitch + c0, sizeof t);
-		memcpy(&x2, z + 2 * pitch + c0, sizeof t);
-		memcpy(&x3, z + 3 * pitch + c0, sizeof t);
-		s0 += x0;
-		s1 += x1;
-		s2 += x2;
-		s3 += x3;
+	ONX_UNROLL
+	for (size_t d = 0; d < taps; d++, w += ch)
+		memcpy(&t[back ? taps - 1 - d : d], w, sizeof v);
+	ONX_UNROLL
+	for (size_t l = 0; l < (STRIP - 1) * mul + taps; l++, x += ch) {
+		memcpy(&v, x, sizeof v);
+		ONX_UNROLL
+		for (size_t p = 0; p < STRIP; p++)
+			if (l >= p * mul && l - p * mul < taps)
+				sum[p] += t[l - p * mul] * v;
 	}
-	for (size_t a = k[0][0]; a < k[0][1]; a++)
-		for (size_t b = k[1][0]; b < k[1][1]; b++) {
-			const real *x = image + under(s, o, a, b, 0) * ch + c0;
-			const real *from = j->w + (a * s->taps[1] + b) * s->taps[2] * ch + c0;
-
-			for (size_t d = 0; d < s->taps[2]; d++, x += inc, from += ch) {
-				memcpy(&t, from, sizeof t);
-				memcpy(&x0, x, sizeof t);
-				memcpy(&x1, x + step, sizeof t);
-				memcpy(&x2, x + 2 * step, sizeof t);
-				memcpy(&x3, x + 3 * step, sizeof t);
-				s0 += t * x0;
-				s1 += t * x1;
-				s2 += t * x2;
-				s3 += t * x3;
-			}
-		}
-	memcpy(y + c0, &s0, sizeof s0);
-	memcpy(y + pitch + c0, &s1, sizeof s0);
-	memcpy(y + 2 * pitch + c0, &s2, sizeof s0);
-	memcpy(y + 3 * pitch + c0, &s3, sizeof s0);
 }
 
-/* Are the windows of STRIP pixels from o on inside the image along dimension 2? */
-ONX_INLINE bool inside(const struct onx_slide *s, size_t o)
+/* The same for any number of taps, `inc` apart. */
+ONX_INLINE void any_lines(const struct strips *k, const real *x, const real *w, line *sum)
+{
+	line t, v;
+
+	for (size_t d = 0; d < k->taps; d++, x += k->inc * (int64_t)k->ch, w += k->ch) {
+		memcpy(&t, w, sizeof t);
+		ONX_UNROLL
+		for (size_t p = 0; p < STRIP; p++) {
+			memcpy(&v, x + p * k->mul * k->ch, sizeof v);
+			sum[p] += t * v;
+		}
+	}
+}
+
+ONX_INLINE void start(const struct strips *k, size_t pixel0, size_t c, line *sum)
+{
+	line v;
+
+	memset(&v, 0, sizeof v);
+	if (k->b)
+		memcpy(&v, k->b + c, sizeof v);
+	ONX_UNROLL
+	for (size_t p = 0; p < STRIP; p++)
+		sum[p] = v;
+	if (!k->z)
+		return;
+	ONX_UNROLL
+	for (size_t p = 0; p < STRIP; p++) {
+		memcpy(&v, k->z + (pixel0 + p) * k->pitch + c, sizeof v);
+		sum[p] += v;
+	}
+}
+
+/* The channels that fill lines, of pixels whose taps of dimension 2 are all inside; taps = 0: any. */
+ONX_INLINE void all_strips(const struct strips *k, const size_t taps, const size_t mul, const bool back)
+{
+	const size_t ch = k->ch, by = STRIP * k->mul * ch, asks = STRIP * (mul ? mul : 1);
+	line sum[STRIP];
+
+	for (size_t i = 0; i < k->count; i++)
+		for (size_t c = 0; c + LINE <= ch; c += LINE) {
+			real *y = k->y + i * STRIP * k->pitch + c;
+
+			start(k, i * STRIP, c, sum);
+			for (const struct span *at = k->span; at < k->span + k->spans; at++) {
+				const real *const x = at->x + i * by;
+
+				for (size_t l = 0; at->fresh && l < asks; l++)
+					__builtin_prefetch(x + AHEAD + c * asks + l * LINE);
+				if (taps)
+					lines_of(x + c, at->w + c, ch, taps, mul, back, sum);
+				else
+					any_lines(k, x + c, at->w + c, sum);
+			}
+			ONX_UNROLL
+			for (size_t p = 0; p < STRIP; p++, y += k->pitch)
+				memcpy(y, &sum[p], sizeof sum[p]);
+		}
+}
+
+#define STRIPS(name, taps, mul, back)                                                                         \
+ONX_CLONES static void name(const struct strips *k) { all_strips(k, taps, mul, back); }
+STRIPS(strips_3, 3, 1, false)
+STRIPS(strips_3_by_2, 3, 2, false)
+STRIPS(strips_5, 5, 1, false)
+STRIPS(strips_5_by_2, 5, 2, false)
+STRIPS(back_1, 1, 1, true)
+STRIPS(back_2, 2, 1, true)
+STRIPS(back_3, 3, 1, true)
+STRIPS(back_5, 5, 1, true)
+STRIPS(strips_any, 0, 0, false)
+
+static const struct { size_t taps; int64_t mul, inc; void (*run)(const struct strips *k); } known[] = {
+	{ 3, 1, 1, strips_3 }, { 3, 2, 1, strips_3_by_2 }, { 5, 1, 1, strips_5 }, { 5, 2, 1, strips_5_by_2 },
+	{ 1, 1, -1, back_1 }, { 2, 1, -1, back_2 }, { 3, 1, -1, back_3 }, { 5, 1, -1, back_5 },
+};
+enum { KNOWN = sizeof known / sizeof *known };
+
+static size_t which(const struct onx_slide *s)
+{
+	size_t i = 0;
+
+	while (i < KNOWN && (known[i].taps != s->taps[2] || known[i].mul != s->mul[2] || known[i].inc != s->inc[2]))
+		i++;
+	return i;
+}
+
+/* Pixels [*lo, *hi) of dimension 2 whose taps are all inside. */
+static void middle(const struct onx_slide *s, size_t *lo, size_t *hi)
 {
 	const size_t last = s->taps[2] ? s->taps[2] - 1 : 0;
 
-	return o + STRIP <= s->grid[2] && onx_slide_in(s, 2, o, 0) && onx_slide_in(s, 2, o, last) &&
-	       onx_slide_in(s, 2, o + STRIP - 1, 0) && onx_slide_in(s, 2, o + STRIP - 1, last);
+	for (*lo = 0; *lo < s->grid[2] && !(onx_slide_in(s, 2, *lo, 0) && onx_slide_in(s, 2, *lo, last)); )
+		++*lo;
+	for (*hi = s->grid[2]; *hi > *lo && !(onx_slide_in(s, 2, *hi - 1, 0) && onx_slide_in(s, 2, *hi - 1, last)); )
+		--*hi;
+}
+
+/* Strips from pixel o on, as many as fit before pixel `end`; y and z stand at pixel o.  Returns the pixels done, with
+ * the channels that fill lines. */
+static size_t strips(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o, size_t end,
+		     const real *z, real *y)
+{
+	const struct onx_slide *s = &j->s[phase];
+	const size_t i = which(s), tap = i < KNOWN && known[i].inc < 0 ? s->taps[2] - 1 : 0;
+	struct strips to;
+
+	to.spans = 0;
+	to.count = end > o[2] ? (end - o[2]) / STRIP : 0;
+	if (to.count == 0 || (k[0][1] - k[0][0]) * (k[1][1] - k[1][0]) > SPANS || j->ch < LINE)
+		return 0;
+	for (size_t a = k[0][0]; a < k[0][1] && s->taps[2]; a++)
+		for (size_t b = k[1][0]; b < k[1][1]; b++)
+			to.span[to.spans++] = (struct span){
+				.x = image + under(s, o, a, b, tap) * j->ch,
+				.w = j->w[phase] + (a * s->taps[1] + b) * s->taps[2] * j->ch,
+				.fresh = s->inc[1] < 0 ? b == 0 : b + (size_t)s->mul[1] >= s->taps[1] };
+	to.taps = s->taps[2];
+	to.mul = (size_t)s->mul[2];
+	to.inc = s->inc[2];
+	to.ch = j->ch;
+	to.pitch = s->step[2] * j->ch;
+	to.b = j->end->b;
+	to.z = z;
+	to.y = y;
+	if (i < KNOWN)
+		known[i].run(&to);
+	else
+		strips_any(&to);
+	return to.count * STRIP;
 }
 
 /* Where the first pixel of row r of the grid lies in y. */
@@ -159,55 +273,97 @@ ONX_INLINE size_t row_in_y(const struct onx_slide *s, size_t r)
 	       s->dst[2] + s->first[2];
 }
 
+/* Channels [c, ch) of pixels [o, end) of a row, one by one; y and z stand at pixel 0. */
 ONX_CLONES
-static void row(const struct job *j, size_t r)
+static void pixels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], size_t *o, size_t end,
+		   size_t c0, const real *z, real *y)
 {
-	const struct onx_slide *s = &j->s;
-	const size_t ch = j->ch, pitch = s->step[2] * ch, line0 = row_in_y(s, r) * ch;
-	const real *image = j->x + r / (s->grid[0] * s->grid[1]) * s->src[0] * s->src[1] * s->src[2] * ch;
-	size_t o[3] = { r / s->grid[1] % s->grid[0], r % s->grid[1], 0 }, k[3][2];
+	const struct onx_slide *s = &j->s[phase];
+	const size_t ch = j->ch, pitch = s->step[2] * ch;
 
-	onx_slide_taps(s, 0, o[0], &k[0][0], &k[0][1]);
-	onx_slide_taps(s, 1, o[1], &k[1][0], &k[1][1]);
-	for (size_t n; o[2] < s->grid[2]; o[2] += n) {
-		const size_t first = line0 + o[2] * pitch;
-		real *y = j->y + first;
-		const real *z = j->end->z ? j->end->z + first : NULL;
-		size_t c = 0;
+	for (; o[2] < end; o[2]++) {
+		const real *const from = z ? z + o[2] * pitch : NULL;
+		real *const to = y + o[2] * pitch;
+		size_t c = c0;
 
-		n = inside(s, o[2]) && ch >= LINE ? STRIP : 1;
 		onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
-		for (; n == STRIP && c + LINE <= ch; c += LINE)
-			strip(j, image, k, o, c, z, y);
-		for (; n == 1 && c + BLOCK <= ch; c += BLOCK)
-			pixel(j, image, k, o, c, BLOCK, z, y);
-		for (; n == 1 && c + LINE <= ch; c += LINE)
-			pixel(j, image, k, o, c, LINE, z, y);
-		for (size_t p = 0, at = o[2]; c < ch && p < n; p++) {
-			o[2] = at + p;
-			onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
-			pixel(j, image, k, o, c, ch - c, z ? z + p * pitch : NULL, y + p * pitch);
-			o[2] = at;
-		}
-		for (size_t p = 0; p < n; p++, y += pitch)
-			onx_fuse_row(&j->end->f, y, ch);
+		for (; c + BLOCK <= ch; c += BLOCK)
+			pixel(j, phase, image, k, o, c, BLOCK, from, to);
+		for (; c + LINE <= ch; c += LINE)
+			pixel(j, phase, image, k, o, c, LINE, from, to);
+		if (c < ch)
+			pixel(j, phase, image, k, o, c, ch - c, from, to);
 	}
 }
 
-static void row_piece(void *ctx, size_t piece, int worker)
+ONX_CLONES
+static void finish(const struct onx_fuse *f, real *y, size_t n)
 {
+	onx_fuse_row(f, y, n);
+}
+
+static void row(const struct job *j, size_t phase, size_t r)
+{
+	const struct onx_slide *s = &j->s[phase];
+	const size_t ch = j->ch, pitch = s->step[2] * ch, line0 = row_in_y(s, r) * ch;
+	const real *image = j->x + r / (s->grid[0] * s->grid[1]) * s->src[0] * s->src[1] * s->src[2] * ch;
+	const real *z = j->end->z ? j->end->z + line0 : NULL;
+	real *y = j->y + line0;
+	size_t o[3] = { r / s->grid[1] % s->grid[0], r % s->grid[1], 0 }, k[3][2], lo, hi, n;
+
+	onx_slide_taps(s, 0, o[0], &k[0][0], &k[0][1]);
+	onx_slide_taps(s, 1, o[1], &k[1][0], &k[1][1]);
+	middle(s, &lo, &hi);
+	pixels(j, phase, image, k, o, lo, 0, z, y);
+	n = strips(j, phase, image, k, o, hi, z ? z + lo * pitch : NULL, y + lo * pitch);
+	if (n > 0 && ch % LINE != 0)
+		pixels(j, phase, image, k, o, lo + n, ch / LINE * LINE, z, y);
+	o[2] = lo + n;
+	pixels(j, phase, image, k, o, s->grid[2], 0, z, y);
+	if (j->end->f.kind != ONX_FUSE_NONE)
+		for (size_t i = 0; i < s->grid[2]; i++)
+			finish(&j->end->f, y + i * pitch, ch);
+}
+
+/* Row r of all rows of y: its row in the grid of each of its phases. */
+static void rows_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const size_t *dst = j->s[0].dst, *ph = j->phases;
+	size_t lo, hi;
+
 	(void)worker;
-	row(ctx, piece);
+	onx_piece(j->rows, j->by, piece, &lo, &hi);
+	for (; lo < hi; lo++) {
+		const size_t n = lo / dst[1] / dst[0], i0 = lo / dst[1] % dst[0], i1 = lo % dst[1];
+		const size_t phase = (i0 % ph[0] * ph[1] + i1 % ph[1]) * ph[2];
+
+		for (size_t p = phase; p < phase + ph[2]; p++) {
+			const struct onx_slide *s = &j->s[p];
+
+			row(j, p, (n * s->grid[0] + i0 / j->stride[0]) * s->grid[1] + i1 / j->stride[1]);
+		}
+	}
+}
+
+static void run(struct onx_pool *pool, struct job *j, size_t n)
+{
+	const size_t *dst = j->s[0].dst;
+
+	j->rows = n * dst[0] * dst[1];
+	j->by = WORK / (dst[2] * j->ch + 1) + 1;
+	onx_parallel(pool, onx_pieces(j->rows, j->by), rows_piece, j);
 }
 
 static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
 {
-	struct job j = { .ch = g->groups, .x = x, .w = weights, .end = end, .y = y };
+	struct job j = { .w = { weights }, .phases = { 1, 1, 1 }, .stride = { 1, 1, 1 }, .ch = g->groups,
+			 .x = x, .end = end, .y = y };
 
 	(void)scratch;
-	onx_slide_forward(&g->w, &j.s);
-	onx_parallel(pool, g->n * j.s.grid[0] * j.s.grid[1], row_piece, &j);
+	onx_slide_forward(&g->w, &j.s[0]);
+	run(pool, &j, g->n);
 }
 
 size_t onx_last_dw_data_scratch(const struct onx_conv_geo *g)
@@ -215,17 +371,25 @@ size_t onx_last_dw_data_scratch(const struct onx_conv_geo *g)
 	return (packed(g) + 63) / 64 * 64;
 }
 
+/* Each tap belongs to one phase. */
 void onx_last_dw_data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, real *dx,
 		      bool add, void *scratch)
 {
 	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
-	struct job j = { .ch = g->groups, .x = dy, .w = scratch, .end = &end, .y = dx };
+	struct job j = { .ch = g->groups, .x = dy, .end = &end, .y = dx };
+	real *taps = scratch;
 
-	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
-		onx_slide_phase(&g->w, i, &j.s);
-		pack_taps(&j.s, g->groups, w, scratch);
-		onx_parallel(pool, g->n * j.s.grid[0] * j.s.grid[1], row_piece, &j);
+	for (int d = 0; d < 3; d++) {
+		j.phases[d] = onx_slide_phases_of(&g->w, d);
+		j.stride[d] = (size_t)g->w.stride[d];
 	}
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
+		onx_slide_phase(&g->w, i, &j.s[i]);
+		pack_taps(&j.s[i], g->groups, w, taps);
+		j.w[i] = taps;
+		taps += j.s[i].taps[0] * j.s[i].taps[1] * j.s[i].taps[2] * g->groups;
+	}
+	run(pool, &j, g->n);
 }
 
 const struct ONX_R(onx_last_way) onx_last_way_depthwise = { "depthwise", fits, packed, pack, no_scratch, forward };
