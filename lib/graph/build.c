@@ -79,10 +79,19 @@ static int take_inits(struct build *b, struct onx_err *e)
 
 /* --- nodes --------------------------------------------------------------------------------------------- */
 
+/* A function imports domains of its own. */
+static int64_t imported(const struct build *b, const struct onx_file_node *f)
+{
+	for (size_t i = 0; f->call && i < f->call->n_opset; i++)
+		if (strcmp(f->call->opset[i].domain, f->domain) == 0)
+			return f->call->opset[i].version;
+	return onx_model_opset(b->g->model, f->domain);
+}
+
 static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 {
 	const struct onx_file_node *f = n->file;
-	int64_t version = onx_model_opset(b->g->model, f->domain);
+	int64_t version = imported(b, f);
 	const struct onx_file_opset *all;
 	if (version == 0 && !*f->domain && onx_model_opsets(b->g->model, &all) == 0)
 		version = 1;                            /* IR 1 and 2 have no imports */
@@ -407,7 +416,9 @@ int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, stru
 		return onx_nomem(e, sizeof *g, "a graph");
 	g->model = m;
 	g->names.arena = &g->arena;
-	int rc = b.f ? build_graph(&b, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
+	int rc = b.f ? onx_graph_inline(m, b.f, &b.f, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
+	if (rc == ONX_OK)
+		rc = build_graph(&b, e);
 	if (rc < 0)
 		onx_graph_free(g);
 	else

@@ -41,7 +41,7 @@ static void mark_local(struct export *x)
 		file[g->output[i]] = true;
 	for (uint32_t i = g->n_order; i-- > 0; ) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		bool read = n->proto != NULL;
+		bool read = n->proto != NULL || (n->file && n->file->call);
 		for (uint32_t k = 0; k < n->n_out; k++)
 			read |= n->out[k] != ONX_NONE && file[n->out[k]];
 		x->local[g->order[i]] = strcmp(n->domain, "onnx_adapt") == 0 || !read;
@@ -155,14 +155,56 @@ static int put_node(struct export *x, const struct onx_node *n, struct onx_file_
 	return rc;
 }
 
+/* The call of a function whose nodes all stand untouched from position i on; how many they are, 0: none such. */
+static uint32_t whole_call(const struct export *x, uint32_t i)
+{
+	const struct onx_graph *g = x->g;
+	const struct onx_node *first = &g->node[g->order[i]];
+	const struct onx_file_node *call = first->file && first->file->call ? first->file->call->node : NULL;
+	size_t all = 0;
+	uint32_t n = 0;
+	if (!call)
+		return 0;
+	for (uint32_t k = 0; k < g->n_node; k++)
+		all += g->node[k].file && g->node[k].file->call && g->node[k].file->call->node == call;
+	for (; i + n < g->n_order; n++) {
+		const struct onx_node *d = &g->node[g->order[i + n]];
+		if (!d->file || !d->file->call || d->file->call->node != call || d->changed || d->dropped)
+			break;
+	}
+	return n == all ? n : 0;
+}
+
+/* Nodes of a function that are written out must mean there what they mean in the function. */
+static int same_opset(const struct export *x, const struct onx_node *n, struct onx_err *e)
+{
+	const int64_t version = onx_model_opset(x->g->model, n->domain);
+	if (!n->file || !n->file->call || version == n->version)
+		return ONX_OK;
+	return onx_fail(e, ONX_UNSUP, "%s '%s' of a function is of opset %d, the model's is %lld: a change inside this "
+			"function cannot be written", n->type, n->name, n->version, (long long)version);
+}
+
 static int put_nodes(struct export *x, struct onx_err *e)
 {
 	struct onx_file_node *v = (struct onx_file_node *)(uintptr_t)x->f.node;
 	size_t n = 0;
 	for (uint32_t i = 0; i < x->g->n_order; i++) {
 		const struct onx_node *d = &x->g->node[x->g->order[i]];
+		const uint32_t call = whole_call(x, i);
+		if (call) {
+			v[n++] = *d->file->call->node;
+			i += call - 1;
+			continue;
+		}
 		if (x->local[x->g->order[i]])
 			continue;
+		if (d->file && d->file->call) {
+			int rc = same_opset(x, d, e);
+			if (rc < 0)
+				return rc;
+			x->any = true;
+		}
 		int rc = put_node(x, d, &v[n++], e);
 		if (rc < 0)
 			return rc;

@@ -7,6 +7,11 @@
 int onx_graph_new_value(struct onx_graph *g, const char *name, uint32_t *id, struct onx_err *e) ONX_MUST;
 int onx_graph_new_node(struct onx_graph *g, uint32_t n_in, uint32_t n_out, uint32_t *id, struct onx_err *e)
 	ONX_MUST;
+/* graph/inline.c: *out is g with the calls of model-local functions replaced by their nodes; g itself where there
+ * are none. */
+int onx_graph_inline(struct onx_model *m, const struct onx_file_graph *g, const struct onx_file_graph **out,
+		     struct onx_err *e) ONX_MUST;
+
 /* The numbers of a Constant node, in whichever attribute it has them; *out NULL where it has none that we
  * can read (sparse).  Non-tensor attributes become a new tensor in the model's arena. */
 int onx_constant_weight(struct onx_model *m, const struct onx_file_node *n, const struct onx_weight **out,

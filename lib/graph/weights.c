@@ -67,6 +67,14 @@ static bool trainable_type(enum onx_dtype t)
 	return t == ONX_FLOAT || t == ONX_DOUBLE || t == ONX_FLOAT16 || t == ONX_BFLOAT16;
 }
 
+/* A constant inside a function serves every call of it. */
+static bool in_function(const struct onx_graph *g, uint32_t v)
+{
+	const uint32_t def = g->value[v].def;
+
+	return def != ONX_NONE && g->node[def].file && g->node[def].file->call;
+}
+
 int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e)
 {
 	struct marks m = { ONX_NEWS(a, bool, (size_t)g->n_value + 1), ONX_NEWS(a, bool, (size_t)g->n_value + 1),
@@ -77,7 +85,7 @@ int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is,
 		mark_node(g, &g->node[g->order[i]], &m);
 	for (uint32_t v = 0; v < g->n_value; v++) {
 		const struct onx_weight *w = g->value[v].init;
-		m.wanted[v] = w && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&
+		m.wanted[v] = w && !in_function(g, v) && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&
 			      (m.wanted[v] || (m.wanted_many[v] && w->n > 1));
 	}
 	*is = m.wanted;

@@ -220,3 +220,12 @@ size_t onx_model_n_functions(const struct onx_model *m)
 {
 	return m->proto->n_functions;
 }
+
+int onx_model_functions(struct onx_model *m, const struct onx_file_function **v, size_t *n, struct onx_err *e)
+{
+	const int rc = m->function ? ONX_OK : onx_view_functions(m, e);
+
+	*v = m->function;
+	*n = m->proto->n_functions;
+	return rc;
+}

@@ -48,6 +48,23 @@ struct onx_file_node {
 	const struct onx_file_attr *attr;
 	void *proto;                            /* the NodeProto it came from; NULL: a new node */
 	bool changed;                           /* proto set, but names or attributes were edited */
+	const char *overload;                   /* picks among functions of one name */
+	const struct onx_file_call *call;       /* of a node in place of a call (graph/inline.c), else NULL */
+};
+struct onx_file_opset { const char *domain; int64_t version; };  /* "ai.onnx" is given as "" */
+/* A call of a model-local function in the main graph, and how many nodes stand in its place. */
+struct onx_file_call {
+	const struct onx_file_node *node;
+	size_t n_node;
+	const struct onx_file_opset *opset; size_t n_opset;     /* the innermost function's imports */
+};
+struct onx_file_function {                      /* FunctionProto */
+	const char *domain, *name, *overload;
+	size_t n_in, n_out, n_attr, n_node, n_opset;
+	const char *const *in, *const *out;
+	const struct onx_file_attr *attr;       /* attributes with defaults */
+	const struct onx_file_node *node;
+	const struct onx_file_opset *opset;
 };
 /* value -1: see param; that NULL: unknown */
 struct onx_file_dim { int64_t value; const char *param; };
@@ -70,7 +87,6 @@ struct onx_file_graph {
 	const struct onx_file_value *input, *output, *info;     /* info: value_info */
 	void *proto;
 };
-struct onx_file_opset { const char *domain; int64_t version; };  /* "ai.onnx" is given as "" */
 
 /* path "-" or NULL: standard input.  `note` receives nothing here yet and may be NULL.  External
  * data is looked for in the folder of `path` (the current folder for standard input). */
@@ -99,6 +115,9 @@ int64_t onx_model_opset(const struct onx_model *m, const char *domain); /* 0: no
 int onx_model_set_opset(struct onx_model *m, const char *domain, int64_t version,
 		struct onx_err *e) ONX_MUST;
 size_t onx_model_n_functions(const struct onx_model *m);
+/* The functions, read on first use. */
+int onx_model_functions(struct onx_model *m, const struct onx_file_function **v, size_t *n,
+			struct onx_err *e) ONX_MUST;
 
 /* Replaces the main graph by g.  Elements with .proto set keep their message, unknown fields and
  * all (.changed: names, attributes or shape are written into it); those without become new

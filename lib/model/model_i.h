@@ -56,6 +56,7 @@ struct onx_model {
 	const char *producer;
 	char *path, *dir;               /* dir: where external data is; NULL: nowhere */
 	const struct onx_file_graph *graph;
+	struct onx_file_function *function;     /* NULL until asked for */
 	struct onx_file_opset *opset;
 	size_t n_opset;
 	struct onx_data *data;          /* data files, mapped (external.h)          */
@@ -77,6 +78,7 @@ const char *onx_domain_norm(const char *domain);
 int onx_view_graph(struct onx_model *m, Onnx__GraphProto *g, const struct onx_file_graph **out,
 		   struct onx_err *e) ONX_MUST;
 int onx_view_opsets(struct onx_model *m, struct onx_err *e) ONX_MUST;
+int onx_view_functions(struct onx_model *m, struct onx_err *e) ONX_MUST;
 
 /* --- weight.c, convert.c ---------------------------------------------------------------------- */
 

@@ -137,7 +137,8 @@ static int view_node(struct onx_model *m, Onnx__NodeProto *p, struct onx_file_no
 		.domain = onx_domain_norm(p->domain), .doc = onx_or_empty(p->doc_string),
 		.n_in = p->n_input, .in = (const char *const *)p->input,
 		.n_out = p->n_output, .out = (const char *const *)p->output,
-		.n_attr = p->n_attribute, .attr = attr, .proto = p
+		.n_attr = p->n_attribute, .attr = attr, .proto = p,
+		.overload = onx_or_empty(p->overload)
 	};
 	for (size_t i = 0; i < p->n_attribute; i++) {
 		int rc = view_attr(m, p->attribute[i], &attr[i], e);
@@ -277,18 +278,60 @@ int onx_view_graph(struct onx_model *m, Onnx__GraphProto *g, const struct onx_fi
 	return rc;
 }
 
-int onx_view_opsets(struct onx_model *m, struct onx_err *e)
+static int view_opsets(struct onx_model *m, Onnx__OperatorSetIdProto *const *p, size_t n,
+		       struct onx_file_opset **out, struct onx_err *e)
 {
-	const Onnx__ModelProto *p = m->proto;
-	struct onx_file_opset *v =
-		ONX_NEWS(&m->arena, struct onx_file_opset, p->n_opset_import + 1);
+	struct onx_file_opset *v = ONX_NEWS(&m->arena, struct onx_file_opset, n + 1);
 
 	if (!v)
-		return onx_nomem(e, (double)p->n_opset_import * sizeof *v, "the opset imports");
-	for (size_t i = 0; i < p->n_opset_import; i++)
-		v[i] = (struct onx_file_opset){ onx_domain_norm(p->opset_import[i]->domain),
-						p->opset_import[i]->version };
-	m->opset = v;
-	m->n_opset = p->n_opset_import;
+		return onx_nomem(e, (double)n * sizeof *v, "the opset imports");
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct onx_file_opset){ onx_domain_norm(p[i]->domain), p[i]->version };
+	*out = v;
 	return ONX_OK;
+}
+
+int onx_view_opsets(struct onx_model *m, struct onx_err *e)
+{
+	m->n_opset = m->proto->n_opset_import;
+	return view_opsets(m, m->proto->opset_import, m->n_opset, &m->opset, e);
+}
+
+static int view_function(struct onx_model *m, Onnx__FunctionProto *p, struct onx_file_function *v,
+			 struct onx_err *e)
+{
+	struct onx_file_node *node = ONX_NEWS(&m->arena, struct onx_file_node, p->n_node + 1);
+	struct onx_file_attr *attr = ONX_NEWS(&m->arena, struct onx_file_attr, p->n_attribute_proto + 1);
+	struct onx_file_opset *opset;
+	int rc = view_opsets(m, p->opset_import, p->n_opset_import, &opset, e);
+
+	if (rc == ONX_OK && (!node || !attr))
+		rc = onx_nomem(e, (double)p->n_node * sizeof *node, "a function");
+	if (rc < 0)
+		return rc;
+	*v = (struct onx_file_function){
+		.domain = onx_domain_norm(p->domain), .name = onx_or_empty(p->name),
+		.overload = onx_or_empty(p->overload), .n_in = p->n_input, .n_out = p->n_output,
+		.in = (const char *const *)p->input, .out = (const char *const *)p->output,
+		.n_attr = p->n_attribute_proto, .attr = attr, .n_node = p->n_node, .node = node,
+		.n_opset = p->n_opset_import, .opset = opset
+	};
+	for (size_t i = 0; rc == ONX_OK && i < p->n_attribute_proto; i++)
+		rc = view_attr(m, p->attribute_proto[i], &attr[i], e);
+	for (size_t i = 0; rc == ONX_OK && i < p->n_node; i++)
+		rc = view_node(m, p->node[i], &node[i], e);
+	return rc < 0 ? onx_while(e, rc, "reading the function '%s'", v->name) : rc;
+}
+
+int onx_view_functions(struct onx_model *m, struct onx_err *e)
+{
+	const size_t n = m->proto->n_functions;
+	struct onx_file_function *v = ONX_NEWS(&m->arena, struct onx_file_function, n + 1);
+	int rc = v ? ONX_OK : onx_nomem(e, (double)n * sizeof *v, "the functions");
+
+	for (size_t i = 0; rc == ONX_OK && i < n; i++)
+		rc = view_function(m, m->proto->functions[i], &v[i], e);
+	if (rc == ONX_OK)
+		m->function = v;
+	return rc;
 }

@@ -47,12 +47,14 @@ pb_tensor() {
 	for d in "$@"; do hex+=$(pb_int 1 "$d"); done
 	printf %s "$hex$(pb_int 2 1)$(pb_str 8 "$name")$rest"
 }
-# pb_file FILE GRAPH: ir_version 8, opset 17
-pb_file() {
-	local hex
-	hex=$(pb_int 1 8)$(pb_msg 7 "$2")$(pb_msg 8 "$(pb_int 2 17)")
+# bytes HEX: as they are
+bytes() {
 	# shellcheck disable=SC2059
-	printf "$(sed 's/../\\x&/g' <<<"$hex")" >"$1"
+	printf "$(sed 's/../\\x&/g' <<<"$1")"
+}
+# pb_file FILE GRAPH [MORE]: ir_version 8, opset 17; MORE fields of the model
+pb_file() {
+	bytes "$(pb_int 1 8)$(pb_msg 7 "$2")$(pb_msg 8 "$(pb_int 2 17)")${3:-}" >"$1"
 }
 # pb_graph HEX: with one input x [1,4] and one output y [1,4]
 pb_graph() {
