@@ -231,6 +231,7 @@ def indexing():
     case("ScatterND", 18, lambda x, i, u: x.index_put((i[:, 0], i[:, 1]), u), real(3, 3, 2), spots, real(2, 2))
     case("ScatterND", 18, lambda x, i, u: x.index_put((i[:, 0], i[:, 1]), u, accumulate=True), real(3, 3, 2), at,
          real(3, 2), reduction="add")
+    case("Scatter", 9, lambda x, i, u: x.scatter(0, i, u), real(3, 3), once, real(2, 3))
     case("OneHot", 11, lambda i, d, v: torch.where(F.one_hot(i, 4) > 0, v[1], v[0]), ints(1, 3, 0),
          np.array(4, np.int64), real(2))
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 import torchvision
 
-from gradcases import case, distinct, ints, positive, real
+from gradcases import case, distinct, ints, one, positive, real, rng
 
 
 def convolutions():
@@ -244,5 +244,71 @@ def attention():
         -1).flatten(-2), real(2, 3, 4, 8), real(2, 4, 4), real(2, 4, 4), interleaved=1)
 
 
-for family in (convolutions, pools, norms, losses, resampling, recurrent, attention):
+def states():
+    def causal(x, w, b, s, silu=False):
+        z = torch.cat((s, x), 2)
+        u = F.conv1d(z, w, b, groups=x.shape[1])
+        return (F.silu(u) if silu else u), z[:, :, -s.shape[2]:]
+    inputs = real(2, 3, 5), real(3, 1, 4), real(3), real(2, 3, 3)
+    case("CausalConvWithState", 27, causal, *inputs)
+    case("CausalConvWithState", 27, lambda *a: causal(*a, silu=True), *inputs, activation="silu")
+
+    def linear(q, k, v, s, g=None, b=None, heads=2):
+        """[batch][length][heads * width]; the state of a head is [width of k][width of v]."""
+        out = []
+        q, k, v = (t.unflatten(2, (heads, -1)) for t in (q, k, v))
+        g = None if g is None else g.unflatten(2, (heads, -1))
+        b = None if b is None else b.unflatten(2, (heads, -1))
+        for t in range(q.shape[1]):
+            if g is not None:
+                s = s * g[:, t, :, :, None].exp()
+            new = v[:, t]
+            if b is not None:
+                new = (new - (k[:, t, :, None] @ s)[:, :, 0]) * b[:, t]
+            s = s + k[:, t, :, :, None] * new[:, :, None]
+            out.append((q[:, t, :, None] @ s)[:, :, 0] * q.shape[3] ** -0.5)
+        return torch.stack(out, 1).flatten(2), s
+    q, k, v, s = real(2, 3, 4), real(2, 3, 4), real(2, 3, 6), real(2, 2, 2, 3)
+    decay, rate = real(2, 3, 4, lo=-1.0, hi=0.0), real(2, 3, 2, lo=0.1, hi=0.9)
+    heads = {"q_num_heads": 2, "kv_num_heads": 2}
+    case("LinearAttention", 27, linear, q, k, v, s, update_rule="linear", **heads)
+    case("LinearAttention", 27, linear, q, k, v, s, decay, update_rule="gated", **heads)
+    case("LinearAttention", 27, lambda q, k, v, s, g, b: linear(q, k, v, s, None, b), q, k, v, s, None, rate,
+         update_rule="delta", **heads)
+    case("LinearAttention", 27, linear, q, k, v, s, decay, rate, **heads)
+    case("TensorScatter", 24, lambda p, u: torch.cat((u, p[:, :, 2:]), 2), real(2, 3, 4, 2), real(2, 3, 2, 2))
+    case("TensorScatter", 24, lambda p, u, w: torch.cat((u[:, 2:], p[:, 1:2], u[:, :2]), 1), real(1, 4, 3), real(1, 3, 3),
+         ints(2), mode="circular", axis=1)
+
+
+def pipelines():
+    """Operators of ai.onnx.ml, and others that PyTorch says in two words."""
+    ml = "ai.onnx.ml"
+    case("Scaler", 1, lambda x: (x - torch.tensor([1.0, 2, 3])) * torch.tensor([0.5, 2, -1]), real(2, 3), domain=ml,
+         offset=[1.0, 2.0, 3.0], scale=[0.5, 2.0, -1.0])
+    for norm, length in (("L1", lambda x: x.abs().sum(1, True)), ("L2", lambda x: x.norm(2, 1, True)),
+                         ("MAX", lambda x: x.abs().amax(1, True))):
+        case("Normalizer", 1, lambda x, f=length: x / f(x), distinct(3, 4) + one(3), domain=ml, norm=norm)
+    case("LinearRegressor", 1, lambda x: x @ torch.tensor([[0.5, 1.5], [-1, 2], [0.25, 0]]).double()
+         + torch.tensor([1.0, -2]), real(4, 3), domain=ml, coefficients=[0.5, -1.0, 0.25, 1.5, 2.0, 0.0],
+         intercepts=[1.0, -2.0], targets=2)
+    case("FeatureVectorizer", 1, lambda a, b: torch.cat((a, b), 1), real(3, 2), real(3, 3), domain=ml,
+         inputdimensions=[2, 3])
+    case("ArrayFeatureExtractor", 1, lambda x, i: x[:, i], real(3, 4), ints(2, 0, 2), domain=ml)
+    case("Imputer", 1, lambda x: x * 1, real(3, 4), domain=ml, imputed_value_floats=[0.0], replaced_value_float=9.0)
+    case("CastLike", 15, lambda x, y: x * 1, real(2, 3), one(1), fixed=(1,))
+    case("DequantizeLinear", 13, lambda x, s, z: (x - z) * s, rng.integers(-9, 9, (3, 4)).astype(np.int8),
+         positive(), np.array(3, np.int8))
+    case("DequantizeLinear", 13, lambda x, s: x * s[:, None], rng.integers(-9, 9, (2, 3, 4)).astype(np.int8), positive(3),
+         axis=1)
+    rois = np.array([[0, 0, 0, 3, 4], [1, 1, 1, 5, 5]], np.float32)
+    case("MaxRoiPool", 1, lambda x, r: torchvision.ops.roi_pool(x, r, (2, 3)), distinct(2, 2, 6, 6), rois, fixed=(1,),
+         pooled_shape=[2, 3])
+    words, kinds = np.array([[1, 3, 0], [2, 2, 1]], np.int32), np.array([[0, 1, 1], [0, 0, 1]], np.int32)
+    case("EmbedLayerNormalization", 1, lambda i, s, w, p, t, g, b: F.layer_norm(
+        w[i.long()] + p[:3] + t[s.long()], (5,), g, b, 2.0 ** -17), words, kinds, real(4, 5), real(3, 5), real(2, 5),
+        positive(5), real(5), epsilon=2.0 ** -17, domain="com.microsoft")
+
+
+for family in (states, pipelines, convolutions, pools, norms, losses, resampling, recurrent, attention):
     family()
