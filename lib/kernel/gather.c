@@ -264,7 +264,7 @@ static void run_tile(const struct job *j, tile_args *t, const struct part *p, si
 
 	if (whole) {
 		t->clamp = p->last && j->clamp;
-		tile->gather[part][width / tile->unit - 1](t);
+		(t->ahead && part == ONX_TILE_PARTS - 1 ? tile->fetching : tile->gather[part])[width / tile->unit - 1](t);
 	} else {
 		real sum[ONX_TILE_ROWS * ONX_TILE_COLS];
 		size_t row[ONX_TILE_ROWS];
@@ -306,11 +306,13 @@ static struct strip strip_of(const struct job *j, size_t group, size_t panel, si
 
 /* The rows of a piece from r on, as many as a tile takes. */
 static void run_strip(const struct job *j, struct strip *s, size_t r, size_t rows, const real *const *at,
-		      const size_t *row)
+		      const size_t *row, size_t turn)
 {
 	s->t.at = at + r * j->g->spans + s->s0 * j->g->tile->rows;
 	s->t.row = row + r;
 	s->p.rows = min_z(j->g->tile->rows, rows - r);
+	s->t.ahead = j->g->spans > 1 || turn > 1 ? NULL :
+		     s->t.at[0] + j->g->len * j->g->groups * j->g->tile->rows + 8 * s->t.len * turn;
 	run_tile(j, &s->t, &s->p, s->width);
 }
 
@@ -336,14 +338,14 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 			for (size_t p = p0; p < p1; p++) {
 				struct strip s = strip_of(j, group, p, 0);
 
-				run_strip(j, &s, r, r1 - r0, at, row);
+				run_strip(j, &s, r, r1 - r0, at, row, p - p0);
 			}
 	} else {
 		for (size_t b = p0 * g->blocks; b < p1 * g->blocks; b++) {
 			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks);
 
 			for (size_t r = 0; r < r1 - r0; r += of)
-				run_strip(j, &s, r, r1 - r0, at, row);
+				run_strip(j, &s, r, r1 - r0, at, row, b - p0 * g->blocks);
 		}
 	}
 	onx_tile_settle();

@@ -40,13 +40,14 @@ VECTOR(v64, 64)
 /* nv whole vectors, then nh halves; ROWS: of the pointers' table. */
 #define GATHER(name, attributes, V, H, ROWS)                                                          \
 attributes __attribute__((always_inline))                                                             \
-static inline void name(int rows, int nv, int nh, const gather *t)                                    \
+static inline void name(int rows, int nv, int nh, bool fetch, const gather *t)                 \
 {                                                                                                     \
 	enum { LV = sizeof(V) / sizeof(real), LH = sizeof(H) / sizeof(real) };                        \
 	const size_t width = (size_t)(nv * LV + nh * LH);                                             \
 	const real *b = t->b, *const *at = t->at;                                                     \
 	const size_t *const row = t->row;                                                             \
 	real *const y = t->y;                                                                         \
+	const real *const ahead = t->ahead;                                                           \
 	V v[ROWS][2], bv[2] = { { 0 }, { 0 } };                                                       \
 	H h[ROWS], bh = { 0 };                                                                        \
                                                                                                       \
@@ -58,19 +59,14 @@ static inline void name(int rows, int nv, int nh, const gather *t)              
 		for (int r = 0; r < rows; r++)                                                        \
 			x[r] = at[r] + t->first;                                                      \
 		for (size_t l = 0; l < t->len; l++, b += width) {                                     \
+			if (fetch)                                                                    \
+				__builtin_prefetch(ahead + 8 * l);                                    \
 			ONX_UNROLL                                                                    \
 			for (int j = 0; j < nv; j++)                                                  \
 				bv[j] = *(const V##_at *)(b + j * LV);                                \
 			if (nh)                                                                       \
 				bh = *(const H##_at *)(b + nv * LV);                                  \
-			ONX_UNROLL                                                                    \
-			for (int r = 0; r < rows; r++) {                                              \
-				ONX_UNROLL                                                            \
-				for (int j = 0; j < nv; j++)                                          \
-					v[r][j] += bv[j] * x[r][l];                                   \
-				if (nh)                                                               \
-					h[r] += bh * x[r][l];                                         \
-			}                                                                             \
+			ALL(V, H, v[r][j] += bv[j] * x[r][l], h[r] += bh * x[r][l])                   \
 		}                                                                                     \
 	}                                                                                             \
 	if (t->bias) {                                                                                \
@@ -136,9 +132,10 @@ static inline void name(int rows, int nv, int nh, const outer *t)               
 
 /* One function for each number of rows (thirds of n) and of vectors. */
 #define WIDTH(set, attributes, n, w, nv, nh)                                                          \
-attributes static void set##_g1##w(const gather *t) { set##_gather(n / 3, nv, nh, t); }               \
-attributes static void set##_g2##w(const gather *t) { set##_gather(n / 3 * 2, nv, nh, t); }           \
-attributes static void set##_g3##w(const gather *t) { set##_gather(n, nv, nh, t); }                   \
+attributes static void set##_g1##w(const gather *t) { set##_gather(n / 3, nv, nh, false, t); }               \
+attributes static void set##_g2##w(const gather *t) { set##_gather(n / 3 * 2, nv, nh, false, t); }           \
+attributes static void set##_g3##w(const gather *t) { set##_gather(n, nv, nh, false, t); }            \
+attributes static void set##_f3##w(const gather *t) { set##_gather(n, nv, nh, true, t); }             \
 attributes static void set##_o1##w(const outer *t) { set##_outer(n / 3, nv, nh, t); }                 \
 attributes static void set##_o2##w(const outer *t) { set##_outer(n / 3 * 2, nv, nh, t); }             \
 attributes static void set##_o3##w(const outer *t) { set##_outer(n, nv, nh, t); }
@@ -170,9 +167,8 @@ WIDTH(wide, AVX512, WIDE_ROWS, c, 1, 1)
 WIDTH(wide, AVX512, WIDE_ROWS, d, 2, 0)
 #endif
 
-#define FOUR(set) {                                                                                   \
-	{ set##1a, set##1b, set##1c, set##1d }, { set##2a, set##2b, set##2c, set##2d },               \
-	{ set##3a, set##3b, set##3c, set##3d } }
+#define ROW_OF(set) set##a, set##b, set##c, set##d
+#define FOUR(set) { { ROW_OF(set##1) }, { ROW_OF(set##2) }, { ROW_OF(set##3) } }
 #define LANES(v) (sizeof(v) / sizeof(real))
 
 const struct ONX_R(onx_tile) *onx_tile_of(enum onx_isa isa)
@@ -180,10 +176,11 @@ const struct ONX_R(onx_tile) *onx_tile_of(enum onx_isa isa)
 	static const struct ONX_R(onx_tile) table[ONX_ISAS] = {
 		[ONX_ISA_BASE] = { BASE_ROWS, 2 * LANES(v16), LANES(v16),
 				   { { base_g1a, base_g1b }, { base_g2a, base_g2b }, { base_g3a, base_g3b } },
+				   { base_f3a, base_f3b },
 				   { { base_o1a, base_o1b }, { base_o2a, base_o2b }, { base_o3a, base_o3b } } },
 #ifdef ONX_BY_HAND
-		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g), FOUR(half_o) },
-		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g), FOUR(wide_o) },
+		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g), { ROW_OF(half_f3) }, FOUR(half_o) },
+		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g), { ROW_OF(wide_f3) }, FOUR(wide_o) },
 #endif
 	};
 

@@ -28,6 +28,7 @@ struct ONX_R(onx_tile_gather) {
 	const real *const *at;
 	size_t first;                   /* added to each pointer */
 	const real *b, *bias, *add;
+	const real *ahead;              /* for `fetching`: what comes next; 8 of it are fetched at each term of a span */
 	real *y;
 	const size_t *row;
 	bool clamp, stream;             /* stream: past the caches; then rows of y, as wide as whole lines, are aligned */
@@ -44,6 +45,7 @@ struct ONX_R(onx_tile_outer) {
 struct ONX_R(onx_tile) {
 	size_t rows, cols, unit;
 	void (*gather[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);
+	void (*fetching[ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);      /* gather of all rows */
 	void (*outer[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_outer) *t);
 };
 
