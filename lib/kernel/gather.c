@@ -264,7 +264,10 @@ static void run_tile(const struct job *j, tile_args *t, const struct part *p, si
 
 	if (whole) {
 		t->clamp = p->last && j->clamp;
-		(t->ahead && part == ONX_TILE_PARTS - 1 ? tile->fetching : tile->gather[part])[width / tile->unit - 1](t);
+		if (t->ahead && part == ONX_TILE_PARTS - 1)
+			tile->fetching[width / tile->unit - 1](t);
+		else
+			tile->gather[part][width / tile->unit - 1](t);
 	} else {
 		real sum[ONX_TILE_ROWS * ONX_TILE_COLS];
 		size_t row[ONX_TILE_ROWS];

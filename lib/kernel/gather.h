@@ -12,9 +12,10 @@
  *
  * W is packed [g][panel of columns][t][l][column], the last panel narrower.  A piece is a block of rows by a run of
  * panels; in it, for each panel and each block of at most ONX_GATHER_CHAIN terms, all tiles of rows: the
- * block of W stays in the first-level cache, the rows in the second.  A small W with few terms is read anew for each
- * tile of rows, so that x and y pass once and in their order, y beside the caches where it is large.  Blocks are summed from zero and then
- * added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN terms. */
+ * block of W stays in the first-level cache, the rows in the second.  A small W with few terms is read anew
+ * for each tile of rows, so that x and y pass once and in their order, y beside the caches where it is large.
+ * Blocks are summed from zero and then added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN
+ * terms. */
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
 #include "kernel/last.h"

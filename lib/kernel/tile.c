@@ -179,8 +179,10 @@ const struct ONX_R(onx_tile) *onx_tile_of(enum onx_isa isa)
 				   { base_f3a, base_f3b },
 				   { { base_o1a, base_o1b }, { base_o2a, base_o2b }, { base_o3a, base_o3b } } },
 #ifdef ONX_BY_HAND
-		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g), { ROW_OF(half_f3) }, FOUR(half_o) },
-		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g), { ROW_OF(wide_f3) }, FOUR(wide_o) },
+		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g), { ROW_OF(half_f3) },
+				   FOUR(half_o) },
+		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g), { ROW_OF(wide_f3) },
+				     FOUR(wide_o) },
 #endif
 	};
 

@@ -28,10 +28,10 @@ struct ONX_R(onx_tile_gather) {
 	const real *const *at;
 	size_t first;                   /* added to each pointer */
 	const real *b, *bias, *add;
-	const real *ahead;              /* for `fetching`: what comes next; 8 of it are fetched at each term of a span */
+	const real *ahead;              /* for `fetching`: what comes next, 8 of it for each term of a span */
 	real *y;
 	const size_t *row;
-	bool clamp, stream;             /* stream: past the caches; then rows of y, as wide as whole lines, are aligned */
+	bool clamp, stream;             /* stream: past the caches; then rows of y are aligned */
 	real lo, hi;
 };
 struct ONX_R(onx_tile_outer) {
