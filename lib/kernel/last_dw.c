@@ -192,6 +192,35 @@ ONX_INLINE void all_strips(const struct strips *k, const size_t taps, const size
 		}
 }
 
+/* One pixel, whose spans hold the taps inside. */
+ONX_CLONES
+static void one_pixel(const struct strips *k)
+{
+	const int64_t step = k->inc * (int64_t)k->ch;
+
+	for (size_t c = 0; c + LINE <= k->ch; c += LINE) {
+		line sum, t, v;
+
+		memset(&sum, 0, sizeof sum);
+		if (k->b)
+			memcpy(&sum, k->b + c, sizeof sum);
+		if (k->z) {
+			memcpy(&v, k->z + c, sizeof v);
+			sum += v;
+		}
+		for (const struct span *at = k->span; at < k->span + k->spans; at++) {
+			const real *x = at->x + c, *w = at->w + c;
+
+			for (size_t d = 0; d < k->taps; d++, x += step, w += k->ch) {
+				memcpy(&t, w, sizeof t);
+				memcpy(&v, x, sizeof v);
+				sum += t * v;
+			}
+		}
+		memcpy(k->y + c, &sum, sizeof sum);
+	}
+}
+
 #define STRIPS(name, taps, mul, back)                                                                         \
 ONX_CLONES static void name(const struct strips *k) { all_strips(k, taps, mul, back); }
 STRIPS(strips_3, 3, 1, false)
@@ -230,6 +259,31 @@ static void middle(const struct onx_slide *s, size_t *lo, size_t *hi)
 		--*hi;
 }
 
+/* The spans over taps [k[i][0], k[i][1]) of pixel o, which start at tap `tap` of dimension 2; false: too many, or no
+ * channels that fill a line. */
+static bool spans(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o, size_t tap,
+		  struct strips *to)
+{
+	const struct onx_slide *s = &j->s[phase];
+
+	if ((k[0][1] - k[0][0]) * (k[1][1] - k[1][0]) > SPANS || j->ch < LINE)
+		return false;
+	to->spans = 0;
+	for (size_t a = k[0][0]; a < k[0][1] && s->taps[2]; a++)
+		for (size_t b = k[1][0]; b < k[1][1]; b++)
+			to->span[to->spans++] = (struct span){
+				.x = image + under(s, o, a, b, tap) * j->ch,
+				.w = j->w[phase] + ((a * s->taps[1] + b) * s->taps[2] + k[2][0]) * j->ch,
+				.fresh = s->inc[1] < 0 ? b == 0 : b + (size_t)s->mul[1] >= s->taps[1] };
+	to->taps = k[2][1] - k[2][0];
+	to->mul = (size_t)s->mul[2];
+	to->inc = s->inc[2];
+	to->ch = j->ch;
+	to->pitch = s->step[2] * j->ch;
+	to->b = j->end->b;
+	return true;
+}
+
 /* Strips from pixel o on, as many as fit before pixel `end`; y and z stand at pixel o.  Returns the pixels done, with
  * the channels that fill lines. */
 static size_t strips(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o, size_t end,
@@ -239,22 +293,11 @@ static size_t strips(const struct job *j, size_t phase, const real *image, size_
 	const size_t i = which(s), tap = i < KNOWN && known[i].inc < 0 ? s->taps[2] - 1 : 0;
 	struct strips to;
 
-	to.spans = 0;
 	to.count = end > o[2] ? (end - o[2]) / STRIP : 0;
-	if (to.count == 0 || (k[0][1] - k[0][0]) * (k[1][1] - k[1][0]) > SPANS || j->ch < LINE)
+	k[2][0] = 0;
+	k[2][1] = s->taps[2];
+	if (to.count == 0 || !spans(j, phase, image, k, o, tap, &to))
 		return 0;
-	for (size_t a = k[0][0]; a < k[0][1] && s->taps[2]; a++)
-		for (size_t b = k[1][0]; b < k[1][1]; b++)
-			to.span[to.spans++] = (struct span){
-				.x = image + under(s, o, a, b, tap) * j->ch,
-				.w = j->w[phase] + (a * s->taps[1] + b) * s->taps[2] * j->ch,
-				.fresh = s->inc[1] < 0 ? b == 0 : b + (size_t)s->mul[1] >= s->taps[1] };
-	to.taps = s->taps[2];
-	to.mul = (size_t)s->mul[2];
-	to.inc = s->inc[2];
-	to.ch = j->ch;
-	to.pitch = s->step[2] * j->ch;
-	to.b = j->end->b;
 	to.z = z;
 	to.y = y;
 	if (i < KNOWN)
@@ -264,6 +307,40 @@ static size_t strips(const struct job *j, size_t phase, const real *image, size_
 	return to.count * STRIP;
 }
 
+/* Channels [c, ch) of one pixel, z and y at its first. */
+ONX_CLONES
+static void few_channels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o, size_t c,
+			 const real *z, real *y)
+{
+	for (size_t n; c < j->ch; c += n) {
+		n = j->ch - c < BLOCK ? j->ch - c : BLOCK;
+		pixel(j, phase, image, k, o, c, n, z, y);
+	}
+}
+
+/* Channels [c0, ch) of pixels [o, end) of a row, one by one; y and z stand at pixel 0. */
+static void pixels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], size_t *o, size_t end,
+		   size_t c0, const real *z, real *y)
+{
+	const struct onx_slide *s = &j->s[phase];
+	const size_t pitch = s->step[2] * j->ch;
+	struct strips to;
+
+	for (; o[2] < end; o[2]++) {
+		size_t c = c0;
+
+		onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
+		to.z = z ? z + o[2] * pitch : NULL;
+		to.y = y + o[2] * pitch;
+		if (c == 0 && k[2][0] < k[2][1] && spans(j, phase, image, k, o, k[2][0], &to)) {
+			one_pixel(&to);
+			c = j->ch / LINE * LINE;
+		}
+		if (c < j->ch)
+			few_channels(j, phase, image, k, o, c, to.z, to.y);
+	}
+}
+
 /* Where the first pixel of row r of the grid lies in y. */
 ONX_INLINE size_t row_in_y(const struct onx_slide *s, size_t r)
 {
@@ -271,29 +348,6 @@ ONX_INLINE size_t row_in_y(const struct onx_slide *s, size_t r)
 
 	return ((n * s->dst[0] + s->first[0] + o0 * s->step[0]) * s->dst[1] + s->first[1] + o1 * s->step[1]) *
 	       s->dst[2] + s->first[2];
-}
-
-/* Channels [c, ch) of pixels [o, end) of a row, one by one; y and z stand at pixel 0. */
-ONX_CLONES
-static void pixels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], size_t *o, size_t end,
-		   size_t c0, const real *z, real *y)
-{
-	const struct onx_slide *s = &j->s[phase];
-	const size_t ch = j->ch, pitch = s->step[2] * ch;
-
-	for (; o[2] < end; o[2]++) {
-		const real *const from = z ? z + o[2] * pitch : NULL;
-		real *const to = y + o[2] * pitch;
-		size_t c = c0;
-
-		onx_slide_taps(s, 2, o[2], &k[2][0], &k[2][1]);
-		for (; c + BLOCK <= ch; c += BLOCK)
-			pixel(j, phase, image, k, o, c, BLOCK, from, to);
-		for (; c + LINE <= ch; c += LINE)
-			pixel(j, phase, image, k, o, c, LINE, from, to);
-		if (c < ch)
-			pixel(j, phase, image, k, o, c, ch - c, from, to);
-	}
 }
 
 ONX_CLONES
