@@ -65,7 +65,7 @@ void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, en
 /* ---- weights ---------------------------------------------------------------------------------------- */
 
 /* Pixels of a block: as many terms are summed from zero; numbers of x and of dy, bytes of a part; pieces at least. */
-enum { DEPTH = 128, BETWEEN = 16, L_MOST = 240, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
+enum { DEPTH = 128, BETWEEN = 16, L_MOST = 264, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
 
 struct sums {
 	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
