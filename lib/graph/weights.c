@@ -1,10 +1,12 @@
 /* graph/weights.c -- which constants are weights: found from the slots that want them, backwards through
- * nodes that only move numbers. */
+ * nodes that only move numbers, and through functions that keep a weight in its range (exp of a scale's
+ * logarithm, say). */
 #include "graph/graph_i.h"
 #include <string.h>
 
 static const char *const movers[] = { "Reshape", "Transpose", "Cast", "Identity", "Squeeze", "Unsqueeze",
-	"Flatten", "DequantizeLinear", "Expand", "Tile", "Gather", "Slice", NULL };
+	"Flatten", "DequantizeLinear", "Expand", "Tile", "Gather", "Slice",
+	"Exp", "Clip", "Sigmoid", "Tanh", "Softplus", NULL };
 
 static bool moves(const struct onx_node *n)
 {

@@ -91,6 +91,11 @@ FAMILIES = {    # name: module, size of the picture, opset
 }
 
 
+def zero(g, x):
+    """Tensor.zero_ of Swin's second version, which torch.onnx has no words for."""
+    return g.op("Mul", x, g.op("Constant", value_t=torch.tensor(0.0)))
+
+
 def exported(name, net, size, opset, work):
     """The net as a file; one that is there already serves again if it holds the same numbers."""
     path = os.path.join(work, "%s-%d-%d.onnx" % (name, size, opset))
@@ -131,11 +136,12 @@ def worst(have, want):
 def step(label, net, path, x, y, bn, bin_dir, work):
     start = training.stored(path)
     options = ["--optim", "sgd", "--lr", "1", "--momentum", "0", "--weight-decay", "0"]
+    frozen = [k for k, b in net.named_buffers() if k in start and b.is_floating_point() and "running_" not in k]
     exact = training.in_torch(net, x, y, sgd, bn, torch.float64, BATCH)[1]
-    mine = training.ours(bin_dir, work, path, x, y, options, bn, BATCH)[1]
+    mine = training.ours(bin_dir, work, path, x, y, options, bn, BATCH, frozen)[1]
     wide = os.path.join(work, "wide.onnx")
     onnx.save(peers.retyped(onnx.load(path), onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE), wide)
-    double = training.ours(bin_dir, work, wide, x, y, options, bn, BATCH)[1]
+    double = training.ours(bin_dir, work, wide, x, y, options, bn, BATCH, frozen)[1]
     os.remove(wide)
     learnt = [k for k, p in net.named_parameters() if p.requires_grad]
     names = [k for k in exact if k in start and start[k].shape == exact[k].shape]
@@ -168,6 +174,7 @@ def check(name, bin_dir, work):
 def main():
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)      # two wait for each other longer than they compute, at a batch of 2
+    torch.onnx.register_custom_op_symbolic("aten::zero", zero, 9)
     bin_dir, work = sys.argv[1], sys.argv[2]
     os.makedirs(work, exist_ok=True)
     good = True

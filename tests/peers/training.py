@@ -35,12 +35,14 @@ def stored(path):
     return {t.name: onnx.numpy_helper.to_array(t).astype(np.float64) for t in onnx.load(path).graph.initializer}
 
 
-def ours(bin_dir, work, model, x, y, options, bn, batch):
-    """The same pass by onnx-train through all layers; options: the optimiser's."""
+def ours(bin_dir, work, model, x, y, options, bn, batch, frozen=()):
+    """The same pass by onnx-train through all layers; options: the optimiser's; frozen: names of constants that a file
+    cannot tell from weights."""
     np.save(os.path.join(work, "x.npy"), x.numpy())
     np.save(os.path.join(work, "y.npy"), y.numpy())
     out, log = os.path.join(work, "out.onnx"), os.path.join(work, "out.jsonl")
-    free = subprocess.run([os.path.join(bin_dir, "onnx-freeze"), "-q", "--none", model], check=True,
+    keep = [word for name in frozen for word in ("--match", name)]
+    free = subprocess.run([os.path.join(bin_dir, "onnx-freeze"), "-q", "--none", *keep, model], check=True,
                           stdout=subprocess.PIPE).stdout
     subprocess.run([os.path.join(bin_dir, "onnx-train"), "--data",
                     os.path.join(work, "x.npy") + "," + os.path.join(work, "y.npy"), "--batch", str(batch),
