@@ -113,8 +113,8 @@ struct onx_file_attr *onx_attr_copy(struct onx_arena *a, const struct onx_file_a
 
 /* graph/weights.c: which constants are weights.  A float constant is a weight if it reaches, directly or
  * through data movement (Reshape, Transpose, Gather, Concat, ...) and functions of it alone (Exp, Clip,
- * ...), an input that its operator calls one (op->weight).  A single number beside arithmetic (ONX_OP_SETTING) is a setting, except as the bias
- * behind a MatMul.  is[v] is set for each value. */
+ * ...), an input that its operator calls one (op->weight).  A single number beside arithmetic
+ * (ONX_OP_SETTING) is a setting, except as the bias behind a MatMul.  is[v] is set for each value. */
 int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e) ONX_MUST;
 
 #endif
