@@ -2,14 +2,20 @@
 #include <string.h>
 #include "exec/exec.h"
 
+/* Weight i where it lies in the block. */
+static struct onx_view place_of(const struct onx_params *p, uint32_t i)
+{
+	const struct onx_weight *w = p->graph->value[p->value[i]].init;
+	const size_t width = p->wide ? 8 : 4;
+	return (struct onx_view){ .v = (char *)p->weight + p->at[p->value[i]] * width, .n = w->n, .rank = w->rank,
+				  .dim = w->dim, .type = w->type, .width = (uint8_t)width };
+}
+
 static int load(struct onx_params *p, struct onx_err *e)
 {
 	for (uint32_t i = 0; i < p->n_value; i++) {
 		const struct onx_weight *w = p->graph->value[p->value[i]].init;
-		const size_t width = p->wide ? 8 : 4;
-		const struct onx_view v = {
-			.v = (char *)p->weight + p->at[p->value[i]] * width, .n = w->n, .rank = w->rank,
-			.dim = w->dim, .type = w->type, .width = (uint8_t)width };
+		const struct onx_view v = place_of(p, i);
 		int rc = onx_dtype_real(w->type) ? onx_weight_load(w, &v, e)
 			 : onx_fail(e, ONX_UNSUP, "'%s' is %s and cannot be trained", w->name,
 				    onx_dtype_name(w->type));
@@ -63,10 +69,7 @@ int onx_params_store(const struct onx_params *p, struct onx_err *e)
 {
 	for (uint32_t i = 0; i < p->n_value; i++) {
 		const struct onx_weight *w = p->graph->value[p->value[i]].init;
-		const size_t width = p->wide ? 8 : 4;
-		const struct onx_view v = {
-			.v = (char *)p->weight + p->at[p->value[i]] * width, .n = w->n, .rank = w->rank,
-			.dim = w->dim, .type = w->type, .width = (uint8_t)width };
+		const struct onx_view v = place_of(p, i);
 		int rc = onx_weight_store(p->graph->model, w, &v, e);
 		if (rc < 0)
 			return onx_while(e, rc, "writing the weight '%s' back", w->name);

@@ -248,7 +248,8 @@ static int body(struct inliner *x, const struct onx_file_function *f, const stru
 {
 	struct onx_file_call *call = ONX_NEW(x->mem, struct onx_file_call);
 	const char *prefix = onx_text(x->mem, "%s_%zu.", f->name, ++x->calls);
-	struct frame in = { .f = f, .at = at, .call = call, .prefix = prefix, .up = up, .depth = up ? up->depth + 1 : 1 };
+	struct frame in = { .f = f, .at = at, .call = call, .prefix = prefix, .up = up,
+			    .depth = up ? up->depth + 1 : 1 };
 	const size_t before = to->n;
 	int rc = ONX_OK;
 

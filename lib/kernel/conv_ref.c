@@ -2,24 +2,6 @@
 #include "kernel/conv.h"
 #include "kernel/lanes.h"
 
-/* Where output position o (row-major) and tap k meet the input; false in the padding. */
-static bool meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
-{
-	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
-	const size_t ki[3] = { k / w->kern[2] / w->kern[1], k / w->kern[2] % w->kern[1],
-			       k % w->kern[2] };
-
-	*at = 0;
-	for (int d = 0; d < 3; d++) {
-		const int64_t i = onx_window_at(w, d, oi[d], ki[d]);
-
-		if (i < 0 || i >= (int64_t)w->in[d])
-			return false;
-		*at = *at * w->in[d] + (size_t)i;
-	}
-	return true;
-}
-
 void onx_conv_ref_forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x,
 			  const real *w, const real *b, real *y, bool add,
 			  void *scratch)
@@ -33,7 +15,7 @@ void onx_conv_ref_forward(struct onx_pool *pool, const struct onx_conv_geo *g, c
 		double sum = b ? b[ch] : 0;
 
 		for (size_t t = 0; t < g->c * kn; t++)
-			if (meet(&g->w, i % p, t % kn, &at))
+			if (onx_window_meet(&g->w, i % p, t % kn, &at))
 				sum += (double)w[ch * g->c * kn + t] * x[(from + t / kn) * g->w.in_n + at];
 		onx_put(&y[i], add, (real)sum);
 	}
@@ -53,7 +35,7 @@ void onx_conv_ref_dgrad(struct onx_pool *pool, const struct onx_conv_geo *g, con
 
 		for (size_t o = 0; o < p; o++)
 			for (size_t t = 0; t < g->c * kn; t++)
-				if (meet(&g->w, o, t % kn, &at))
+				if (onx_window_meet(&g->w, o, t % kn, &at))
 					dx[(from + t / kn) * g->w.in_n + at] +=
 						w[ch * g->c * kn + t] * dy[plane * p + o];
 	}
@@ -72,7 +54,7 @@ void onx_conv_ref_wgrad(struct onx_pool *pool, const struct onx_conv_geo *g, con
 
 		for (size_t n = 0; n < g->n; n++)
 			for (size_t o = 0; o < p; o++)
-				if (meet(&g->w, o, t, &at))
+				if (onx_window_meet(&g->w, o, t, &at))
 					sum += (double)dy[(n * all + ch) * p + o] *
 					       x[((n * g->groups + ch / g->m) * g->c + c) * g->w.in_n + at];
 		onx_put(&dw[i], add, (real)sum);

@@ -2,24 +2,6 @@
 #include "kernel/last.h"
 #include "kernel/fuse_row.h"
 
-/* Where output position o (row-major) and tap k meet the input; false in the padding. */
-static bool meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
-{
-	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
-	const size_t ki[3] = { k / w->kern[2] / w->kern[1], k / w->kern[2] % w->kern[1],
-			       k % w->kern[2] };
-
-	*at = 0;
-	for (int d = 0; d < 3; d++) {
-		const int64_t i = onx_window_at(w, d, oi[d], ki[d]);
-
-		if (i < 0 || i >= (int64_t)w->in[d])
-			return false;
-		*at = *at * w->in[d] + (size_t)i;
-	}
-	return true;
-}
-
 static bool fits_all(const struct onx_conv_geo *g)
 {
 	(void)g;
@@ -57,7 +39,7 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 		double sum = (end->b ? (double)end->b[ch] : 0) + (end->z ? (double)end->z[i] : 0);
 
 		for (size_t k = 0; k < kn; k++) {
-			if (!meet(&g->w, pixel % g->w.out_n, k, &at))
+			if (!onx_window_meet(&g->w, pixel % g->w.out_n, k, &at))
 				continue;
 			for (size_t c = 0; c < g->c; c++)
 				sum += (double)w[(ch * g->c + c) * kn + k] *
@@ -81,7 +63,7 @@ static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real
 		const size_t ch = i % all, pixel = i / all, n = pixel / g->w.out_n;
 
 		for (size_t k = 0; k < kn; k++) {
-			if (!meet(&g->w, pixel % g->w.out_n, k, &at))
+			if (!onx_window_meet(&g->w, pixel % g->w.out_n, k, &at))
 				continue;
 			for (size_t c = 0; c < g->c; c++)
 				dx[((n * g->w.in_n + at) * g->groups + ch / g->m) * g->c + c] +=
@@ -102,7 +84,7 @@ static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 		double sum = 0;
 
 		for (size_t q = 0; q < g->n * g->w.out_n; q++)
-			if (meet(&g->w, q % g->w.out_n, k, &at))
+			if (onx_window_meet(&g->w, q % g->w.out_n, k, &at))
 				sum += (double)dy[q * all + ch] *
 				       x[((q / g->w.out_n * g->w.in_n + at) * g->groups + ch / g->m) * g->c + c];
 		onx_put(&dw[i], add, (real)sum);

@@ -4,6 +4,7 @@
  * [0, in): such a tap reads padding. */
 #ifndef ONX_WINDOW_H
 #define ONX_WINDOW_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,24 @@ struct onx_window {
 static inline int64_t onx_window_at(const struct onx_window *w, int d, size_t o, size_t k)
 {
 	return (int64_t)o * w->stride[d] + (int64_t)k * w->dil[d] - w->pad[d];
+}
+
+/* Where output position o (row-major) and tap k meet the input; false in the padding. */
+static inline bool onx_window_meet(const struct onx_window *w, size_t o, size_t k, size_t *at)
+{
+	const size_t oi[3] = { o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2] };
+	const size_t ki[3] = { k / w->kern[2] / w->kern[1], k / w->kern[2] % w->kern[1],
+			       k % w->kern[2] };
+
+	*at = 0;
+	for (int d = 0; d < 3; d++) {
+		const int64_t i = onx_window_at(w, d, oi[d], ki[d]);
+
+		if (i < 0 || i >= (int64_t)w->in[d])
+			return false;
+		*at = *at * w->in[d] + (size_t)i;
+	}
+	return true;
 }
 
 /* Outputs [*lo, *hi) of dimension d whose tap k lies inside the input. */

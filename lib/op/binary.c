@@ -59,6 +59,20 @@ static real power(real a, real b)
 	B(Mod,   X01,           E(fmod)(a, b),                1,          -E(trunc)(a / b))  \
 	B(PRelu, X01,           a > 0 ? a : b * a,            a > 0 ? 1 : b, a > 0 ? 0 : a)
 
+/* acc += dy times the slope in a or in b. */
+#define SLOPE(name, keep, slope)                                                             \
+static void name(const struct onx_call *c, double *acc, size_t every, const size_t *off,     \
+		 const size_t *step, size_t n)                                               \
+{                                                                                            \
+	const real *dy = at(&c->dy[0], off[0]);                                              \
+	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
+	for (size_t i = 0; i < n; i++) {                                                     \
+		const real a = (keep) ? as[i * step[1]] : 0, b = (keep) ? bs[i * step[2]] : 0; \
+		(void)a; (void)b;                                                            \
+		acc[i * every] += (double)(dy[i] * (real)(slope));                           \
+	}                                                                                    \
+}
+
 #define B(name, keep, f, da, db)                                                             \
 static void name##_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n) \
 {                                                                                            \
@@ -89,28 +103,8 @@ static void name##_real(const struct onx_call *c)                               
 	walk_pair(c, &w);                                                                    \
 	onx_walk_run(c, &w, c->y[0].n, name##_run);                                          \
 }                                                                                            \
-static void name##_da(const struct onx_call *c, double *acc, size_t every, const size_t *off, \
-		      const size_t *step, size_t n)                                          \
-{                                                                                            \
-	const real *dy = at(&c->dy[0], off[0]);                                              \
-	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
-	for (size_t i = 0; i < n; i++) {                                                     \
-		const real a = (keep) ? as[i * step[1]] : 0, b = (keep) ? bs[i * step[2]] : 0; \
-		(void)a; (void)b;                                                            \
-		acc[i * every] += (double)(dy[i] * (real)(da));                              \
-	}                                                                                    \
-}                                                                                            \
-static void name##_db(const struct onx_call *c, double *acc, size_t every, const size_t *off, \
-		      const size_t *step, size_t n)                                          \
-{                                                                                            \
-	const real *dy = at(&c->dy[0], off[0]);                                              \
-	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
-	for (size_t i = 0; i < n; i++) {                                                     \
-		const real a = (keep) ? as[i * step[1]] : 0, b = (keep) ? bs[i * step[2]] : 0; \
-		(void)a; (void)b;                                                            \
-		acc[i * every] += (double)(dy[i] * (real)(db));                              \
-	}                                                                                    \
-}                                                                                            \
+SLOPE(name##_da, keep, da)                                                                   \
+SLOPE(name##_db, keep, db)                                                                   \
 static void name##_backward(const struct onx_call *c)                                        \
 {                                                                                            \
 	both_gradients(c, name##_da, name##_db);                                             \

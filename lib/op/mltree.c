@@ -3,492 +3,10 @@
  * Whatever form the attributes have, infer makes one forest of them: nodes with the numbers of their
  * children, leaves with what they add.  A node that two nodes lead to is refused, so every walk from a
  * root ends. */
-#include "op/ml.h"
-#include <stdlib.h>
 #include <string.h>
+#include "op/mltree_i.h"
 
-enum mode { LEQ, LT, GTE, GT, EQ, NEQ, MEMBER, LEAF };
-enum aggregate { AVERAGE, SUM, MIN, MAX };
-
-struct tree {
-	struct onx_ints treeid, nodeid, feature, yes, no, missing;
-	struct onx_strs mode;
-	struct onx_reals value, hitrate, base, weight;
-	const struct onx_view *value_t, *hitrate_t, *base_t, *weight_t;
-	struct onx_ints w_tree, w_node, w_id;           /* of class_* or target_* */
-	struct onx_labels labels;
-	int64_t n_targets;
-	int aggregate, post;
-};
-
-#define NODES                                                                                          \
-	{ "nodes_treeids", F_INTS, offsetof(struct tree, treeid), .def = "", .help = "tree of each node" },    \
-	{ "nodes_nodeids", F_INTS, offsetof(struct tree, nodeid), .def = "", .help = "its number there" },     \
-	{ "nodes_featureids", F_INTS, offsetof(struct tree, feature), .def = "", .help = "column it asks" },   \
-	{ "nodes_modes", F_STRS, offsetof(struct tree, mode), .def = "", .help = "BRANCH_LEQ, ..., LEAF" },    \
-	{ "nodes_values", F_REALS, offsetof(struct tree, value), .def = "", .help = "compared with" },         \
-	{ "nodes_values_as_tensor", F_TENSOR, offsetof(struct tree, value_t), .def = "", .help = "in double" }, \
-	{ "nodes_hitrates", F_REALS, offsetof(struct tree, hitrate), .def = "", .help = "not used" },          \
-	{ "nodes_hitrates_as_tensor", F_TENSOR, offsetof(struct tree, hitrate_t), .def = "",                   \
-	  .help = "not used" },                                                                                \
-	{ "nodes_missing_value_tracks_true", F_INTS, offsetof(struct tree, missing), .def = "",                \
-	  .help = "1: NaN goes the way of true" },                                                             \
-	{ "nodes_truenodeids", F_INTS, offsetof(struct tree, yes), .def = "", .help = "where true leads" },    \
-	{ "nodes_falsenodeids", F_INTS, offsetof(struct tree, no), .def = "", .help = "where false leads" },   \
-	{ "base_values", F_REALS, offsetof(struct tree, base), .def = "", .help = "added in the end" },        \
-	{ "base_values_as_tensor", F_TENSOR, offsetof(struct tree, base_t), .def = "", .help = "in double" },  \
-	{ "post_transform", F_ENUM, offsetof(struct tree, post), .def = "NONE", .choices = onx_post_names,     \
-	  .help = "what acts on the sums" }
-#define LEAVES(what)                                                                                   \
-	{ what "_treeids", F_INTS, offsetof(struct tree, w_tree), .def = "", .help = "tree of a weight" },     \
-	{ what "_nodeids", F_INTS, offsetof(struct tree, w_node), .def = "", .help = "its leaf" },             \
-	{ what "_ids", F_INTS, offsetof(struct tree, w_id), .def = "", .help = "what it counts for" },         \
-	{ what "_weights", F_REALS, offsetof(struct tree, weight), .def = "", .help = "the weight" },          \
-	{ what "_weights_as_tensor", F_TENSOR, offsetof(struct tree, weight_t), .def = "", .help = "in double" }
-
-static const char *const aggregates[] = { "AVERAGE", "SUM", "MIN", "MAX", NULL };
-static const struct onx_field classifier_field[] = {
-	NODES, LEAVES("class"),
-	{ "classlabels_int64s", F_INTS, offsetof(struct tree, labels.ints), .def = "", .help = "of the classes" },
-	{ "classlabels_strings", F_STRS, offsetof(struct tree, labels.strings), .def = "",
-	  .help = "of the classes" },
-	{ .name = NULL }
-};
-static const struct onx_field regressor_field[] = {
-	NODES, LEAVES("target"),
-	{ "n_targets", F_INT, offsetof(struct tree, n_targets), .def = "1", .min = 1, .max = 1e8,
-	  .help = "number of outputs" },
-	{ "aggregate_function", F_ENUM, offsetof(struct tree, aggregate), .def = "SUM", .choices = aggregates,
-	  .help = "what is made of the trees' weights" },
-	{ .name = NULL }
-};
-static const struct onx_table classifier_table = { "TreeEnsembleClassifier", sizeof(struct tree),
-						   classifier_field, .check = NULL };
-static const struct onx_table regressor_table = { "TreeEnsembleRegressor", sizeof(struct tree),
-						  regressor_field, .check = NULL };
-
-/* The attributes of TreeEnsemble-5. */
-struct ensemble {
-	struct onx_ints root, feature, yes, no, yes_leaf, no_leaf, missing, leaf_id;
-	const struct onx_view *mode, *split, *hitrate, *leaf_weight, *member;
-	int64_t n_targets, aggregate, post;
-};
-#define INTS(name_, m, about) { name_, F_INTS, offsetof(struct ensemble, m), .def = "", .help = about }
-#define TENSOR(name_, m, about) { name_, F_TENSOR, offsetof(struct ensemble, m), .def = "", .help = about }
-static const struct onx_field ensemble_field[] = {
-	INTS("tree_roots", root, "nodes to start from"), INTS("nodes_featureids", feature, "column it asks"),
-	INTS("nodes_truenodeids", yes, "where true leads"), INTS("nodes_falsenodeids", no, "where false leads"),
-	INTS("nodes_trueleafs", yes_leaf, "1: to a leaf"), INTS("nodes_falseleafs", no_leaf, "1: to a leaf"),
-	INTS("nodes_missing_value_tracks_true", missing, "1: NaN goes the way of true"),
-	INTS("leaf_targetids", leaf_id, "what a leaf counts for"), TENSOR("nodes_modes", mode, "0..6: LEQ..MEMBER"),
-	TENSOR("nodes_splits", split, "compared with"), TENSOR("nodes_hitrates", hitrate, "not used"),
-	TENSOR("leaf_weights", leaf_weight, "what a leaf adds"),
-	TENSOR("membership_values", member, "sets of the nodes of mode 6, each ended by NaN"),
-	{ "n_targets", F_INT, offsetof(struct ensemble, n_targets), .def = "1", .min = 1, .max = 1e8,
-	  .help = "number of outputs" },
-	{ "aggregate_function", F_INT, offsetof(struct ensemble, aggregate), .def = "1", .min = 0, .max = 3,
-	  .help = "0 average, 1 sum, 2 least, 3 most" },
-	{ "post_transform", F_INT, offsetof(struct ensemble, post), .def = "0", .min = 0, .max = 4,
-	  .help = "0 none, 1 softmax, 2 logistic, 3 softmax of what is not 0, 4 probit" },
-	{ .name = NULL }
-};
-static const struct onx_table ensemble_table = { "TreeEnsemble", sizeof(struct ensemble), ensemble_field,
-						 .check = NULL };
-
-/* ---- the forest ---- */
-
-struct node {
-	double value;
-	uint32_t feature, yes, no;      /* a leaf: its weights are yes .. no-1; MEMBER: its set likewise in `from` */
-	uint32_t from, to;
-	uint8_t mode;
-	bool missing;                   /* NaN: true */
-};
-struct weight { uint32_t id; double w; };
-struct forest {
-	size_t rows, cols, n_node, n_root, n_out, n_weight;
-	struct node *node;
-	uint32_t *root;
-	struct weight *weight;
-	const double *member;
-	const double *base; size_t n_base;
-	enum aggregate aggregate;
-	enum onx_post post;
-	bool binary, positive;          /* classifier: one class has all weights; all are >= 0 */
-	size_t n_label;
-};
-
-struct key { int64_t tree, node; uint32_t at; };
-
-static int by_key(const void *x, const void *y)
-{
-	const struct key *a = x, *b = y;
-
-	if (a->tree != b->tree)
-		return a->tree < b->tree ? -1 : 1;
-	return (a->node > b->node) - (a->node < b->node);
-}
-
-static int by_key_at(const void *x, const void *y)      /* a total order, so qsort's choice does not matter */
-{
-	const struct key *a = x, *b = y;
-	const int c = by_key(x, y);
-
-	return c ? c : (a->at > b->at) - (a->at < b->at);
-}
-
-/* Numbers from the list or from the tensor of doubles, whichever is there; borrowed. */
-static const double *numbers(const struct onx_reals *l, const struct onx_view *t, size_t *n)
-{
-	if (l->n || !t || !onx_dtype_real(t->type)) {
-		*n = l->n;
-		return l->v;
-	}
-	*n = t->n;
-	return t->v;
-}
-
-static int want_n(const char *name, size_t have, size_t n, bool optional, struct onx_err *e)
-{
-	return have == n || (optional && have == 0) ? ONX_OK
-	       : onx_fail(e, ONX_FORMAT, "%s has %zu entries, wanted %zu", name, have, n);
-}
-
-static int mode_of(const char *s, uint8_t *mode, struct onx_err *e)
-{
-	static const char *const name[] = { "BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ",
-					    "BRANCH_NEQ", "BRANCH_MEMBER", "LEAF" };
-
-	for (uint8_t i = 0; i < sizeof name / sizeof *name; i++)
-		if (strcmp(s, name[i]) == 0 && i != MEMBER) {
-			*mode = i;
-			return ONX_OK;
-		}
-	return onx_fail(e, ONX_FORMAT, "a node has the mode '%s'", s);
-}
-
-static int check_sizes(const struct tree *a, size_t *n, const double **value, const double **weight,
-		       struct onx_err *e)
-{
-	size_t n_value, n_weight;
-	int rc;
-
-	*n = a->nodeid.n;
-	*value = numbers(&a->value, a->value_t, &n_value);
-	*weight = numbers(&a->weight, a->weight_t, &n_weight);
-	if (*n == 0 || *n > 1u << 30 || n_weight > 1u << 30)
-		return onx_fail(e, ONX_FORMAT, "%zu nodes and %zu weights", *n, n_weight);
-	if ((rc = want_n("nodes_treeids", a->treeid.n, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_featureids", a->feature.n, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_modes", a->mode.n, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_values", n_value, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_truenodeids", a->yes.n, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_falsenodeids", a->no.n, *n, false, e)) < 0 ||
-	    (rc = want_n("nodes_missing_value_tracks_true", a->missing.n, *n, true, e)) < 0 ||
-	    (rc = want_n("the list of trees of weights", a->w_tree.n, n_weight, false, e)) < 0 ||
-	    (rc = want_n("the list of leaves of weights", a->w_node.n, n_weight, false, e)) < 0)
-		return rc;
-	return want_n("the list of ids of weights", a->w_id.n, n_weight, false, e);
-}
-
-static int find(const struct key *key, size_t n, int64_t tree, int64_t node, uint32_t *at, struct onx_err *e)
-{
-	const struct key want = { tree, node, 0 }, *k = bsearch(&want, key, n, sizeof want, by_key);
-
-	if (!k)
-		return onx_fail(e, ONX_FORMAT, "there is no node %lld in tree %lld", (long long)node,
-				(long long)tree);
-	*at = k->at;
-	return ONX_OK;
-}
-
-/* Every branch node is reached at most once; those never reached are roots. */
-static int reach(bool *reached, const struct forest *f, uint32_t to, struct onx_err *e)
-{
-	if (f->node[to].mode != LEAF && reached[to])
-		return onx_fail(e, ONX_FORMAT, "node number %u is reached twice", (unsigned)to);
-	reached[to] = true;
-	return ONX_OK;
-}
-
-static int fill_nodes(struct onx_infer *s, const struct tree *a, struct forest *f, const double *value,
-		      const struct key *key, struct onx_err *e)
-{
-	bool *reached = ONX_NEWS(s->mem, bool, f->n_node);
-	int rc = ONX_OK;
-
-	if (!reached)
-		return onx_nomem(e, (double)f->n_node, "a forest");
-	for (size_t i = 0; rc == ONX_OK && i < f->n_node; i++) {
-		struct node *n = &f->node[i];
-		n->value = value[i];
-		n->missing = a->missing.n && a->missing.v[i] != 0;
-		rc = mode_of(a->mode.v[i], &n->mode, e);
-		if (rc == ONX_OK && n->mode != LEAF && (a->feature.v[i] < 0 || (size_t)a->feature.v[i] >= f->cols))
-			rc = onx_fail(e, ONX_SHAPE, "a node asks for feature %lld of %zu",
-				      (long long)a->feature.v[i], f->cols);
-		n->feature = n->mode != LEAF ? (uint32_t)a->feature.v[i] : 0;
-	}
-	for (size_t i = 0; rc == ONX_OK && i < f->n_node; i++) {
-		struct node *n = &f->node[i];
-		if (n->mode == LEAF)
-			continue;
-		rc = find(key, f->n_node, a->treeid.v[i], a->yes.v[i], &n->yes, e);
-		if (rc == ONX_OK)
-			rc = find(key, f->n_node, a->treeid.v[i], a->no.v[i], &n->no, e);
-		if (rc == ONX_OK)
-			rc = reach(reached, f, n->yes, e);
-		if (rc == ONX_OK)
-			rc = reach(reached, f, n->no, e);
-	}
-	f->root = ONX_NEWS(s->mem, uint32_t, f->n_node);
-	if (rc == ONX_OK && !f->root)
-		return onx_nomem(e, (double)f->n_node * 4, "a forest");
-	for (size_t i = 0; rc == ONX_OK && i < f->n_node; i++)
-		if (!reached[i])
-			f->root[f->n_root++] = (uint32_t)i;
-	return rc;
-}
-
-/* Weights sorted by leaf, in the order of the file within one. */
-static int fill_weights(struct onx_infer *s, const struct tree *a, struct forest *f, const double *w,
-			const struct key *key, struct onx_err *e)
-{
-	struct key *at = ONX_NEWS(s->mem, struct key, f->n_weight + 1);
-	int rc = ONX_OK;
-
-	f->weight = ONX_NEWS(s->mem, struct weight, f->n_weight + 1);
-	if (!at || !f->weight)
-		return onx_nomem(e, (double)f->n_weight * sizeof *at, "a forest");
-	for (size_t i = 0; rc == ONX_OK && i < f->n_weight; i++) {
-		uint32_t leaf = 0;
-		rc = find(key, f->n_node, a->w_tree.v[i], a->w_node.v[i], &leaf, e);
-		if (rc == ONX_OK && (a->w_id.v[i] < 0 || (size_t)a->w_id.v[i] >= f->n_out))
-			rc = onx_fail(e, ONX_FORMAT, "a weight counts for %lld of %zu", (long long)a->w_id.v[i],
-				      f->n_out);
-		at[i] = (struct key){ leaf, 0, (uint32_t)i };
-	}
-	if (rc < 0)
-		return rc;
-	qsort(at, f->n_weight, sizeof *at, by_key_at);
-	for (uint32_t i = 0; i < f->n_weight; i++) {
-		struct node *n = &f->node[at[i].tree];
-		f->weight[i] = (struct weight){ (uint32_t)a->w_id.v[at[i].at], w[at[i].at] };
-		if (n->mode != LEAF)
-			continue;               /* a weight of a branch node never counts */
-		if (n->yes == n->no)
-			n->yes = i;
-		n->no = i + 1;
-	}
-	return ONX_OK;
-}
-
-static int make_forest(struct onx_infer *s, const struct tree *a, size_t n_out, struct forest **out,
-		       struct onx_err *e)
-{
-	struct forest *f = ONX_NEW(s->mem, struct forest);
-	const double *value, *weight;
-	size_t n;
-	int rc = check_sizes(a, &n, &value, &weight, e);
-
-	if (rc < 0)
-		return rc;
-	struct key *key = ONX_NEWS(s->mem, struct key, n);
-	if (!f || !key || !(f->node = ONX_NEWS(s->mem, struct node, n)))
-		return onx_nomem(e, (double)n * sizeof *key, "a forest");
-	f->n_node = n;
-	f->n_out = n_out;
-	f->n_weight = a->w_tree.n;
-	f->post = (enum onx_post)a->post;
-	f->aggregate = (enum aggregate)a->aggregate;
-	f->base = numbers(&a->base, a->base_t, &f->n_base);
-	for (uint32_t i = 0; i < n; i++)
-		key[i] = (struct key){ a->treeid.v[i], a->nodeid.v[i], i };
-	qsort(key, n, sizeof *key, by_key_at);
-	for (size_t i = 1; i < n; i++)
-		if (by_key(&key[i - 1], &key[i]) == 0)
-			return onx_fail(e, ONX_FORMAT, "node %lld is twice in tree %lld", (long long)key[i].node,
-					(long long)key[i].tree);
-	if ((rc = onx_ml_rows(s, 0, &f->rows, &f->cols, e)) < 0 ||
-	    (rc = fill_nodes(s, a, f, value, key, e)) < 0 || (rc = fill_weights(s, a, f, weight, key, e)) < 0)
-		return rc;
-	*out = s->geo = f;
-	return ONX_OK;
-}
-
-static int want_base(const struct forest *f, struct onx_err *e)
-{
-	return f->n_base <= 1 || f->n_base == f->n_out ? ONX_OK
-	       : onx_fail(e, ONX_FORMAT, "%zu base values for %zu outputs", f->n_base, f->n_out);
-}
-
-static int regressor_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct tree *a = attr;
-	struct forest *f = NULL;
-	int rc = make_forest(s, a, (size_t)a->n_targets, &f, e);
-
-	if (rc < 0 || (rc = want_base(f, e)) < 0)
-		return rc;
-	const struct onx_shape y = { 2, { (int64_t)f->rows, a->n_targets } };
-	onx_set_out(s, 0, ONX_FLOAT, &y);
-	return ONX_OK;
-}
-
-static int classifier_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct tree *a = attr;
-	struct forest *f = NULL;
-	enum onx_dtype type;
-	size_t n;
-	int rc = onx_ml_labels(&a->labels, &n, &type, e);
-
-	if (rc == ONX_OK && n == 0)
-		rc = onx_fail(e, ONX_FORMAT, "no class labels");
-	if (rc < 0 || (rc = make_forest(s, a, n, &f, e)) < 0 || (rc = want_base(f, e)) < 0)
-		return rc;
-	f->aggregate = SUM;
-	f->n_label = n;
-	f->binary = n <= 2;
-	f->positive = true;
-	for (size_t i = 0; i < f->n_weight; i++) {
-		f->binary = f->binary && f->weight[i].id == f->weight[0].id;
-		f->positive = f->positive && f->weight[i].w >= 0;
-	}
-	const struct onx_shape y = { 1, { (int64_t)f->rows } };
-	const struct onx_shape z = { 2, { (int64_t)f->rows, f->binary ? 2 : (int64_t)n } };
-	onx_set_out(s, 0, type, &y);
-	onx_set_out(s, 1, ONX_FLOAT, &z);
-	return ONX_OK;
-}
-
-/* ---- TreeEnsemble: nodes first, then one node for each leaf ---- */
-
-static int child(const struct forest *f, size_t branches, int64_t to, bool leaf, uint32_t *at, struct onx_err *e)
-{
-	const size_t most = leaf ? f->n_node - branches : branches;
-
-	if (to < 0 || (size_t)to >= most)
-		return onx_fail(e, ONX_FORMAT, "a node leads to %s %lld of %zu", leaf ? "leaf" : "node",
-				(long long)to, most);
-	*at = (uint32_t)(leaf ? branches + (size_t)to : (size_t)to);
-	return ONX_OK;
-}
-
-static int ensemble_node(const struct ensemble *a, struct forest *f, size_t i, size_t n, bool *reached,
-			 size_t *set, struct onx_err *e)
-{
-	struct node *p = &f->node[i];
-	const int64_t mode = onx_view_int(a->mode, i);
-	const bool stump = a->yes_leaf.v[i] && a->no_leaf.v[i] && a->yes.v[i] == a->no.v[i];
-	int rc = child(f, n, a->yes.v[i], a->yes_leaf.v[i] != 0, &p->yes, e);
-
-	if (rc == ONX_OK)
-		rc = child(f, n, a->no.v[i], a->no_leaf.v[i] != 0, &p->no, e);
-	if (rc < 0 || (rc = reach(reached, f, p->yes, e)) < 0 || (rc = reach(reached, f, p->no, e)) < 0)
-		return rc;
-	if (mode < 0 || mode > MEMBER || a->feature.v[i] < 0 ||
-	    ((size_t)a->feature.v[i] >= f->cols && !stump))
-		return onx_fail(e, ONX_SHAPE, "a node of mode %lld asks for feature %lld of %zu", (long long)mode,
-				(long long)a->feature.v[i], f->cols);
-	p->mode = (uint8_t)mode;
-	p->value = onx_view_real(a->split, i);
-	p->feature = (size_t)a->feature.v[i] < f->cols ? (uint32_t)a->feature.v[i] : 0;
-	p->missing = a->missing.n && a->missing.v[i] != 0;
-	if (mode != MEMBER)
-		return ONX_OK;
-	p->from = (uint32_t)*set;
-	while (a->member && *set < a->member->n && !isnan(f->member[*set]))
-		++*set;
-	p->to = (uint32_t)*set;
-	if (!a->member || *set >= a->member->n)
-		return onx_fail(e, ONX_FORMAT, "membership_values has too few sets");
-	++*set;
-	return ONX_OK;
-}
-
-static int ensemble_sizes(const struct ensemble *a, struct onx_err *e)
-{
-	const size_t n = a->feature.n;
-	int rc;
-
-	if (!a->mode || !a->split || !a->leaf_weight || onx_dtype_class(a->mode->type) != ONX_CLASS_UINT ||
-	    !onx_dtype_real(a->split->type) || !onx_dtype_real(a->leaf_weight->type) ||
-	    (a->member && !onx_dtype_real(a->member->type)))
-		return onx_fail(e, ONX_FORMAT, "nodes_modes, nodes_splits or leaf_weights is missing or of "
-				"a wrong type");
-	if (n + a->leaf_id.n > 1u << 30 || a->root.n > n)
-		return onx_fail(e, ONX_FORMAT, "%zu nodes, %zu leaves, %zu trees", n, a->leaf_id.n, a->root.n);
-	if ((rc = want_n("nodes_modes", a->mode->n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_splits", a->split->n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_truenodeids", a->yes.n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_falsenodeids", a->no.n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_trueleafs", a->yes_leaf.n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_falseleafs", a->no_leaf.n, n, false, e)) < 0 ||
-	    (rc = want_n("nodes_missing_value_tracks_true", a->missing.n, n, true, e)) < 0)
-		return rc;
-	return want_n("leaf_weights", a->leaf_weight->n, a->leaf_id.n, false, e);
-}
-
-static int ensemble_nodes(struct onx_infer *s, const struct ensemble *a, struct forest *f, struct onx_err *e)
-{
-	const size_t n = a->feature.n;
-	bool *reached = ONX_NEWS(s->mem, bool, f->n_node + 1);
-	size_t set = 0;
-	int rc = reached ? ONX_OK : onx_nomem(e, (double)f->n_node, "a forest");
-
-	for (size_t i = 0; rc == ONX_OK && i < a->leaf_id.n; i++) {
-		if (a->leaf_id.v[i] < 0 || a->leaf_id.v[i] >= a->n_targets)
-			rc = onx_fail(e, ONX_FORMAT, "a leaf counts for %lld of %lld", (long long)a->leaf_id.v[i],
-				      (long long)a->n_targets);
-		f->node[n + i] = (struct node){ .mode = LEAF, .yes = (uint32_t)i, .no = (uint32_t)i + 1 };
-		f->weight[i] = (struct weight){ (uint32_t)a->leaf_id.v[i], onx_view_real(a->leaf_weight, i) };
-	}
-	for (size_t i = 0; rc == ONX_OK && i < n; i++)
-		rc = ensemble_node(a, f, i, n, reached, &set, e);
-	for (size_t i = 0; rc == ONX_OK && i < a->root.n; i++) {
-		if (a->root.v[i] < 0 || (size_t)a->root.v[i] >= n || reached[a->root.v[i]])
-			rc = onx_fail(e, ONX_FORMAT, "%lld is no root", (long long)a->root.v[i]);
-		f->root[i] = (uint32_t)a->root.v[i];
-	}
-	return rc;
-}
-
-static int ensemble_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct ensemble *a = attr;
-	struct forest *f = ONX_NEW(s->mem, struct forest);
-	int rc = ensemble_sizes(a, e);
-
-	if (rc == ONX_OK)
-		rc = onx_want_real(s, 0, e);
-	if (rc < 0)
-		return rc;
-	if (!f)
-		return onx_nomem(e, sizeof *f, "a forest");
-	f->n_node = a->feature.n + a->leaf_id.n;
-	f->n_root = a->root.n;
-	f->n_out = (size_t)a->n_targets;
-	f->n_weight = a->leaf_id.n;
-	f->aggregate = (enum aggregate)a->aggregate;
-	f->post = (enum onx_post)a->post;
-	f->member = a->member ? a->member->v : NULL;
-	f->node = ONX_NEWS(s->mem, struct node, f->n_node + 1);
-	f->root = ONX_NEWS(s->mem, uint32_t, f->n_root + 1);
-	f->weight = ONX_NEWS(s->mem, struct weight, f->n_weight + 1);
-	if (!f->node || !f->root || !f->weight)
-		return onx_nomem(e, (double)f->n_node * sizeof *f->node, "a forest");
-	if ((rc = onx_ml_rows(s, 0, &f->rows, &f->cols, e)) < 0 || (rc = ensemble_nodes(s, a, f, e)) < 0)
-		return rc;
-	const struct onx_shape y = { 2, { (int64_t)f->rows, a->n_targets } };
-	s->geo = f;
-	onx_set_out(s, 0, s->in[0].type, &y);
-	return ONX_OK;
-}
-
-/* ---- running ---- */
-
-static bool member(const struct forest *f, const struct node *n, double x)
+static bool member(const struct onx_forest *f, const struct onx_tree_node *n, double x)
 {
 	for (uint32_t i = n->from; i < n->to; i++)
 		if (f->member[i] == x)
@@ -496,30 +14,30 @@ static bool member(const struct forest *f, const struct node *n, double x)
 	return false;
 }
 
-static bool holds(const struct forest *f, const struct node *n, double x)
+static bool holds(const struct onx_forest *f, const struct onx_tree_node *n, double x)
 {
 	if (n->missing && isnan(x))
 		return true;
-	switch ((enum mode)n->mode) {
-	case LEQ: return x <= n->value;
-	case LT:  return x < n->value;
-	case GTE: return x >= n->value;
-	case GT:  return x > n->value;
-	case EQ:  return x == n->value;
-	case NEQ: return x != n->value;
-	case MEMBER: return member(f, n, x);
-	case LEAF: break;
+	switch ((enum onx_tree_mode)n->mode) {
+	case ONX_TREE_LEQ: return x <= n->value;
+	case ONX_TREE_LT:  return x < n->value;
+	case ONX_TREE_GTE: return x >= n->value;
+	case ONX_TREE_GT:  return x > n->value;
+	case ONX_TREE_EQ:  return x == n->value;
+	case ONX_TREE_NEQ: return x != n->value;
+	case ONX_TREE_MEMBER: return member(f, n, x);
+	case ONX_TREE_LEAF: break;
 	}
 	return false;
 }
 
-static void gather(const struct forest *f, double *sum, bool *seen, const struct weight *w)
+static void gather(const struct onx_forest *f, double *sum, bool *seen, const struct onx_tree_weight *w)
 {
 	double *to = &sum[w->id];
 
-	if (f->aggregate == MIN)
+	if (f->aggregate == ONX_TREES_MIN)
 		*to = !seen[w->id] || w->w < *to ? w->w : *to;
-	else if (f->aggregate == MAX)
+	else if (f->aggregate == ONX_TREES_MAX)
 		*to = !seen[w->id] || w->w > *to ? w->w : *to;
 	else
 		*to += w->w;
@@ -527,7 +45,7 @@ static void gather(const struct forest *f, double *sum, bool *seen, const struct
 }
 
 /* mem: the row [cols], the sums [n_out], which of them a tree has touched [n_out bools]. */
-static double *run_row(const struct onx_call *c, const struct forest *f, size_t row, double *mem)
+static double *run_row(const struct onx_call *c, const struct onx_forest *f, size_t row, double *mem)
 {
 	double *sum = mem + f->cols;
 	bool *seen = (bool *)(sum + f->n_out + 2);
@@ -536,14 +54,14 @@ static double *run_row(const struct onx_call *c, const struct forest *f, size_t 
 	memset(sum, 0, (f->n_out + 2) * sizeof *sum);
 	memset(seen, 0, f->n_out);
 	for (size_t t = 0; t < f->n_root; t++) {
-		const struct node *n = &f->node[f->root[t]];
-		while (n->mode != LEAF)
+		const struct onx_tree_node *n = &f->node[f->root[t]];
+		while (n->mode != ONX_TREE_LEAF)
 			n = &f->node[holds(f, n, mem[n->feature]) ? n->yes : n->no];
 		for (uint32_t i = n->yes; i < n->no; i++)
 			gather(f, sum, seen, &f->weight[i]);
 	}
 	for (size_t k = 0; k < f->n_out; k++) {
-		if (f->aggregate == AVERAGE)
+		if (f->aggregate == ONX_TREES_AVERAGE)
 			sum[k] /= (double)f->n_root;
 		if (f->n_base && !f->binary)
 			sum[k] += f->base[f->n_base == 1 ? 0 : k];
@@ -551,7 +69,7 @@ static double *run_row(const struct onx_call *c, const struct forest *f, size_t 
 	return sum;
 }
 
-static size_t work(const struct forest *f)
+static size_t work(const struct onx_forest *f)
 {
 	return f->cols + 2 * f->n_out + 2;
 }
@@ -570,7 +88,7 @@ static void put(const struct onx_view *y, size_t row, const double *s, size_t n)
 
 static void regress(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct forest *f = c->geo;
+	const struct onx_forest *f = c->geo;
 	double *sum = run_row(c, f, row, mem);
 
 	onx_ml_post(f->post, sum, f->n_out);
@@ -579,7 +97,7 @@ static void regress(const struct onx_call *c, size_t row, double *mem)
 
 static void forest_forward(const struct onx_call *c)
 {
-	const struct forest *f = c->geo;
+	const struct onx_forest *f = c->geo;
 
 	onx_ml_each(c, f->rows, work(f), regress);
 }
@@ -588,8 +106,8 @@ static void forest_forward(const struct onx_call *c)
  * it, else [-p, p], as ONNX Runtime does. */
 static void classify(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct forest *f = c->geo;
-	const struct tree *a = c->attr;
+	const struct onx_forest *f = c->geo;
+	const struct onx_tree *a = c->attr;
 	double *sum = run_row(c, f, row, mem);
 	size_t n = f->n_out;
 
@@ -615,7 +133,7 @@ static void classify(const struct onx_call *c, size_t row, double *mem)
 
 static void classifier_forward(const struct onx_call *c)
 {
-	const struct forest *f = c->geo;
+	const struct onx_forest *f = c->geo;
 
 	onx_ml_each(c, f->rows, work(f), classify);
 }
@@ -623,8 +141,8 @@ static void classifier_forward(const struct onx_call *c)
 /* A sum of trees is flat wherever it has a derivative. */
 #define TREE(name, v, outs, part, run) \
 	{ .domain = ONX_ML, .type = name, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, \
-	  .grad = { ONX_G_ZERO }, .n_grad = 1, .flags = ONX_OP_WIDTHS, .attr = &part##_table,          \
-	  .infer = part##_infer, .scratch = scratch, .forward = run }
+	  .grad = { ONX_G_ZERO }, .n_grad = 1, .flags = ONX_OP_WIDTHS, .attr = &onx_tree_##part##_table,          \
+	  .infer = onx_tree_##part##_infer, .scratch = scratch, .forward = run }
 const struct onx_op ONX_R(onx_ops_mltree)[] = {
 	TREE("TreeEnsembleClassifier", 1, 2, classifier, classifier_forward),
 	TREE("TreeEnsembleRegressor", 1, 1, regressor, forest_forward),

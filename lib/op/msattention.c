@@ -5,256 +5,20 @@
  * front; all products are batches of matrices over B and H. */
 #include "kernel/gemm.h"
 #include "kernel/softmax.h"
-#include "op/infer.h"
+#include "op/msattention_i.h"
 #include <string.h>
-
-struct attention {
-	int64_t heads, causal, rotary, share;
-	double scale, filter;
-	struct onx_ints sizes;
-};
-#define COMMON                                                                                               \
-	{ "num_heads", F_INT, offsetof(struct attention, heads), .def = NULL, .min = 1, .max = 1 << 20,      \
-	  .help = "heads" },                                                                                 \
-	{ "unidirectional", F_INT, offsetof(struct attention, causal), .def = "0",                           \
-	  .help = "1: no key after the query's own" },                                                       \
-	{ "scale", F_REAL, offsetof(struct attention, scale), .def = "0", .help = "0: 1 / sqrt(dk)" },       \
-	{ "mask_filter_value", F_REAL, offsetof(struct attention, filter), .def = "-10000",                  \
-	  .help = "added to what is masked" }
-static const struct onx_field attention_field[] = {
-	COMMON,
-	{ "qkv_hidden_sizes", F_INTS, offsetof(struct attention, sizes), .def = "",
-	  .help = "widths of Q, K and V; none: all equal" },
-	{ "do_rotary", F_INT, offsetof(struct attention, rotary), .def = "0", .min = 0, .max = 0,
-	  .help = "only 0 is supported" },
-	{ "past_present_share_buffer", F_INT, offsetof(struct attention, share), .def = "0", .min = 0, .max = 0,
-	  .help = "only 0 is supported" },
-	{ .name = NULL }
-};
-static const struct onx_table attention_table = { "Attention", sizeof(struct attention), attention_field,
-						  .check = NULL };
-static const struct onx_field multi_field[] = { COMMON, { .name = NULL } };
-static const struct onx_table multi_table = { "MultiHeadAttention", sizeof(struct attention), multi_field,
-					      .check = NULL };
-
-enum mask { NO_MASK, LENGTHS, ENDS, BY_KEY, BY_PAIR, SQUARE };
-struct geo {
-	size_t b, h, s, l, past, t, dk, dv;     /* t = past + l keys */
-	size_t in, hq, hk, hv;                  /* Attention: width of the input, of Q, K, V */
-	double scale;
-	enum mask mask; int mask_in; size_t square;
-	int bias_in; size_t bias_b, bias_h;     /* attention_bias: steps along B and H, 0 broadcast */
-	bool split_kv;                          /* MultiHeadAttention: key and value are [B,H,L,d] already */
-};
-
-/* ---- shapes ---- */
-
-static int want_dims(const struct onx_infer *s, int i, int rank, const int64_t *dim, struct onx_err *e)
-{
-	char have[ONX_SHAPE_TEXT], want[ONX_SHAPE_TEXT];
-	bool same = s->in[i].shape.rank == rank;
-	int rc = onx_want_same_type(s, 0, i, e);
-
-	for (int d = 0; same && d < rank; d++)
-		same = s->in[i].shape.dim[d] == dim[d];
-	if (rc < 0 || same)
-		return rc;
-	return onx_fail(e, ONX_SHAPE, "input %d has shape %s, wanted %s", i,
-			onx_shape_text(s->in[i].shape.rank, s->in[i].shape.dim, have, sizeof have),
-			onx_shape_text(rank, dim, want, sizeof want));
-}
-
-static int read_mask(const struct onx_infer *s, int i, struct geo *g, bool ends, struct onx_err *e)
-{
-	char have[ONX_SHAPE_TEXT];
-	int rc;
-
-	g->mask_in = i;
-	if (!onx_has_in(s, i))
-		return ONX_OK;
-	const struct onx_shape *m = &s->in[i].shape;
-	const int64_t b = (int64_t)g->b, q = (int64_t)g->s, t = (int64_t)g->t;
-	if ((rc = onx_want_type(s, i, ONX_INT32, e)) < 0)
-		return rc;
-	if (m->rank == 1 && m->dim[0] == b)
-		g->mask = LENGTHS;
-	else if (ends && m->rank == 1 && m->dim[0] == 2 * b)
-		g->mask = ENDS;
-	else if (m->rank == 2 && m->dim[0] == b && m->dim[1] == t)
-		g->mask = BY_KEY;
-	else if (m->rank == 3 && m->dim[0] == b && m->dim[1] == q && m->dim[2] == t)
-		g->mask = BY_PAIR;
-	else if (m->rank == 4 && m->dim[0] == b && m->dim[1] == 1 && m->dim[2] == m->dim[3] && m->dim[2] >= t)
-		g->mask = SQUARE;
-	else
-		return onx_fail(e, ONX_UNSUP, "input %d, the mask, has shape %s", i,
-				onx_shape_text(m->rank, m->dim, have, sizeof have));
-	g->square = m->rank == 4 ? (size_t)m->dim[2] : 0;
-	return ONX_OK;
-}
-
-static int read_bias(const struct onx_infer *s, int i, struct geo *g, struct onx_err *e)
-{
-	g->bias_in = i;
-	if (!onx_has_in(s, i))
-		return ONX_OK;
-	const struct onx_shape *m = &s->in[i].shape;
-	const bool by_b = m->rank == 4 && m->dim[0] != 1, by_h = m->rank == 4 && m->dim[1] != 1;
-	const int64_t want[4] = { by_b ? (int64_t)g->b : 1, by_h ? (int64_t)g->h : 1, (int64_t)g->s, (int64_t)g->t };
-
-	g->bias_h = by_h ? g->s * g->t : 0;
-	g->bias_b = by_b ? (by_h ? g->h : 1) * g->s * g->t : 0;
-	return want_dims(s, i, 4, want, e);
-}
-
-static int sizes(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
-{
-	const int64_t all[4] = { (int64_t)g->b, (int64_t)g->h, (int64_t)g->s, (int64_t)g->t };
-	size_t n;
-
-	(void)s;
-	if (g->t == 0 || g->dk == 0)
-		return onx_fail(e, ONX_SHAPE, "there are no keys");
-	g->scale = a->scale != 0 ? a->scale : 1 / sqrt((double)g->dk);
-	return onx_count(4, all, &n, e);
-}
-
-static int projection(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
-{
-	const int64_t *x = s->in[0].shape.dim, *w = s->in[1].shape.dim;
-	int rc;
-
-	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 3, e)) < 0 ||
-	    (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
-		return rc;
-	const size_t all = (size_t)w[1];
-	const bool given = a->sizes.n == 3;
-	if (a->sizes.n != 0 && !given)
-		return onx_fail(e, ONX_FORMAT, "qkv_hidden_sizes has %zu numbers, wanted 3", a->sizes.n);
-	for (size_t i = 0; i < a->sizes.n; i++)
-		if (a->sizes.v[i] <= 0 || a->sizes.v[i] % a->heads != 0)
-			return onx_fail(e, ONX_SHAPE, "%lld columns do not fall into %lld heads",
-					(long long)a->sizes.v[i], (long long)a->heads);
-	*g = (struct geo){ .b = (size_t)x[0], .h = (size_t)a->heads, .s = (size_t)x[1], .l = (size_t)x[1],
-			   .in = (size_t)x[2], .hq = given ? (size_t)a->sizes.v[0] : all / 3,
-			   .hk = given ? (size_t)a->sizes.v[1] : all / 3,
-			   .hv = given ? (size_t)a->sizes.v[2] : all / 3 };
-	g->dk = g->hq / g->h;
-	g->dv = g->hv / g->h;
-	const int64_t want_w[2] = { x[2], (int64_t)(g->hq + g->hk + g->hv) }, want_b[1] = { want_w[1] };
-	if (g->hq != g->hk || g->dk * g->h != g->hq || g->dv * g->h != g->hv)
-		return onx_fail(e, ONX_SHAPE, "%zu, %zu and %zu columns for %zu heads", g->hq, g->hk, g->hv, g->h);
-	if ((rc = want_dims(s, 1, 2, want_w, e)) < 0)
-		return rc;
-	return onx_has_in(s, 2) ? want_dims(s, 2, 1, want_b, e) : ONX_OK;
-}
-
-static int attention_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	struct geo *g = ONX_NEW(s->mem, struct geo);
-	int rc = g ? projection(s, attr, g, e) : onx_nomem(e, sizeof *g, "attention");
-
-	if (rc < 0)
-		return rc;
-	if (onx_has_in(s, 4)) {
-		const struct onx_shape *p = &s->in[4].shape;
-		g->past = p->rank == 5 ? (size_t)p->dim[3] : 0;
-		const int64_t want[5] = { 2, (int64_t)g->b, (int64_t)g->h, (int64_t)g->past, (int64_t)g->dk };
-		if (g->dk != g->dv)
-			return onx_fail(e, ONX_SHAPE, "a past with keys of %zu and values of %zu", g->dk, g->dv);
-		if ((rc = want_dims(s, 4, 5, want, e)) < 0)
-			return rc;
-	}
-	g->t = g->past + g->l;
-	if (onx_has_out(s, 1) && g->dk != g->dv)
-		return onx_fail(e, ONX_SHAPE, "a present with keys of %zu and values of %zu", g->dk, g->dv);
-	if ((rc = sizes(s, attr, g, e)) < 0 || (rc = read_mask(s, 3, g, true, e)) < 0 ||
-	    (rc = read_bias(s, 5, g, e)) < 0)
-		return rc;
-	const struct onx_shape y = { 3, { (int64_t)g->b, (int64_t)g->s, (int64_t)g->hv } };
-	const struct onx_shape now = { 5, { 2, (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dk } };
-	s->geo = g;
-	onx_set_out(s, 0, s->in[0].type, &y);
-	onx_set_out(s, 1, s->in[0].type, &now);
-	return ONX_OK;
-}
-
-static int multi_keys(const struct onx_infer *s, const struct attention *a, struct geo *g, struct onx_err *e)
-{
-	const struct onx_shape *q = &s->in[0].shape;
-	int rc;
-
-	if ((rc = onx_want_real(s, 0, e)) < 0)
-		return rc;
-	if (q->rank != 3 || !onx_has_in(s, 1) || !onx_has_in(s, 2))
-		return onx_fail(e, ONX_UNSUP, "query, key and value in one tensor");
-	const struct onx_shape *k = &s->in[1].shape, *v = &s->in[2].shape;
-	const bool split = k->rank == 4;
-	if ((k->rank != 3 && !split) || v->rank != k->rank)
-		return onx_fail(e, ONX_UNSUP, "a key of %d dimensions and a value of %d", k->rank, v->rank);
-	*g = (struct geo){ .b = (size_t)q->dim[0], .h = (size_t)a->heads, .s = (size_t)q->dim[1],
-			   .l = (size_t)k->dim[split ? 2 : 1], .hq = (size_t)q->dim[2], .split_kv = split };
-	g->dk = g->hq / g->h;
-	g->dv = split ? (size_t)v->dim[3] : (size_t)v->dim[2] / g->h;
-	g->hk = g->hq;
-	g->hv = g->dv * g->h;
-	if (g->dk * g->h != g->hq || (!split && g->hv != (size_t)v->dim[2]))
-		return onx_fail(e, ONX_SHAPE, "columns do not fall into %zu heads", g->h);
-	const int64_t b = (int64_t)g->b, h = (int64_t)g->h, l = (int64_t)g->l;
-	const int64_t k3[3] = { b, l, (int64_t)g->hk }, k4[4] = { b, h, l, (int64_t)g->dk };
-	const int64_t v3[3] = { b, l, (int64_t)g->hv }, v4[4] = { b, h, l, (int64_t)g->dv };
-	rc = want_dims(s, 1, k->rank, split ? k4 : k3, e);
-	return rc < 0 ? rc : want_dims(s, 2, k->rank, split ? v4 : v3, e);
-}
-
-static int multi_past(const struct onx_infer *s, struct geo *g, struct onx_err *e)
-{
-	int rc;
-
-	if (onx_has_in(s, 6) != onx_has_in(s, 7))
-		return onx_fail(e, ONX_SHAPE, "past_key without past_value, or the other way round");
-	if (!onx_has_in(s, 6))
-		return ONX_OK;
-	g->past = s->in[6].shape.rank == 4 ? (size_t)s->in[6].shape.dim[2] : 0;
-	const int64_t k[4] = { (int64_t)g->b, (int64_t)g->h, (int64_t)g->past, (int64_t)g->dk };
-	const int64_t v[4] = { k[0], k[1], k[2], (int64_t)g->dv };
-	rc = want_dims(s, 6, 4, k, e);
-	return rc < 0 ? rc : want_dims(s, 7, 4, v, e);
-}
-
-static int multi_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	struct geo *g = ONX_NEW(s->mem, struct geo);
-	int rc = g ? multi_keys(s, attr, g, e) : onx_nomem(e, sizeof *g, "attention");
-
-	if (rc < 0 || (rc = multi_past(s, g, e)) < 0)
-		return rc;
-	g->t = g->past + g->l;
-	const int64_t bias[1] = { (int64_t)(g->hq + g->hk + g->hv) };
-	if ((rc = sizes(s, attr, g, e)) < 0 || (onx_has_in(s, 3) && (rc = want_dims(s, 3, 1, bias, e)) < 0) ||
-	    (rc = read_mask(s, 4, g, false, e)) < 0 || (rc = read_bias(s, 5, g, e)) < 0)
-		return rc;
-	const struct onx_shape y = { 3, { (int64_t)g->b, (int64_t)g->s, (int64_t)g->hv } };
-	const struct onx_shape k = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dk } };
-	const struct onx_shape v = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dv } };
-	s->geo = g;
-	onx_set_out(s, 0, s->in[0].type, &y);
-	onx_set_out(s, 1, s->in[0].type, &k);
-	onx_set_out(s, 2, s->in[0].type, &v);
-	return ONX_OK;
-}
 
 /* ---- memory: Q, K, V, P saved; dQ, dK, dV, dP while going back; the projection and its gradient ---- */
 
-static size_t n_q(const struct geo *g) { return g->b * g->h * g->s * g->dk; }
-static size_t n_k(const struct geo *g) { return g->b * g->h * g->t * g->dk; }
-static size_t n_v(const struct geo *g) { return g->b * g->h * g->t * g->dv; }
-static size_t n_p(const struct geo *g) { return g->b * g->h * g->s * g->t; }
-static size_t n_all(const struct geo *g) { return g->in ? g->b * g->s * (g->hq + g->hk + g->hv) : 0; }
+static size_t n_q(const struct onx_ms_geo *g) { return g->b * g->h * g->s * g->dk; }
+static size_t n_k(const struct onx_ms_geo *g) { return g->b * g->h * g->t * g->dk; }
+static size_t n_v(const struct onx_ms_geo *g) { return g->b * g->h * g->t * g->dv; }
+static size_t n_p(const struct onx_ms_geo *g) { return g->b * g->h * g->s * g->t; }
+static size_t n_all(const struct onx_ms_geo *g) { return g->in ? g->b * g->s * (g->hq + g->hk + g->hv) : 0; }
 
 struct parts { real *q, *k, *v, *p, *all; };
 
-static struct parts parts_of(const struct geo *g, void *mem)
+static struct parts parts_of(const struct onx_ms_geo *g, void *mem)
 {
 	real *q = mem, *k = q + n_q(g), *v = k + n_k(g), *p = v + n_v(g);
 
@@ -263,7 +27,7 @@ static struct parts parts_of(const struct geo *g, void *mem)
 
 static size_t saved(const struct onx_infer *s, const void *attr)
 {
-	const struct geo *g = s->geo;
+	const struct onx_ms_geo *g = s->geo;
 
 	(void)attr;
 	return (n_q(g) + n_k(g) + n_v(g) + n_p(g)) * sizeof(double);
@@ -271,7 +35,7 @@ static size_t saved(const struct onx_infer *s, const void *attr)
 
 static size_t scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
-	const struct geo *g = s->geo;
+	const struct onx_ms_geo *g = s->geo;
 
 	(void)attr, (void)threads;
 	return (n_all(g) + (backward ? n_q(g) + n_k(g) + n_v(g) + n_p(g) : 0)) * sizeof(double);
@@ -329,15 +93,15 @@ static real *output(const struct onx_call *c, int i)
 
 /* ---- the mask ---- */
 
-static bool hidden(const struct geo *g, const int32_t *m, size_t b, size_t i, size_t j)
+static bool hidden(const struct onx_ms_geo *g, const int32_t *m, size_t b, size_t i, size_t j)
 {
 	switch (g->mask) {
-	case NO_MASK: break;
-	case LENGTHS: return (int64_t)j >= m[b];
-	case ENDS:    return (int64_t)j >= m[b] || (int64_t)j < m[g->b + b];
-	case BY_KEY:  return m[b * g->t + j] == 0;
-	case BY_PAIR: return m[(b * g->s + i) * g->t + j] == 0;
-	case SQUARE:  return m[(b * g->square + g->past + i) * g->square + j] == 0;
+	case ONX_MS_NO_MASK: break;
+	case ONX_MS_LENGTHS: return (int64_t)j >= m[b];
+	case ONX_MS_ENDS:    return (int64_t)j >= m[b] || (int64_t)j < m[g->b + b];
+	case ONX_MS_BY_KEY:  return m[b * g->t + j] == 0;
+	case ONX_MS_BY_PAIR: return m[(b * g->s + i) * g->t + j] == 0;
+	case ONX_MS_SQUARE:  return m[(b * g->square + g->past + i) * g->square + j] == 0;
 	}
 	return false;
 }
@@ -348,9 +112,9 @@ struct job { const struct onx_call *c; real *p; };
 static void mask_piece(void *ctx, size_t at, int worker)
 {
 	const struct job *job = ctx;
-	const struct geo *g = job->c->geo;
-	const struct attention *a = job->c->attr;
-	const int32_t *m = g->mask == NO_MASK ? NULL : job->c->x[g->mask_in].v;
+	const struct onx_ms_geo *g = job->c->geo;
+	const struct onx_ms_attention *a = job->c->attr;
+	const int32_t *m = g->mask == ONX_MS_NO_MASK ? NULL : job->c->x[g->mask_in].v;
 	const real *bias = input(job->c, g->bias_in);
 	const size_t b = at / g->h, h = at % g->h;
 	real *p = job->p + at * g->s * g->t;
@@ -370,7 +134,7 @@ static void mask_piece(void *ctx, size_t at, int worker)
 
 /* ---- forward and backward of what both share ---- */
 
-static struct onx_batch heads_batch(const struct geo *g, size_t a, size_t b, size_t c)
+static struct onx_batch heads_batch(const struct onx_ms_geo *g, size_t a, size_t b, size_t c)
 {
 	return (struct onx_batch){ .n_outer = 1, .outer = { g->b * g->h }, .outer_a = { a }, .outer_b = { b },
 				   .outer_c = { c } };
@@ -379,7 +143,7 @@ static struct onx_batch heads_batch(const struct geo *g, size_t a, size_t b, siz
 /* y [B,S,H*dv] = softmax(scale Q K' + masks) V */
 static void core_forward(const struct onx_call *c, const struct parts *m)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct onx_mat s = { g->s, g->t, g->dk, false, true, g->dk, g->dk, g->t };
 	const struct onx_mat o = { g->s, g->dv, g->t, false, false, g->t, g->dv, g->hv };
 	const struct onx_batch score = heads_batch(g, g->s * g->dk, g->t * g->dk, g->s * g->t);
@@ -390,7 +154,7 @@ static void core_forward(const struct onx_call *c, const struct parts *m)
 	struct job job = { c, m->p };
 
 	onx_gemm_batch(c->pool, &s, &score, (real)g->scale, m->q, m->k, 0, m->p);
-	if (g->mask != NO_MASK || input(c, g->bias_in) || ((const struct attention *)c->attr)->causal)
+	if (g->mask != ONX_MS_NO_MASK || input(c, g->bias_in) || ((const struct onx_ms_attention *)c->attr)->causal)
 		onx_parallel(c->pool, g->b * g->h, mask_piece, &job);
 	onx_softmax_forward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, m->p);
 	onx_gemm_batch(c->pool, &o, &out, 1, m->p, m->v, 0, c->y[0].v);
@@ -399,7 +163,7 @@ static void core_forward(const struct onx_call *c, const struct parts *m)
 /* The scores' gradient, summed over what was broadcast, in double. */
 static void bias_back(const struct onx_call *c, const real *dp)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct onx_view *d = &c->dx[g->bias_in];
 	const size_t one = g->s * g->t, nb = g->bias_b ? g->b : 1, nh = g->bias_h ? g->h : 1;
 
@@ -418,7 +182,7 @@ static void bias_back(const struct onx_call *c, const real *dp)
 static void core_backward(const struct onx_call *c, const struct parts *m, const struct parts *d, const real *dk,
 			  const real *dv)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const real *dy = c->dy[0].v;
 	const size_t st = g->s * g->t, sv = g->t * g->dv, sk = g->t * g->dk, sq = g->s * g->dk;
 	const struct onx_batch v = { .n_outer = 2, .outer = { g->b, g->h }, .outer_a = { g->h * st, st },
@@ -452,20 +216,20 @@ static void core_backward(const struct onx_call *c, const struct parts *m, const
 
 /* ---- Attention: [Q K V] = X W + b ---- */
 
-static struct heads part(const struct geo *g, bool query, size_t d, size_t col)
+static struct heads part(const struct onx_ms_geo *g, bool query, size_t d, size_t col)
 {
 	return (struct heads){ g->b, g->h, query ? g->s : g->t, query ? 0 : g->past, query ? g->s : g->l, d,
 			       g->hq + g->hk + g->hv, col };
 }
 
-static struct rows past_rows(const struct geo *g, size_t d)
+static struct rows past_rows(const struct onx_ms_geo *g, size_t d)
 {
 	return (struct rows){ g->b * g->h, g->past, d, g->past, 0, g->t, 0 };
 }
 
 static void attention_forward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const size_t all = g->hq + g->hk + g->hv, one = g->b * g->h * g->past * g->dk;
 	const struct onx_mat w = { g->b * g->s, all, g->in, false, false, g->in, all, all };
 	const struct parts m = parts_of(g, c->save);
@@ -507,7 +271,7 @@ static bool wanted(const struct onx_call *c, int i)
 
 static void attention_backward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const size_t all = g->hq + g->hk + g->hv, n = g->b * g->s, one = g->b * g->h * g->past * g->dk;
 	const struct parts m = parts_of(g, c->save), d = parts_of(g, c->scratch);
 	const real *now = c->n_y > 1 ? c->dy[1].v : NULL;
@@ -540,7 +304,7 @@ static void attention_backward(const struct onx_call *c)
 /* ---- MultiHeadAttention: Q, K, V are inputs, with one bias for all three ---- */
 
 /* query, key or value, and the part of the bias that is its own */
-static struct heads own(const struct geo *g, int i)
+static struct heads own(const struct onx_ms_geo *g, int i)
 {
 	const size_t d = i == 2 ? g->dv : g->dk;
 
@@ -549,7 +313,7 @@ static struct heads own(const struct geo *g, int i)
 
 static const real *own_bias(const struct onx_call *c, int i)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const real *bias = input(c, 3);
 
 	return bias ? bias + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
@@ -557,7 +321,7 @@ static const real *own_bias(const struct onx_call *c, int i)
 
 static void take(const struct onx_call *c, int i, real *to)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct heads m = own(g, i);
 	const real *bias = own_bias(c, i);
 
@@ -574,7 +338,7 @@ static void take(const struct onx_call *c, int i, real *to)
 
 static void multi_forward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct parts m = parts_of(g, c->save);
 	const struct rows pk = past_rows(g, g->dk), pv = past_rows(g, g->dv);
 
@@ -594,7 +358,7 @@ static void multi_forward(const struct onx_call *c)
 
 static void give(const struct onx_call *c, int i, const real *from)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct heads m = own(g, i);
 	real *bias = wanted(c, 3) ? (real *)c->dx[3].v + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
 
@@ -615,7 +379,7 @@ static void give(const struct onx_call *c, int i, const real *from)
 
 static void multi_backward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_ms_geo *g = c->geo;
 	const struct parts m = parts_of(g, c->save), d = parts_of(g, c->scratch);
 	const real *const grad[3] = { d.q, d.k, d.v };
 
@@ -634,7 +398,7 @@ static void multi_backward(const struct onx_call *c)
 
 static double macs(const struct onx_infer *s, const void *attr)
 {
-	const struct geo *g = s->geo;
+	const struct onx_ms_geo *g = s->geo;
 
 	(void)attr;
 	return (double)n_p(g) * (double)(g->dk + g->dv) + (double)n_all(g) * (double)g->in;
@@ -645,11 +409,11 @@ static double macs(const struct onx_infer *s, const void *attr)
 const struct onx_op ONX_R(onx_ops_msattention)[] = {
 	{ .domain = "com.microsoft", .type = "Attention", .since = 1, .min_in = 2, .max_in = 6, .min_out = 1,
 	  .max_out = 2, .grad = { D, D, D, N, D, D }, .n_grad = 6, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),
-	  .weight = 6, .attr = &attention_table, .infer = attention_infer, .saved = saved, .scratch = scratch,
-	  .macs = macs, .forward = attention_forward, .backward = attention_backward },
+	  .weight = 6, .attr = &onx_ms_attention_table, .infer = onx_ms_attention_infer, .saved = saved,
+	  .scratch = scratch, .macs = macs, .forward = attention_forward, .backward = attention_backward },
 	{ .domain = "com.microsoft", .type = "MultiHeadAttention", .since = 1, .min_in = 3, .max_in = 8,
 	  .min_out = 1, .max_out = 3, .grad = { D, D, D, D, N, D, D, D }, .n_grad = 8, .weight = 8,
-	  .attr = &multi_table, .infer = multi_infer, .saved = saved, .scratch = scratch, .macs = macs,
+	  .attr = &onx_ms_multi_table, .infer = onx_ms_multi_infer, .saved = saved, .scratch = scratch, .macs = macs,
 	  .forward = multi_forward, .backward = multi_backward },
 	{ .type = NULL }
 };

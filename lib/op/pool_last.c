@@ -2,35 +2,17 @@
  * in no file.  X [n][spatial][c], Y [n][spatial][c]; the global one leaves spatial sizes of 1. */
 #include "kernel/pool_last.h"
 #include "op/infer.h"
-#include "op/window.h"
+#include "op/pool_attr.h"
 
-struct pool_attr {
-	struct onx_win_attr win;
-	bool ceil, count_pad;
-	int64_t column_major;           /* MaxPool has it; it concerns its second output alone */
-};
-
-#define CEIL { "ceil_mode", F_BOOL, offsetof(struct pool_attr, ceil), .def = "0", \
-	.help = "round output sizes up" }
-static const struct onx_field max_field[] = {
-	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
-	{ "storage_order", F_INT, offsetof(struct pool_attr, column_major), .def = "0", .min = 0, .max = 1,
-	  .help = "without meaning here" },
-	{ .name = NULL }
-};
-static const struct onx_field avg_field[] = {
-	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
-	{ "count_include_pad", F_BOOL, offsetof(struct pool_attr, count_pad), .def = "0",
-	  .help = "padding counts in the average" },
-	{ .name = NULL }
-};
-static const struct onx_table max_table = { "MaxPoolLast", sizeof(struct pool_attr), max_field, .check = NULL };
-static const struct onx_table avg_table = { "AveragePoolLast", sizeof(struct pool_attr), avg_field,
+static const struct onx_field max_field[] = { ONX_POOL_MAX, { .name = NULL } };
+static const struct onx_field avg_field[] = { ONX_POOL_AVERAGE, { .name = NULL } };
+static const struct onx_table max_table = { "MaxPoolLast", sizeof(struct onx_pool_attr), max_field, .check = NULL };
+static const struct onx_table avg_table = { "AveragePoolLast", sizeof(struct onx_pool_attr), avg_field,
 					    .check = NULL };
 
 static int pool_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
-	const struct pool_attr *a = attr;
+	const struct onx_pool_attr *a = attr;
 	struct onx_pool_last *g = ONX_NEW(s->mem, struct onx_pool_last);
 	const struct onx_shape *x = &s->in[0].shape;
 	struct onx_shape y = *x;

@@ -2,39 +2,18 @@
  * Windows of up to three spatial dimensions; a global pool is one window over everything. */
 #include "kernel/pooling.h"
 #include "op/infer.h"
-#include "op/window.h"
+#include "op/pool_attr.h"
 
-struct pool_attr {
-	struct onx_win_attr win;
-	bool ceil, count_pad;
-	int64_t p, column_major;
-};
-
-#define CEIL { "ceil_mode", F_BOOL, offsetof(struct pool_attr, ceil), .def = "0", \
-	.help = "round output sizes up" }
-#define NORM_P { "p", F_INT, offsetof(struct pool_attr, p), .def = "2", .min = 1, .max = 64, \
+#define NORM_P { "p", F_INT, offsetof(struct onx_pool_attr, p), .def = "2", .min = 1, .max = 64, \
 	.help = "which norm" }
-static const struct onx_field max_field[] = {
-	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
-	{ "storage_order", F_INT, offsetof(struct pool_attr, column_major), .def = "0", .min = 0, .max = 1,
-	  .help = "indices count rows (0) or columns (1) first" },
-	{ .name = NULL }
-};
-static const struct onx_field avg_field[] = {
-	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL,
-	{ "count_include_pad", F_BOOL, offsetof(struct pool_attr, count_pad), .def = "0",
-	  .help = "padding counts in the average" },
-	{ .name = NULL }
-};
-static const struct onx_field lp_field[] = {
-	ONX_WIN_FIELDS(struct pool_attr), ONX_WIN_DILATIONS(struct pool_attr), CEIL, NORM_P,
-	{ .name = NULL }
-};
+static const struct onx_field max_field[] = { ONX_POOL_MAX, { .name = NULL } };
+static const struct onx_field avg_field[] = { ONX_POOL_AVERAGE, { .name = NULL } };
+static const struct onx_field lp_field[] = { ONX_POOL_WINDOW, NORM_P, { .name = NULL } };
 static const struct onx_field global_lp_field[] = { NORM_P, { .name = NULL } };
-static const struct onx_table max_table = { "MaxPool", sizeof(struct pool_attr), max_field, .check = NULL };
-static const struct onx_table avg_table = { "AveragePool", sizeof(struct pool_attr), avg_field, .check = NULL };
-static const struct onx_table lp_table = { "LpPool", sizeof(struct pool_attr), lp_field, .check = NULL };
-static const struct onx_table global_lp_table = { "GlobalLpPool", sizeof(struct pool_attr), global_lp_field,
+static const struct onx_table max_table = { "MaxPool", sizeof(struct onx_pool_attr), max_field, .check = NULL };
+static const struct onx_table avg_table = { "AveragePool", sizeof(struct onx_pool_attr), avg_field, .check = NULL };
+static const struct onx_table lp_table = { "LpPool", sizeof(struct onx_pool_attr), lp_field, .check = NULL };
+static const struct onx_table global_lp_table = { "GlobalLpPool", sizeof(struct onx_pool_attr), global_lp_field,
 						  .check = NULL };
 
 struct pool_geo { struct onx_window w; size_t planes, n; bool count_pad, column_major; };
@@ -61,7 +40,7 @@ static int set_out(struct onx_infer *s, struct pool_geo *g, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int pool_geometry(struct onx_infer *s, const struct pool_attr *a, struct onx_err *e)
+static int pool_geometry(struct onx_infer *s, const struct onx_pool_attr *a, struct onx_err *e)
 {
 	struct pool_geo *g = ONX_NEW(s->mem, struct pool_geo);
 	const struct onx_shape *x = &s->in[0].shape;
@@ -189,7 +168,7 @@ static void avg_backward(const struct onx_call *c)
 static void lp_forward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
-	const struct pool_attr *a = c->attr;
+	const struct onx_pool_attr *a = c->attr;
 
 	onx_lppool_forward(c->pool, &g->w, g->planes, (double)a->p, c->x[0].v, c->y[0].v);
 }
@@ -197,7 +176,7 @@ static void lp_forward(const struct onx_call *c)
 static void lp_backward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
-	const struct pool_attr *a = c->attr;
+	const struct onx_pool_attr *a = c->attr;
 
 	onx_lppool_backward(c->pool, &g->w, g->planes, (double)a->p, c->x[0].v, c->y[0].v, c->dy[0].v,
 			    c->dx[0].v, c->dx[0].add);

@@ -85,6 +85,22 @@ static int sum_step(struct onx_builder *b, uint32_t id, uint32_t from, uint32_t 
 	return ONX_OK;
 }
 
+/* The gradient of v is another view of tensor `from`; of another size: it stays apart. */
+static int same_memory(struct onx_builder *b, uint32_t v, uint32_t from, struct onx_err *e)
+{
+	struct onx_plan *p = b->p;
+	struct onx_view view;
+	int rc = onx_plan_view(b, &p->facts->fact[v], &view, e);
+	if (rc < 0 || view.n != p->tensor[from].view.n)
+		return rc;
+	const uint32_t t = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
+	if (t == ONX_NONE)
+		return onx_nomem(e, sizeof view, "the plan");
+	p->tensor[t].life = p->tensor[from].life;
+	b->grad_tensor[v] = t;
+	return ONX_OK;
+}
+
 /* A view's input takes the gradient of its output: the same memory if nothing else writes to it. */
 static int view_back(struct onx_builder *b, uint32_t id, const uint32_t *writers, struct onx_err *e)
 {
@@ -93,17 +109,8 @@ static int view_back(struct onx_builder *b, uint32_t id, const uint32_t *writers
 	const uint32_t x = n->in[0], from = b->grad_tensor[n->out[0]];
 	if (writers[x] != 1 || p->param_at[x] != SIZE_MAX || p->tensor[from].at != ONX_AT_BLOCK)
 		return sum_step(b, id, from, x, e);
-	struct onx_view view;
-	int rc = onx_plan_view(b, &p->facts->fact[x], &view, e);
-	if (rc < 0)
-		return rc;
-	const uint32_t t = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
-	if (t == ONX_NONE)
-		return onx_nomem(e, sizeof view, "the plan");
-	p->tensor[t].life = p->tensor[from].life;
-	b->grad_tensor[x] = t;
 	b->written[x] = true;
-	return ONX_OK;
+	return same_memory(b, x, from, e);
 }
 
 /* What backward may read: tensors with their numbers where the operator says so, else their shape alone. */
@@ -157,20 +164,11 @@ static bool seen_before(const struct onx_node *n, uint32_t k)
 /* The gradient of the input that dy[0] passes on to: the same memory, if nothing was written there yet. */
 static int pass_on(struct onx_builder *b, uint32_t v, const struct onx_step *s, struct onx_err *e)
 {
-	struct onx_plan *p = b->p;
-	struct onx_view view;
+	const struct onx_plan *p = b->p;
 	const uint32_t from = s->dy[0];
 	if (b->grad_tensor[v] != ONX_NONE || p->param_at[v] != SIZE_MAX || p->tensor[from].at != ONX_AT_BLOCK)
 		return ONX_OK;
-	int rc = onx_plan_view(b, &p->facts->fact[v], &view, e);
-	if (rc < 0 || view.n != p->tensor[from].view.n)
-		return rc;
-	const uint32_t t = onx_plan_add_tensor(b, &view, ONX_AT_BLOCK);
-	if (t == ONX_NONE)
-		return onx_nomem(e, sizeof view, "the plan");
-	p->tensor[t].life = p->tensor[from].life;
-	b->grad_tensor[v] = t;
-	return ONX_OK;
+	return same_memory(b, v, from, e);
 }
 
 /* Where this step writes.  A value that the node reads twice (x * x) gets its second gradient in a piece of
