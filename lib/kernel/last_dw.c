@@ -309,8 +309,8 @@ static size_t strips(const struct job *j, size_t phase, const real *image, size_
 
 /* Channels [c, ch) of one pixel, z and y at its first. */
 ONX_CLONES
-static void few_channels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o, size_t c,
-			 const real *z, real *y)
+static void few_channels(const struct job *j, size_t phase, const real *image, size_t (*k)[2], const size_t *o,
+			 size_t c, const real *z, real *y)
 {
 	for (size_t n; c < j->ch; c += n) {
 		n = j->ch - c < BLOCK ? j->ch - c : BLOCK;

@@ -184,7 +184,7 @@ static int trials(struct trial *t, struct onx_err *e)
 		rc = segments(t, budget, &fits, e);
 	if (rc < 0 || fits || (rc = smallest(t, e)) < 0)
 		return rc;
-	return onx_fail(e, ONX_NOMEM, "the plan needs %.1f MB, over the budget of %.1f MB",
+	return onx_fail(e, ONX_NOMEM, "the plan needs %.3f MB, over the budget of %.3f MB",
 			(double)t->least / 1e6, (double)budget / 1e6);
 }
 

@@ -306,7 +306,7 @@ same() {
 @test "a memory budget: kept by smaller batches, or refused" {
 	net m
 	pictures 96
-	run -0 --separate-stderr onnx-train --epochs 1 --batch 32 --mem 100000 --data images,labels -o fits m
+	run -0 --separate-stderr onnx-train --epochs 1 --batch 32 --threads 2 --mem 130000 --data images,labels -o fits m
 	[[ "$stderr" == *"memory budget: batches are worked off "* ]] || { echo "$stderr"; return 1; }
 	bad 7 "over the budget|budget" onnx-train -q --epochs 1 --mem 2000 --data images,labels -o out m
 }
