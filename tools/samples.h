@@ -20,6 +20,7 @@ struct onx_samples_ask {
 	const struct onx_preset_opts *preset;
 	const struct onx_augment *augment;              /* NULL: none                                 */
 	int64_t batch, threads;
+	int64_t mem;                    /* budget of everything; 0: none                              */
 	uint64_t seed;
 	bool wide;                      /* real numbers as double                                     */
 	bool learn;                     /* training: classes, columns and statistics that the model does not

@@ -83,7 +83,7 @@ static int by_value(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-static int bench_result(struct onx_work *w, double *seconds, size_t n, size_t planned, struct onx_err *e)
+static int bench_result(struct onx_work *w, double *seconds, size_t n, const struct onx_bench *b, struct onx_err *e)
 {
 	const struct onx_train_opts *o = w->opt[TRAIN];
 	struct rusage use;
@@ -98,7 +98,9 @@ static int bench_result(struct onx_work *w, double *seconds, size_t n, size_t pl
 
 		onx_json_real(j, "samples_per_s", rate);
 		onx_json_int(j, "peak_bytes", (int64_t)use.ru_maxrss * 1024);
-		onx_json_int(j, "planned_bytes", (int64_t)planned);
+		onx_json_int(j, "planned_bytes", (int64_t)b->peak_bytes);
+		onx_json_int(j, "micro_batch", (int64_t)b->micro);
+		onx_json_real(j, "computed_twice", b->again);
 		onx_json_int(j, "batch", o->batch);
 		onx_json_int(j, "steps", (int64_t)n);
 		rc = onx_json_print(j, true, &w->text, e);
@@ -107,7 +109,7 @@ static int bench_result(struct onx_work *w, double *seconds, size_t n, size_t pl
 	} else {
 		onx_buf_fmt(&w->text, "%.4g samples/s (median of %zu steps of %lld samples)\npeak memory %.1f "
 			    "MiB, %.1f MiB of it planned\n", rate, n, (long long)o->batch,
-			    (double)use.ru_maxrss / 1024, (double)planned / (1 << 20));
+			    (double)use.ru_maxrss / 1024, (double)b->peak_bytes / (1 << 20));
 	}
 	return rc;
 }
@@ -148,7 +150,7 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	ask = ask_of(w, p, &none);
 	rc = onx_train_bench(&ask, feed, n, &b, e);
 	if (rc == ONX_OK)
-		rc = bench_result(w, b.seconds, (size_t)log->bench, b.peak_bytes, e);
+		rc = bench_result(w, b.seconds, (size_t)log->bench, &b, e);
 	onx_model_free(w->model);
 	w->model = NULL;
 	return rc;
@@ -161,7 +163,7 @@ static int train(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	struct onx_samples_ask ask = {
 		.w = w, .g = p->g, .input = p->input, .n_input = p->n_input, .data = w->opt[DATA],
 		.source = w->opt[SOURCE], .preset = w->opt[PRESET], .augment = w->opt[AUGMENT],
-		.batch = o->batch, .threads = o->threads, .seed = (uint64_t)o->seed, .wide = p->wide,
+		.batch = o->batch, .threads = o->threads, .mem = o->mem, .seed = (uint64_t)o->seed, .wide = p->wide,
 		.learn = true };
 	int rc = onx_samples_open(&ask, &s, e);
 

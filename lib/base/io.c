@@ -104,6 +104,12 @@ void onx_bytes_release(struct onx_bytes *b)
 	*b = (struct onx_bytes){ 0 };
 }
 
+void onx_bytes_rest(const struct onx_bytes *b)
+{
+	if (b->mapped)
+		(void)madvise((void *)(uintptr_t)b->data, b->len, MADV_DONTNEED);
+}
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 static char *heap_text(const char *s, size_t extra)

@@ -421,6 +421,15 @@ size_t onx_loader_cached(const struct onx_loader *l)
 	return l->sampler.bytes;
 }
 
+size_t onx_loader_ring(const struct onx_loader *l)
+{
+	size_t sum = 0;
+
+	for (size_t p = 0; p < l->src->n_part; p++)
+		sum += l->slot[0].input[p].n / l->room * l->slot[0].input[p].width;
+	return sum * (size_t)l->depth;
+}
+
 static void open_slot(struct onx_loader *l, size_t b)
 {
 	struct slot *s = &l->slot[b % (size_t)l->depth];

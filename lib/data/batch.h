@@ -66,5 +66,6 @@ void onx_loader_augment(struct onx_loader *l, const struct onx_augment *g);
 /* Samples a batch in the passes that follow: the memory budget may want less than was asked for. */
 void onx_loader_rebatch(struct onx_loader *l, size_t batch);
 size_t onx_loader_cached(const struct onx_loader *l);   /* bytes kept */
+size_t onx_loader_ring(const struct onx_loader *l);     /* bytes of the ring of batches for each sample of a batch */
 
 #endif

@@ -78,6 +78,7 @@ int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
 		m->source = m->file.data;
 		m->n_source = m->file.len;
 		rc = load(m, e);
+		onx_bytes_rest(&m->file);       /* all was copied out of it */
 		rc = pipe ? onx_while(e, rc, "reading standard input")
 			  : onx_while(e, rc, "reading '%s'", path);
 	}

@@ -10,9 +10,12 @@ struct bench {
 	struct onx_block_mem block;
 	struct onx_params *params;
 	struct onx_optim optim;
-	struct onx_plan *plan;
+	struct onx_runner runner;
+	const struct onx_plan *plan;
 	struct onx_exec *exec;
+	size_t batch, micro;            /* samples of a step, and computed at once */
 	struct onx_feed *feed; uint32_t n_feed;
+	uint32_t target[1];
 	void **number;                  /* by feed: what it is fed with before each step; NULL: nobody reads it */
 };
 
@@ -55,27 +58,48 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 	memcpy(all, feed, n * sizeof *all);
 	all[n] = onx_target_feed(&ask->obj, ask->g, NULL, ask->wide);
 	all[n].shape.dim[0] = n && feed[0].shape.rank ? feed[0].shape.dim[0] : 1;
-	const uint32_t target[] = { ask->obj.loss };
-	const struct onx_plan_want w = {
-		.facts = { .feed = all, .n_feed = n + 1, .target = target, .n_target = 1,
-			   .variable = b->modes.variable, .train = b->modes.train, .wide = ask->wide,
-			   .pool = ask->pool },
-		.loss = ask->obj.loss, .weight = ask->weight, .threads = onx_pool_threads(ask->pool) };
-	rc = onx_plan_make(ask->g, &b->consts, &w, &b->plan, e);
+	b->batch = (size_t)all[n].shape.dim[0];
+	b->target[0] = ask->obj.loss;
+	b->runner = (struct onx_runner){
+		.g = ask->g, .consts = &b->consts, .params = b->params, .block = &b->block, .pool = ask->pool,
+		.feed = all, .n_feed = n + 1, .target = b->target, .n_target = 1, .loss = ask->obj.loss,
+		.weight = ask->weight, .train = b->modes.train, .variable = b->modes.variable, .wide = ask->wide,
+		.samples = (int64_t)b->batch };
+	return ONX_OK;
+}
+
+static size_t fixed(const struct bench *b, const struct onx_train_ask *ask)
+{
+	return b->params->n * (ask->wide ? 8 : 4) * (2 + b->optim.n_state);
+}
+
+/* The batch, or as much of it as the budget lets through at once. */
+static int settle(struct bench *b, const struct onx_train_ask *ask, struct onx_err *e)
+{
+	const struct onx_micro m = { .mem = (size_t)ask->o->mem, .fixed = fixed(b, ask), .n = 1,
+				     .part = { { &b->runner, 0 } } };
+	uint32_t bn = 0;
+	int rc = onx_micro_fit(&m, b->batch, &b->micro, e);
 	if (rc == ONX_OK)
-		rc = onx_exec_new(b->plan, b->params, &b->block, ask->pool, &b->exec, e);
-	for (uint32_t i = 0; rc == ONX_OK && i <= n; i++)
+		rc = onx_runner_get(&b->runner, (int64_t)b->micro, &b->exec, &b->plan, e);
+	for (uint32_t i = 0; i < ask->g->n_node; i++)
+		bn += b->modes.train[i] && ask->g->node[i].op->stat;
+	if (rc == ONX_OK)
+		onx_micro_say(&m, b->plan, b->micro, b->batch, bn, &ask->note);
+	for (uint32_t i = 0; rc == ONX_OK && i < b->n_feed; i++)
 		rc = fill(b, i, ask->obj.n_class, e);
 	return rc;
 }
 
 static void one_step(struct bench *b, const struct onx_train_ask *ask, uint64_t step)
 {
-	for (uint32_t k = 0; k < b->n_feed; k++)
-		if (b->number[k])
-			onx_exec_feed(b->exec, b->feed[k].value, b->number[k]);
-	onx_exec_forward(b->exec, 1, step);
-	onx_exec_backward(b->exec, false, 1);
+	for (size_t done = 0; done < b->batch; done += b->micro) {
+		for (uint32_t k = 0; k < b->n_feed; k++)
+			if (b->number[k])
+				onx_exec_feed(b->exec, b->feed[k].value, b->number[k]);
+		onx_exec_forward(b->exec, 1, (step << 32) + done);
+		onx_exec_backward(b->exec, done > 0, (double)b->micro / (double)b->batch);
+	}
 	onx_optim_step(&b->optim, 1e-6, ask->pool);
 }
 
@@ -107,11 +131,15 @@ int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed
 	onx_consts_init(&b.consts, ask->g);
 	int rc = setup(&b, ask, feed, n_feed, e);
 	if (rc == ONX_OK)
-		rc = run(&b, ask, bench, e);
+		rc = settle(&b, ask, e);
 	if (rc == ONX_OK)
-		bench->peak_bytes = b.block.bytes + b.params->n * (ask->wide ? 8 : 4) * (2 + b.optim.n_state);
-	onx_exec_free(b.exec);
-	onx_plan_free(b.plan);
+		rc = run(&b, ask, bench, e);
+	if (rc == ONX_OK) {
+		bench->peak_bytes = b.block.bytes + fixed(&b, ask);
+		bench->micro = b.micro;
+		bench->again = b.plan->again;
+	}
+	onx_runner_release(&b.runner);
 	onx_optim_release(&b.optim);
 	onx_params_free(b.params);
 	onx_block_release(&b.block);

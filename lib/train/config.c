@@ -65,7 +65,8 @@ static const struct onx_field fields[] = {
 	{ "threads", F_INT, AT(threads), .def = "0", .min = 0, .max = 1024, .arg = "N",
 	  .help = "0: all cores; the result does not depend on it" },
 	{ "mem", F_SIZE, AT(mem), .def = "0", .min = 0, .max = 9e18, .arg = "BYTES",
-	  .help = "memory budget, like 512M: batches are worked off in parts that fit; 0: no limit" },
+	  .help = "memory budget, like 512M: the step is computed in parts, some of them twice, until it fits; 0: no "
+		  "limit" },
 	{ "cache", F_BOOL, AT(cache), .def = "yes",
 	  .help = "run the frozen part once per sample and keep its output" },
 	{ "cache-dir", F_STR, AT(cache_dir), .def = "", .arg = "DIR",

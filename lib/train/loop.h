@@ -86,7 +86,8 @@ typedef int onx_bench_profile(void *ctx, const struct onx_plan *p, const double 
 struct onx_bench {
 	int steps;
 	double *seconds;                /* of each step                                              */
-	size_t peak_bytes;
+	size_t peak_bytes, micro;       /* planned; samples computed at once under o->mem            */
+	double again;                   /* share of the forward pass that is computed twice          */
 	onx_bench_profile *profile; void *ctx;
 };
 int onx_train_bench(const struct onx_train_ask *ask, const struct onx_feed *feed, uint32_t n_feed,

@@ -7,6 +7,19 @@
 #include "train/runner.h"
 #include "train/sched.h"
 
+/* train/micro.c: the number of samples that is computed at once under a budget. */
+struct onx_micro {
+	size_t mem;                     /* the budget; 0: none                               */
+	size_t fixed, each;             /* bytes that are taken anyway, and by each sample   */
+	struct { struct onx_runner *runner; size_t samples; } part[3];  /* samples of a pass */
+	int n;
+};
+/* Plans all parts for the largest micro-batch that fits: `batch` or a divisor of it. */
+int onx_micro_fit(const struct onx_micro *f, size_t batch, size_t *micro, struct onx_err *e) ONX_MUST;
+/* What was chosen, and what it means for `bn` nodes that take statistics of a batch. */
+void onx_micro_say(const struct onx_micro *f, const struct onx_plan *p, size_t micro, size_t batch, uint32_t bn,
+		 const struct onx_note *note);
+
 struct onx_trainer {
 	const struct onx_train_ask *ask;
 	const struct onx_train_opts *o;
@@ -23,7 +36,9 @@ struct onx_trainer {
 	uint32_t n_in, n_feed;
 	struct onx_optim optim;
 	uint32_t eval_target[2];
-	size_t micro;                   /* samples computed at once                          */
+	struct onx_micro parts;
+	const struct onx_plan *plan;    /* of a micro-batch                                  */
+	size_t micro, whole;            /* samples computed at once, and in a batch          */
 	size_t step_samples;            /* samples of one step: batch * accumulate           */
 	uint64_t per_epoch, total;      /* steps                                             */
 	double lr;

@@ -6,20 +6,22 @@ static int make(struct onx_runner *r, int64_t n, struct onx_plan **plan, struct 
 {
 	struct onx_arena a = { 0 };
 	struct onx_feed *feed = ONX_NEWS(&a, struct onx_feed, r->n_feed + 1);
+	size_t least = 0;
 	if (!feed)
 		return onx_nomem(e, r->n_feed * sizeof *feed, "the plan");
 	if (r->n_feed)
 		memcpy(feed, r->feed, r->n_feed * sizeof *feed);
 	for (uint32_t i = 0; i < r->n_feed; i++)
-		if (feed[i].shape.rank)
+		if (feed[i].shape.rank && (!r->samples || feed[i].shape.dim[0] == r->samples))
 			feed[i].shape.dim[0] = n;
 	const struct onx_plan_want w = {
 		.facts = { .feed = feed, .n_feed = r->n_feed, .target = r->target, .n_target = r->n_target,
 			   .variable = r->variable, .train = r->train, .wide = r->wide, .pool = r->pool },
 		.loss = r->loss, .weight = r->weight, .threads = onx_pool_threads(r->pool),
-		.budget = r->budget };
+		.budget = r->budget, .least = &least };
 	int rc = onx_plan_make(r->g, r->consts, &w, plan, e);
 	onx_arena_release(&a);
+	r->least = least > r->least ? least : r->least;
 	return rc;
 }
 

@@ -20,11 +20,13 @@ struct onx_runner {
 	const bool *weight, *train, *variable;
 	bool wide;
 	size_t budget;                  /* bytes of the block; 0: no limit                  */
+	int64_t samples;                /* 0, or: only feeds whose dim 0 is this have samples */
 	/* its own */
 	struct { int64_t n; struct onx_plan *plan; struct onx_exec *exec; uint64_t used; }
 		slot[ONX_RUNNER_SIZES];
 	uint64_t clock;
 	size_t bytes;                   /* largest block asked for so far                   */
+	size_t least;                   /* smallest block a plan could have, of the largest  */
 };
 
 int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,

@@ -120,35 +120,41 @@ static int runners(struct onx_trainer *t, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* The largest micro-batch -- batch, then its divisors, so that steps are whole -- whose plans fit in
- * what the budget leaves. */
+static size_t kept_bytes(const struct onx_trainer *t)
+{
+	const bool random = t->ask->augment && onx_augment_on(t->ask->augment);
+	const size_t views = random ? (size_t)t->o->views : 1;
+	return t->kept ? t->cut.bytes * (t->ask->train.n * views + t->ask->val.n) : 0;
+}
+
+/* Features up to a quarter of the budget are kept in memory, more of them in a file. */
+static size_t feature_memory(const struct onx_trainer *t)
+{
+	return t->o->mem ? (size_t)t->o->mem / 4 : (size_t)2 << 30;
+}
+
+static size_t loaders(const struct onx_trainer *t, size_t (*bytes)(const struct onx_loader *))
+{
+	const struct onx_loader *a = t->ask->loader, *b = t->ask->vloader;
+	return bytes(a) + (b && b != a ? bytes(b) : 0);
+}
+
 static int fit(struct onx_trainer *t, struct onx_err *e)
 {
-	const size_t width = t->ask->wide ? 8 : 4;
+	const size_t width = t->ask->wide ? 8 : 4, n = t->ask->train.n;
 	t->fixed_bytes = t->params->n * width * (2 + t->optim.n_state + (t->best ? 1 : 0));
 	for (uint32_t v = 0; v < t->consts.n; v++)
 		if (t->consts.view[t->ask->wide] && t->consts.view[t->ask->wide][v])
 			t->fixed_bytes += t->consts.view[t->ask->wide][v]->n *
 					  t->consts.view[t->ask->wide][v]->width;
-	const size_t mem = (size_t)t->o->mem;
-	if (mem && mem <= t->fixed_bytes)
-		return onx_fail(e, ONX_NOMEM, "the weights alone take %.1f MB, over the budget of %.1f MB",
-				(double)t->fixed_bytes / 1e6, (double)mem / 1e6);
-	t->train.budget = t->eval.budget = t->prefix.budget = mem ? mem - t->fixed_bytes : 0;
-	t->micro = (size_t)t->o->batch < t->ask->train.n ? (size_t)t->o->batch : t->ask->train.n;
-	for (;;) {
-		struct onx_exec *x;
-		int rc = onx_runner_get(&t->train, (int64_t)t->micro, &x, NULL, e);
-		if (rc == ONX_OK)
-			rc = onx_runner_get(&t->eval, (int64_t)t->micro, &x, NULL, e);
-		if (rc == ONX_OK && t->kept)
-			rc = onx_runner_get(&t->prefix, (int64_t)t->micro, &x, NULL, e);
-		if (rc != ONX_NOMEM || !mem || t->micro == 1)
-			return rc < 0 ? onx_while(e, rc, "planning batches of %zu", t->micro) : rc;
-		do
-			t->micro--;
-		while ((size_t)t->o->batch % t->micro != 0);
-	}
+	t->fixed_bytes += loaders(t, onx_loader_cached);
+	if (kept_bytes(t) <= feature_memory(t))
+		t->fixed_bytes += kept_bytes(t);
+	t->parts = (struct onx_micro){ .mem = (size_t)t->o->mem, .fixed = t->fixed_bytes,
+				   .each = loaders(t, onx_loader_ring), .n = t->kept ? 3 : 2,
+				   .part = { { &t->train, n }, { &t->eval, t->ask->val.n }, { &t->prefix, 0 } } };
+	t->whole = (size_t)t->o->batch < n ? (size_t)t->o->batch : n;
+	return onx_micro_fit(&t->parts, t->whole, &t->micro, e);
 }
 
 static void counts(struct onx_trainer *t, size_t *elements, size_t *tensors, size_t *all)
@@ -166,13 +172,6 @@ static void counts(struct onx_trainer *t, size_t *elements, size_t *tensors, siz
 	}
 }
 
-static size_t kept_bytes(const struct onx_trainer *t)
-{
-	const bool random = t->ask->augment && onx_augment_on(t->ask->augment);
-	const size_t views = random ? (size_t)t->o->views : 1;
-	return t->kept ? t->cut.bytes * (t->ask->train.n * views + t->ask->val.n) : 0;
-}
-
 static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 {
 	const struct onx_note *note = &t->ask->note;
@@ -184,15 +183,13 @@ static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 	onx_say(note, ONX_INFO, "samples: %zu to train on, %zu to validate; %llu steps of %zu in %lld epochs",
 		t->ask->train.n, t->ask->val.n, (unsigned long long)t->total, t->step_samples,
 		(long long)t->epochs);
-	if (t->micro < t->step_samples && t->micro < (size_t)t->o->batch)
-		onx_say(note, ONX_INFO, "memory budget: batches are worked off %zu samples at a time%s",
-			t->micro, bn ? " (batch statistics are of these)" : "");
+	onx_micro_say(&t->parts, t->plan, t->micro, t->whole, bn, note);
 	if (t->kept)
 		onx_say(note, ONX_INFO, "frozen part: %.0f %% of the arithmetic, computed once per sample; "
 			"%.1f MB kept", 100 * t->cut.macs / (t->cut.all_macs > 0 ? t->cut.all_macs : 1),
 			(double)kept_bytes(t) / 1e6);
-	onx_say(note, ONX_INFO, "memory: %.1f MB at most; learning rate: %g", (double)r->peak_bytes / 1e6,
-		t->lr);
+	onx_say(note, ONX_INFO, "memory: %.1f MB at most, %.1f MB of it the tensors of a step; learning rate: %g",
+		(double)r->peak_bytes / 1e6, (double)t->block.bytes / 1e6, t->lr);
 }
 
 static bool all_fresh(const struct onx_trainer *t)
@@ -259,7 +256,7 @@ static int features(struct onx_trainer *t, struct onx_err *e)
 	struct onx_features_ask a = {
 		.prefix = &t->prefix, .cut = t->cut.cut, .n_cut = t->cut.n, .loader = t->ask->loader,
 		.src = t->ask->src, .list = t->ask->train, .views = random ? (size_t)t->o->views : 1,
-		.dir = t->o->cache_dir, .memory = t->o->mem ? (size_t)t->o->mem / 2 : (size_t)2 << 30,
+		.dir = t->o->cache_dir, .memory = feature_memory(t),
 		.train = t->ask };
 	if (!t->kept || t->ask->dry)
 		return ONX_OK;
@@ -333,6 +330,7 @@ int onx_trainer_setup(struct onx_trainer *t, struct onx_err *e)
 
 int onx_trainer_begin(struct onx_trainer *t, struct onx_train_result *r, struct onx_err *e)
 {
+	struct onx_exec *x;
 	size_t all;
 	counts(t, &r->n_weight, &r->n_tensor, &all);
 	const double before = onx_clock();
@@ -340,9 +338,12 @@ int onx_trainer_begin(struct onx_trainer *t, struct onx_train_result *r, struct 
 	if (t->ask->vloader && t->ask->vloader != t->ask->loader)
 		onx_loader_rebatch(t->ask->vloader, t->micro);
 	r->lr = t->lr;
-	r->peak_bytes = t->fixed_bytes + t->block.bytes + kept_bytes(t) + onx_loader_cached(t->ask->loader);
+	r->peak_bytes = t->fixed_bytes + t->block.bytes + t->micro * t->parts.each;
+	int rc = onx_runner_get(&t->train, (int64_t)t->micro, &x, &t->plan, e);
+	if (rc < 0)
+		return rc;
 	say(t, r, all);
-	int rc = features(t, e);
+	rc = features(t, e);
 	r->prefix_seconds = onx_clock() - before;
 	return rc;
 }
