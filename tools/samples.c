@@ -65,7 +65,8 @@ static int new_loader(const struct onx_samples_ask *a, struct onx_samples *s, st
 {
 	struct onx_loader_opts o = { .want = s->want, .n_want = s->n_want, .preset = &s->preset,
 				     .augment = a->augment, .batch = (size_t)a->batch,
-				     .workers = (int)a->threads, .cache = a->mem ? a->mem / 8 : -1, .seed = a->seed, .wide = a->wide,
+				     .workers = (int)a->threads, .cache = a->mem ? a->mem / 8 : -1,
+				     .seed = a->seed, .wide = a->wide,
 				     .note = &a->w->note };
 
 	return onx_loader_new(src, &o, out, e);

@@ -31,8 +31,8 @@ static int too_little(const struct onx_micro *f, struct onx_err *e)
 		least = f->part[i].runner->least > least ? f->part[i].runner->least : least;
 	if (taken + least <= f->mem)
 		return ONX_NOMEM;               /* the system's memory is short, not the budget */
-	return onx_fail(e, ONX_NOMEM, "one sample at a time takes %.1f MB (%.1f MB of it weights, what belongs to them, "
-			"and data), over the budget of %.1f MB", (double)(taken + least) / 1e6,
+	return onx_fail(e, ONX_NOMEM, "one sample at a time takes %.1f MB (%.1f MB of it weights, what "
+			"belongs to them, and data), over the budget of %.1f MB", (double)(taken + least) / 1e6,
 			(double)taken / 1e6, (double)f->mem / 1e6);
 }
 
@@ -56,15 +56,17 @@ int onx_micro_fit(const struct onx_micro *f, size_t batch, size_t *micro, struct
 void onx_micro_say(const struct onx_micro *f, const struct onx_plan *p, size_t micro, size_t batch, uint32_t bn,
 		 const struct onx_note *note)
 {
-	char parts[80] = "", twice[120] = "";
+	char parts[80] = "", twice[120] = "", cuts[40] = "";
 	if (micro < batch)
 		snprintf(parts, sizeof parts, "batches are worked off %zu samples at a time", micro);
+	if (p->n_segment)
+		snprintf(cuts, sizeof cuts, ", in %u segments", p->n_segment + 1);
 	if (f->mem && p->n_again && p->again > 0.005)
-		snprintf(twice, sizeof twice, "%s%.0f %% of the forward pass is computed twice, in %u segments",
-			 *parts ? ", " : "", 100 * p->again, p->n_segment + 1);
+		snprintf(twice, sizeof twice, "%s%.0f %% of the forward pass is computed twice%s",
+			 *parts ? ", " : "", 100 * p->again, cuts);
 	if (*parts || *twice)
 		onx_say(note, ONX_INFO, "memory budget: %s%s", parts, twice);
 	if (micro < batch && bn)
-		onx_say(note, ONX_INFO, "memory budget: %u BatchNormalization nodes take their statistics of %zu samples, "
-			"not of %zu, so results differ from those of the whole batch", bn, micro, batch);
+		onx_say(note, ONX_INFO, "memory budget: %u BatchNormalization nodes take their statistics of %zu "
+			"samples, not of %zu, so results differ from those of the whole batch", bn, micro, batch);
 }

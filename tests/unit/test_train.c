@@ -355,6 +355,29 @@ static void micro_batches(void **state)
 	b.set[2][1] = "100";
 	train(&b);
 	must_fail(b.rc, ONX_NOMEM, &b.e, "over the budget");
+	assert_non_null(strstr(b.e.text, "one sample at a time takes"));
+}
+
+/* Parts of a batch weigh what their labels weigh; batch statistics of parts are told of. */
+static void micro_weights(void **state)
+{
+	static const float w[CLASSES] = { 1, 0.25f, 3 };
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct job a = { .set = { { "batch", "32" }, { "cache", "no" },
+					  { "ignore-index", i ? "1" : "-100" } },
+				 .deep = true, .norm = i == 2, .class_weight = w }, b = a;
+		char bytes[32];
+		trained(&a);
+		snprintf(bytes, sizeof bytes, "%zu", a.r.peak_bytes * 3 / 4);
+		b.set[3][0] = "mem";
+		b.set[3][1] = bytes;
+		trained(&b);
+		assert_non_null(strstr(b.said, "batches are worked off"));
+		assert_true(b.r.peak_bytes <= a.r.peak_bytes * 3 / 4);
+		assert_true((strstr(b.said, "so results differ from those of the whole batch") != NULL) == (i == 2));
+		assert_true(i == 2 || apart(&a, &b) < 1e-5);
+	}
 }
 
 /* --- the frozen part ------------------------------------------------------------------------------- */
@@ -542,7 +565,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loss_falls), cmocka_unit_test(same_for_threads),
 		cmocka_unit_test(accumulates), cmocka_unit_test(validation_loss),
-		cmocka_unit_test(micro_batches), cmocka_unit_test(features),
+		cmocka_unit_test(micro_batches), cmocka_unit_test(micro_weights),
+		cmocka_unit_test(features),
 		cmocka_unit_test(resumes_at_the_end), cmocka_unit_test(killed_and_resumed),
 		cmocka_unit_test(losses), cmocka_unit_test(ignores), cmocka_unit_test(faults),
 		cmocka_unit_test(stops), cmocka_unit_test(other_validation) };
