@@ -15,16 +15,15 @@ load common
 @test "a model as JSON" {
 	model mobilenet_v1_0.25_224.onnx
 	onnx-info --json --weights "$m" >m.json
-	/usr/bin/python3 - m.json <<-'PY'
-		import json, sys
-		m = json.load(open(sys.argv[1]))
-		assert m["parameters"] == 470072 and m["statistics"] == 5472, m["parameters"]
-		assert m["opsets"] == {"ai.onnx": 13}
-		assert m["inputs"] == [{"name": "input", "type": "float", "shape": ["N", 3, 224, 224]}]
-		assert sum(w["elements"] for w in m["weights"] if not w["statistic"]) == 470072
-		assert {o["type"]: o["count"] for o in m["operators"]}["BatchNormalization"] == 27
-		assert m["runs"] and 4e7 < m["multiply_adds"] < 5e7, m
-	PY
+	grep -q '"parameters": 470072,' m.json
+	grep -q '"statistics": 5472,' m.json
+	grep -q '"runs": true,' m.json
+	grep -qE '"multiply_adds": 4[0-9]{7}\.0,' m.json
+	[ "$(grep -A 1 '"opsets"' m.json | tr -d ' \n')" = '"opsets":{"ai.onnx":13' ]
+	[ "$(grep -A 4 '"inputs"' m.json | tr -d '[ \n]')" = '"inputs":{"name":"input","type":"float","shape":"N",3,224,224' ]
+	grep -A 1 '"type": "BatchNormalization"' m.json | grep -q '"count": 27,'
+	# elements stand in front of whether they are a running statistic
+	[ "$(awk '/"elements"/ { n = $2 + 0 } /"statistic": false/ { sum += n } END { print sum }' m.json)" = 470072 ]
 }
 
 @test "every download can be looked at" {
@@ -49,7 +48,7 @@ load common
 	onnx-info --ops >ops
 	grep -qE '^Conv +[0-9]+  trains' ops
 	grep -qE '^Shape +[0-9]+  runs' ops
-	onnx-info --ops --json | /usr/bin/python3 -c 'import json,sys; assert len(json.load(sys.stdin)) > 50'
+	[ "$(onnx-info --ops --json | grep -c '"since":')" = "$(tail -n +2 ops | wc -l)" ]
 	[ "$(tail -n +2 ops | awk '{print $1, $2}' | sort | uniq -d)" = "" ]
 }
 
