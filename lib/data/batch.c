@@ -298,6 +298,15 @@ static int check_opts(const struct onx_source *src, const struct onx_loader_opts
 	return ONX_OK;
 }
 
+/* The fault of a sample, with the way out where it has one. */
+static int picture_fault(const struct onx_loader *l, const struct onx_err *why, struct onx_err *e)
+{
+	*e = *why;
+	if (why->code != ONX_FORMAT || l->src->skip_bad || l->src->part[0].kind != ONX_PART_FILE)
+		return e->code;
+	return onx_fail(e, ONX_FORMAT, "%.900s; --skip-bad leaves such pictures out", why->text);
+}
+
 /* What a bad picture leads to: with skip_bad they are told of and taken out, else the first is the
  * fault. */
 static int judge(struct onx_loader *l, struct onx_err *e)
@@ -307,10 +316,8 @@ static int judge(struct onx_loader *l, struct onx_err *e)
 
 	if (l->probe_at == SIZE_MAX)
 		return ONX_OK;
-	if (!l->src->skip_bad || l->probe_fault.code == ONX_NOMEM) {
-		*e = l->probe_fault;
-		return e->code;
-	}
+	if (!l->src->skip_bad || l->probe_fault.code == ONX_NOMEM)
+		return picture_fault(l, &l->probe_fault, e);
 	for (size_t i = 0; i < n; i++) {
 		if (l->bad[i] && bad++ < 10)
 			onx_say(note, ONX_WARN, "left out: '%s'", onx_source_path(l->src, i));
@@ -511,7 +518,7 @@ int onx_loader_next(struct onx_loader *l, const struct onx_batch **b, struct onx
 		while (s->done < batch_size(l, l->out))
 			pthread_cond_wait(&l->ready, &l->lock);
 		if (s->fault_at != SIZE_MAX) {
-			*e = s->fault;
+			(void)picture_fault(l, &s->fault, e);
 			rc = e->code;
 		} else {
 			show(l, s, l->out);
