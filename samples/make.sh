@@ -14,5 +14,5 @@ trap 'rm -rf "$work"' EXIT
 python3 "$here/pictures.py" $data "$out" "$work"
 "$bin/onnx-head" --input 'x:float:Nx1x28x28' --layers "$(cat "$here/layers.txt")" --labels "$work/labels.txt" --no-history |
 	"$bin/onnx-train" --data "$work/images.idx,$work/labels.idx" --val "$work/val-images.idx,$work/val-labels.idx" \
-		--preprocess unit --epochs 5 --batch 64 --schedule onecycle --lr 0.004 --seed 1 --no-history |
+		--preprocess unit --epochs 8 --batch 64 --schedule onecycle --lr 0.004 --seed 1 --no-history |
 	"$bin/onnx-export" --no-history -o "$out/fashion5.onnx"
