@@ -2,7 +2,8 @@
  *
  * usage: convs THREADS [BATCH [WORD]]     layers whose name contains WORD; 0 threads: all cores
  *
- * Prints GFLOP/s and the share of the peak, which is that of one tile whose operands stay in the nearest cache on
+ * Prints GFLOP/s and the share of the peak (of the formula's multiplications: Winograd's way makes fewer, and may
+ * pass 100 %), which is that of one tile whose operands stay in the nearest cache on
  * one thread, multiplied by the threads: the largest seen so far, measured again before each layer.  Since clocks
  * change and others may work on the machine, the fastest of many runs counts. */
 #include <stdio.h>
@@ -133,10 +134,10 @@ static struct onx_conv_geo geo_of(const struct layer *l, size_t batch)
 	return g;
 }
 
-static int measure(const struct layer *l, size_t batch, struct onx_pool *pool, double *top)
+static int measure(const struct layer *l, size_t batch, const struct ONX_R(onx_last_way) *way,
+		   const struct ONX_R(onx_last_grad) *grad, struct onx_pool *pool, double *top)
 {
-	struct work k = { .g = geo_of(l, batch), .way = &onx_last_way_dense, .grad = &onx_last_grad_dense,
-			  .pool = pool };
+	struct work k = { .g = geo_of(l, batch), .way = way, .grad = grad, .pool = pool };
 	const int threads = onx_pool_threads(pool);
 	const double forward = (double)k.way->scratch(&k.g, threads), back = (double)k.grad->scratch(&k.g, threads);
 	const double flop = 2e-9 * (double)(batch * k.g.w.out_n * l->m) * (double)(l->c * k.g.w.kern_n);
@@ -149,7 +150,7 @@ static int measure(const struct layer *l, size_t batch, struct onx_pool *pool, d
 	k.scratch = onx_heap((size_t)fmax(forward, back) + 1, 1);
 	if (k.x && k.y && k.w && k.packed && k.scratch) {
 		k.way->pack(pool, &k.g, k.w, k.packed);
-		printf("%-20s", l->name);
+		printf("%-20s  %-8s", l->name, way->name);
 		for (int what = 0; what < 3; what++) {
 			const double speed = flop / fastest(&k, what);
 
@@ -190,11 +191,18 @@ int main(int argc, char **argv)
 		fprintf(stderr, "convs: %s\n", e.text);
 		return 1;
 	}
-	printf("batch %ld, %d threads, peak %.1f GFLOP/s a thread\n%-20s  %13s  %13s  %13s\n", batch,
+	printf("batch %ld, %d threads, peak %.1f GFLOP/s a thread\n%-30s  %13s  %13s  %13s\n", batch,
 	       onx_pool_threads(pool), top, "", "forward", "data", "weights");
-	for (size_t i = 0; i < sizeof layers / sizeof *layers && rc == 0; i++)
-		if (strstr(layers[i].name, word))
-			rc = measure(&layers[i], (size_t)batch, pool, &top);
+	for (size_t i = 0; i < sizeof layers / sizeof *layers && rc == 0; i++) {
+		const struct onx_conv_geo g = geo_of(&layers[i], (size_t)batch);
+
+		if (!strstr(layers[i].name, word))
+			continue;
+		rc = measure(&layers[i], (size_t)batch, &onx_last_way_dense, &onx_last_grad_dense, pool, &top);
+		if (rc == 0 && onx_last_way_winograd.fits(&g))
+			rc = measure(&layers[i], (size_t)batch, &onx_last_way_winograd, &onx_last_grad_winograd, pool,
+				     &top);
+	}
 	onx_pool_free(pool);
 	return rc;
 }

@@ -332,6 +332,7 @@ static int open_one(struct onx_run_job *j, struct onx_work *w, const struct onx_
 
 	j->w = w;
 	j->o = &usual;
+	j->s.precise = true;            /* what differs is to be the models, not the ways to compute */
 	j->preset = o->preset;
 	if (rc == ONX_OK)
 		rc = onx_bind_inputs(j->s.g, 1, 0, false, &j->s.mem, &j->feed, &n, e);

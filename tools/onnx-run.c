@@ -24,6 +24,8 @@ static const struct onx_field fields[] = {
 	  .help = "samples at a time, for --bench" },
 	{ "threads", F_INT, offsetof(struct onx_run_opts, threads), "0", 0, 1024, .letter = 't', .arg = "T",
 	  .help = "threads; 0: one for each core. The numbers do not depend on it" },
+	{ "precise", F_BOOL, offsetof(struct onx_run_opts, precise), "no",
+	  .help = "leave out ways to compute that are faster, but round more than the formula" },
 	{ "bench", F_INT, offsetof(struct onx_run_opts, bench), "0", 0, 1e6, .arg = "RUNS",
 	  .help = "run that often on synthetic inputs; print the median of samples/s, and peak memory" },
 	{ "profile", F_BOOL, offsetof(struct onx_run_opts, profile), "no",
@@ -105,6 +107,7 @@ static int work(struct onx_run_job *r, struct onx_err *e)
 	uint32_t n;
 	int rc = onx_session_open(&r->s, r->w->model, r->o->threads, e);
 
+	r->s.precise = r->o->precise;
 	if (rc == ONX_OK)
 		rc = onx_bind_inputs(r->s.g, r->o->batch, r->o->size, r->o->batch > 1, &r->s.mem, &r->feed, &n, e);
 	if (rc == ONX_OK && !(r->in = ONX_NEWS(&r->s.mem, struct onx_view, n + 1)))

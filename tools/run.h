@@ -7,6 +7,7 @@
 
 struct onx_run_opts {
 	int64_t top, batch, threads, bench, size;
+	bool precise;                   /* no way that rounds more than the formula         */
 	bool profile;                   /* with bench: time of each step                    */
 	bool test;                      /* the operands are folders of backend tests        */
 	const char *labels;             /* a file with a name a line; NULL: the model's own */

@@ -13,7 +13,8 @@ int onx_session_open(struct onx_session *s, struct onx_model *m, int64_t threads
 
 int onx_session_plan(struct onx_session *s, const struct onx_feed *feed, uint32_t n, struct onx_err *e)
 {
-	struct onx_plan_want want = { .loss = ONX_NONE, .threads = onx_pool_threads(s->pool) };
+	struct onx_plan_want want = { .loss = ONX_NONE, .threads = onx_pool_threads(s->pool),
+				      .precise = s->precise };
 	int rc;
 
 	onx_exec_free(s->x);

@@ -11,6 +11,7 @@ struct onx_session {
 	struct onx_plan *plan;
 	struct onx_block_mem block;
 	struct onx_pool *pool;
+	bool precise;                   /* as in onx_plan_want; before onx_session_plan */
 	struct onx_exec *x;
 	struct onx_arena mem;           /* for whatever belongs to this session's inputs and outputs */
 };

@@ -33,6 +33,7 @@ static int score(struct onx_work *w, struct onx_problem *p, struct onx_samples *
 	struct onx_eval_ask ask = {
 		.g = p->g, .obj = p->obj, .loader = s->loader, .src = s->src, .list = s->train,
 		.ignore_index = -100, .pool = p->pool,
+		.precise = ((const struct onx_eval_opts *)w->opt[EVAL])->precise,
 		.progress = onx_tty_shown(w) ? onx_progress_line : NULL, .progress_ctx = w };
 	struct onx_score_names names = { s->src->class_name, s->src->n_class };
 	struct onx_score sum;

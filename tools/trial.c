@@ -63,7 +63,7 @@ static int feed(struct onx_exec *x, const struct onx_feed *f, uint32_t n, int64_
 int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struct onx_arena *mem,
 		  struct onx_trial *out, struct onx_err *e)
 {
-	struct onx_plan_want want = { .loss = ONX_NONE, .threads = 1 };
+	struct onx_plan_want want = { .loss = ONX_NONE, .threads = 1, .precise = true };
 	struct onx_consts consts;
 	struct onx_plan *plan = NULL;
 	struct onx_exec *x = NULL;

@@ -45,9 +45,11 @@ struct ONX_R(onx_last_grad) {           /* gradients; chosen apart from the way 
 #define onx_last_way_ref ONX_R(onx_last_way_ref)
 #define onx_last_way_dense ONX_R(onx_last_way_dense)
 #define onx_last_way_depthwise ONX_R(onx_last_way_depthwise)
+#define onx_last_way_winograd ONX_R(onx_last_way_winograd)
 #define onx_last_grad_ref ONX_R(onx_last_grad_ref)
 #define onx_last_grad_dense ONX_R(onx_last_grad_dense)
 #define onx_last_grad_depthwise ONX_R(onx_last_grad_depthwise)
+#define onx_last_grad_winograd ONX_R(onx_last_grad_winograd)
 #define onx_last_bgrad ONX_R(onx_last_bgrad)
 
 extern const struct ONX_R(onx_last_way) onx_last_way_ref;               /* last_ref.c */
@@ -56,6 +58,8 @@ extern const struct ONX_R(onx_last_way) onx_last_way_dense;             /* last_
 extern const struct ONX_R(onx_last_grad) onx_last_grad_dense;           /* last_dense_grad.c */
 extern const struct ONX_R(onx_last_way) onx_last_way_depthwise;         /* last_dw.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_depthwise;       /* last_dw_grad.c */
+extern const struct ONX_R(onx_last_way) onx_last_way_winograd;          /* wino.c */
+extern const struct ONX_R(onx_last_grad) onx_last_grad_winograd;
 
 /* db[ch] = sum over the rows of dy [rows][ch], in blocks of single precision added in double (last_bias.c). */
 void onx_last_bgrad(struct onx_pool *pool, size_t rows, size_t ch, const real *dy, real *db, bool add);

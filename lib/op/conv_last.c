@@ -33,6 +33,7 @@ struct last_geo {
 	size_t rows, ch;
 };
 
+/* Winograd's way is not among them: its gradients go with its forward, so that `precise` leaves out all three. */
 static const struct ONX_R(onx_last_grad) *const grads[] = { &onx_last_grad_depthwise, &onx_last_grad_dense,
 						    &onx_last_grad_ref };
 
@@ -114,11 +115,6 @@ static size_t rounded(size_t bytes)
 	return (bytes + 63) / 64 * 64;
 }
 
-static size_t back_scratch(const struct last_geo *g, int threads)
-{
-	return grad_of(g)->scratch(&g->conv, threads);
-}
-
 /* Scratch: the packed weights, then what the way wants. */
 static void forward(const struct onx_call *c, const struct ONX_R(onx_last_way) *way)
 {
@@ -137,10 +133,8 @@ static void forward(const struct onx_call *c, const struct ONX_R(onx_last_way) *
 }
 
 /* The activation's derivative goes over dy, which nobody reads afterwards (ONX_OP_TAKES_DY). */
-static void last_backward(const struct onx_call *c)
+static void backward(const struct onx_call *c, const struct ONX_R(onx_last_grad) *grad, const struct last_geo *g)
 {
-	const struct last_geo *g = c->geo;
-	const struct ONX_R(onx_last_grad) *grad = grad_of(g);
 	const struct onx_view *dz = c->n_x > 3 ? &c->dx[3] : NULL;
 	real *d = c->dy[0].v;
 
@@ -156,7 +150,14 @@ static void last_backward(const struct onx_call *c)
 		onx_fuse_pass(c->pool, g->rows * g->ch, d, dz->v, dz->add);
 }
 
-#define WAY(name)                                                                                             \
+/* grad: the gradients' way, for the geometry `geo`. */
+#define WAY(name, grad)                                                                                       \
+static void backward_##name(const struct onx_call *c)                                                         \
+{                                                                                                             \
+	const struct last_geo *geo = c->geo;                                                                  \
+                                                                                                              \
+	backward(c, grad, geo);                                                                               \
+}                                                                                                             \
 static void forward_##name(const struct onx_call *c) { forward(c, &onx_last_way_##name); }                   \
 static void pack_##name(const struct onx_call *c, void *to)                                                   \
 {                                                                                                             \
@@ -174,22 +175,25 @@ static bool fits_##name(const struct onx_infer *s, const void *attr)            
 }                                                                                                             \
 static size_t scratch_##name(const struct onx_infer *s, const void *attr, int threads, bool backward)         \
 {                                                                                                             \
-	(void)attr;                                                                                           \
+	const struct last_geo *geo = s->geo;                                                                  \
+                                                                                                              \
 	if (backward)                                                                                         \
-		return back_scratch(s->geo, threads);                                                         \
+		return (grad)->scratch(&geo->conv, threads);                                                  \
 	return rounded(packed_##name(s, attr)) + onx_last_way_##name.scratch(s->geo, threads);                \
 }
-#define ROW(way)                                                                                              \
-	{ .name = #way, .fits = fits_##way, .scratch = scratch_##way, .packed = packed_##way,                 \
-	  .pack = pack_##way, .forward = forward_##way, .backward = last_backward }
-WAY(depthwise)
-WAY(dense)
-WAY(ref)
+#define ROW(way, is_rough)                                                                                    \
+	{ .name = #way, .rough = is_rough, .fits = fits_##way, .scratch = scratch_##way, .packed = packed_##way, \
+	  .pack = pack_##way, .forward = forward_##way, .backward = backward_##way }
+WAY(winograd, &onx_last_grad_winograd)
+WAY(depthwise, grad_of(geo))
+WAY(dense, grad_of(geo))
+WAY(ref, grad_of(geo))
 
 static const struct onx_impl last_impl[] = {
-	ROW(depthwise),
-	ROW(dense),
-	ROW(ref),
+	ROW(winograd, true),
+	ROW(depthwise, false),
+	ROW(dense, false),
+	ROW(ref, false),
 	{ .name = NULL }
 };
 
@@ -197,7 +201,7 @@ const struct onx_op ONX_R(onx_ops_conv_last)[] = {
 	{ .domain = "onnx_adapt", .type = "ConvLast", .since = 1, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY, .pass = 3,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_Y(0), .attr = &last_table, .infer = last_infer,
-	  .macs = last_macs, .scratch = scratch_ref, .forward = forward_ref, .backward = last_backward,
+	  .macs = last_macs, .scratch = scratch_ref, .forward = forward_ref, .backward = backward_ref,
 	  .impl = last_impl },
 	{ .type = NULL }
 };

@@ -90,6 +90,7 @@ struct onx_call {                       /* all that a kernel may see */
  * fits wins; the row's own forward/backward are the reference, last and always there. */
 struct onx_impl {
 	const char *name;
+	bool   rough;                   /* rounds more than the formula does; a plan with `precise` passes it over */
 	bool   (*fits)(const struct onx_infer *s, const void *attr);
 	size_t (*saved)(const struct onx_infer *s, const void *attr);
 	size_t (*scratch)(const struct onx_infer *s, const void *attr, int threads, bool backward);

@@ -8,10 +8,10 @@ static const struct onx_op *row_of(const struct onx_builder *b, uint32_t id)
 	return b->p->facts->wide[id] ? onx_op_wide(op) : op;
 }
 
-static const struct onx_impl *pick(const struct onx_op *op, const struct onx_infer *s, const void *attr)
+static const struct onx_impl *pick(const struct onx_op *op, const struct onx_infer *s, const void *attr, bool precise)
 {
 	for (const struct onx_impl *m = op->impl; m && m->name; m++)
-		if (!m->fits || m->fits(s, attr))
+		if (!(m->rough && precise) && (!m->fits || m->fits(s, attr)))
 			return m;
 	return NULL;
 }
@@ -211,7 +211,7 @@ static int step(struct onx_builder *b, uint32_t id, struct onx_err *e)
 		return onx_nomem(e, sizeof *s, "the plan");
 	s->op = row_of(b, id);
 	s->train = f->train;
-	const struct onx_impl *m = b->impl[id] = pick(s->op, f, n->attr);
+	const struct onx_impl *m = b->impl[id] = pick(s->op, f, n->attr, b->want->precise);
 	s->impl = m ? m->name : "reference";
 	s->run = m ? m->forward : s->op->forward;
 	for (uint32_t k = 0; k < n->n_in; k++) {

@@ -76,6 +76,8 @@ static const struct onx_field eval_field[] = {
 	  .help = "write the scores and the confusion matrix as a page of their own" },
 	{ "threads", F_INT, offsetof(struct onx_eval_opts, threads), "0", 0, 1024, .letter = 't', .arg = "N",
 	  .help = "threads; 0: one for each core. The numbers do not depend on it" },
+	{ "precise", F_BOOL, offsetof(struct onx_eval_opts, precise), "no",
+	  .help = "leave out ways to compute that are faster, but round more than the formula" },
 	{ .name = NULL }
 };
 const struct onx_table onx_eval_table = { "eval", sizeof(struct onx_eval_opts), eval_field, NULL, 0 };

@@ -35,6 +35,7 @@ extern const struct onx_table onx_log_table;
 struct onx_eval_opts {
 	const char *data;
 	int64_t batch, threads;
+	bool precise;                   /* as in training                                          */
 	const char *html;               /* NULL: no page                                           */
 };
 extern const struct onx_table onx_eval_table;

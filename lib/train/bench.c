@@ -64,7 +64,7 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 		.g = ask->g, .consts = &b->consts, .params = b->params, .block = &b->block, .pool = ask->pool,
 		.feed = all, .n_feed = n + 1, .target = b->target, .n_target = 1, .loss = ask->obj.loss,
 		.weight = ask->weight, .train = b->modes.train, .variable = b->modes.variable, .wide = ask->wide,
-		.samples = (int64_t)b->batch };
+		.samples = (int64_t)b->batch, .precise = ask->o->precise };
 	return ONX_OK;
 }
 

@@ -60,6 +60,9 @@ static const struct onx_field fields[] = {
 	  .help = "BatchNormalization whose weights train: batch statistics (auto) or the stored ones",
 	  .group = "Behaviour" },
 	{ "shuffle", F_BOOL, AT(shuffle), .def = "yes", .help = "new order of the samples in each epoch" },
+	{ "precise", F_BOOL, AT(precise), .def = "no",
+	  .help = "leave out ways to compute that are faster, but round more than the formula: 3x3 convolutions by "
+		  "Winograd's products, whose sums are off by a millionth" },
 	{ "seed", F_INT, AT(seed), .def = "1", .min = 0, .max = 4e18, .arg = "N",
 	  .help = "of order, split, dropout and augmentation: one seed, one result" },
 	{ "threads", F_INT, AT(threads), .def = "0", .min = 0, .max = 1024, .arg = "N",

@@ -30,7 +30,8 @@ static int setup(struct eval *v, struct onx_err *e)
 	v->target[1] = obj->logits;
 	v->run = (struct onx_runner){
 		.g = ask->g, .consts = &v->consts, .block = &v->block, .pool = ask->pool, .feed = feed,
-		.n_feed = obj->n_input + 1, .target = v->target, .n_target = 2, .loss = ONX_NONE };
+		.n_feed = obj->n_input + 1, .target = v->target, .n_target = 2, .loss = ONX_NONE,
+		.precise = ask->precise };
 	return ONX_OK;
 }
 

@@ -72,6 +72,7 @@ struct onx_eval_ask {
 	struct onx_loader *loader; const struct onx_source *src;
 	struct onx_list list;
 	int64_t ignore_index;
+	bool precise;                   /* see onx_train_opts                                         */
 	struct onx_pool *pool;
 	void (*progress)(void *ctx, const struct onx_progress *p); void *progress_ctx;
 	const volatile sig_atomic_t *stop;

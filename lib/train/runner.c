@@ -18,7 +18,7 @@ static int make(struct onx_runner *r, int64_t n, struct onx_plan **plan, struct 
 		.facts = { .feed = feed, .n_feed = r->n_feed, .target = r->target, .n_target = r->n_target,
 			   .variable = r->variable, .train = r->train, .wide = r->wide, .pool = r->pool },
 		.loss = r->loss, .weight = r->weight, .threads = onx_pool_threads(r->pool),
-		.budget = r->budget, .least = &least };
+		.budget = r->budget, .precise = r->precise, .least = &least };
 	int rc = onx_plan_make(r->g, r->consts, &w, plan, e);
 	onx_arena_release(&a);
 	r->least = least > r->least ? least : r->least;

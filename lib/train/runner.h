@@ -18,7 +18,7 @@ struct onx_runner {
 	const uint32_t *target; uint32_t n_target;
 	uint32_t loss;                  /* ONX_NONE: forward only                           */
 	const bool *weight, *train, *variable;
-	bool wide;
+	bool wide, precise;
 	size_t budget;                  /* bytes of the block; 0: no limit                  */
 	int64_t samples;                /* 0, or: only feeds whose dim 0 is this have samples */
 	/* its own */

@@ -93,7 +93,7 @@ static void runner(struct onx_trainer *t, struct onx_runner *r)
 	*r = (struct onx_runner){
 		.g = t->ask->g, .consts = &t->consts, .params = t->params, .block = &t->block,
 		.pool = t->ask->pool, .loss = ONX_NONE, .variable = t->modes.variable,
-		.wide = t->ask->wide };
+		.wide = t->ask->wide, .precise = t->o->precise };
 }
 
 static int runners(struct onx_trainer *t, struct onx_err *e)

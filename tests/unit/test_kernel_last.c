@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernel/last_dense.h"
+#include "kernel/wino.h"
 
 enum { THREADS = 3 };
 static const double tolerance = sizeof(real) == sizeof(float) ? 1e-5 : 1e-13;   /* of sums of up to 2300 products */
@@ -47,6 +48,14 @@ static const struct shape shapes[] = {
 	{ "1-D", 2, 1, 5, 9, { 1, 1, 37 }, { 1, 1, 4 }, { 1, 1, 3 }, { 1, 1, 2 }, { 0, 0, 5 }, { 0, 0, 1 } },
 	{ "3-D", 2, 2, 2, 3, { 5, 6, 7 }, { 2, 3, 2 }, { 2, 1, 1 }, { 1, 1, 2 }, { 1, 0, 1 }, { 0, 1, 1 } },
 	{ "cropped", 2, 1, 4, 6, { 1, 9, 9 }, { 1, 3, 3 }, D1, D1, { 0, -1, -2 }, { 0, 0, -1 } },
+	{ "3x3, 16 to 32", 2, 1, 16, 32, { 1, 8, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, 48 to 80, no padding", 3, 1, 48, 80, { 1, 9, 10 }, { 1, 3, 3 }, D1, D1, D0, D0 },
+	{ "3x3, 32 to 16, padding 0 to 2", 2, 1, 32, 16, { 1, 11, 12 }, { 1, 3, 3 }, D1, D1, { 0, 2, 0 }, { 0, 1, 2 } },
+	{ "3x3, 64 to 16, cropped", 2, 1, 64, 16, { 1, 13, 14 }, { 1, 3, 3 }, D1, D1, { 0, -1, 1 }, { 0, 1, -2 } },
+	{ "3x3, 272 to 48, 7x7", 2, 1, 272, 48, { 1, 7, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, 160 to 96, 4x4", 3, 1, 160, 96, { 1, 4, 4 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, 128 to 16, many tiles", 1, 1, 128, 16, { 1, 61, 59 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, batch 0", 0, 1, 16, 16, { 1, 8, 8 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "depthwise 3x3", 2, 37, 1, 1, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "depthwise 5x5 stride 2", 2, 48, 1, 1, { 1, 13, 14 }, { 1, 5, 5 }, { 1, 2, 2 }, D1, { 0, 2, 2 },
 	  { 0, 2, 1 } },
@@ -64,12 +73,20 @@ static const struct onx_fuse ends[] = {
 };
 static const char *const sets[ONX_ISAS] = { "portable", "AVX2", "AVX-512" };
 
+/* Ways under test beside the formula; each for an instruction set. */
+enum way { FORMULA, DENSE, WINOGRAD };
+/* How much more than `tolerance` a way may be off: Winograd's transforms round on the way in and out (wino.h). */
+static const double rougher[] = { 1, 1, 8 };
+static const char *const way_name[] = { "formula", "dense", "Winograd" };
+
 static int bad;
 
-static void say(double gap, const char *what, const char *name)
+static void say(double gap, enum way way, const char *what, const char *name)
 {
-	printf("%s - %s, %s: %.1e\n", gap <= tolerance ? "ok" : "not ok", what, name, gap);
-	bad += !(gap <= tolerance);
+	const bool ok = gap <= tolerance * rougher[way];
+
+	printf("%s - %s, %s: %.1e\n", ok ? "ok" : "not ok", what, name, gap);
+	bad += !ok;
 }
 
 static void same(real *const *v, size_t n, const char *what, const char *name)
@@ -142,22 +159,29 @@ struct data { real *x, *w, *b, *z, *dy; size_t nx, nw, ny; };
 enum { BARE, BIAS, BESIDE, INSIDE, USES };
 static const char *const use_name[USES] = { "bare", "bias", "bias and z", "bias and z in y" };
 
-static real *forward(const struct onx_conv_geo *g, const struct data *t, int isa, int use,
+static real *forward(const struct onx_conv_geo *g, const struct data *t, enum way way, enum onx_isa isa, int use,
 		     const struct onx_fuse *f, struct onx_pool *pool)
 {
 	struct ONX_R(onx_gather) p;
+	struct ONX_R(onx_wino) q;
 	real *y = use == INSIDE ? numbers(t->ny, 5) : garbage((t->ny + 1) * sizeof *y);
 	const struct ONX_R(onx_last_end) end = { use == BARE ? NULL : t->b,
 						 use == BESIDE ? t->z : use == INSIDE ? y : NULL, *f };
 	void *packed, *scratch;
 
-	if (isa < 0) {
+	if (way == FORMULA) {
 		packed = garbage(onx_last_way_ref.packed(g));
 		scratch = garbage(0);
 		onx_last_way_ref.pack(pool, g, t->w, packed);
 		onx_last_way_ref.forward(pool, g, t->x, packed, &end, y, scratch);
+	} else if (way == WINOGRAD) {
+		onx_wino_forward_of(g, isa, &q);
+		packed = garbage(onx_wino_packed(&q));
+		scratch = garbage(onx_wino_scratch(&q, onx_pool_threads(pool)));
+		onx_wino_pack(pool, &q, t->w, packed);
+		onx_wino_run(pool, &q, t->x, packed, &end, y, scratch);
 	} else {
-		onx_last_dense_forward_of(g, (enum onx_isa)isa, &p);
+		onx_last_dense_forward_of(g, isa, &p);
 		packed = garbage(onx_gather_packed(&p));
 		scratch = garbage(onx_gather_scratch(&p, onx_pool_threads(pool)));
 		onx_gather_pack(pool, &p, t->w, packed);
@@ -168,7 +192,7 @@ static real *forward(const struct onx_conv_geo *g, const struct data *t, int isa
 	return y;
 }
 
-static void forwards(const struct shape *s, const struct onx_conv_geo *g, const struct data *t,
+static void forwards(const struct shape *s, const struct onx_conv_geo *g, const struct data *t, enum way way,
 		     struct onx_pool *const *pools)
 {
 	char what[64];
@@ -177,12 +201,13 @@ static void forwards(const struct shape *s, const struct onx_conv_geo *g, const 
 		for (int use = 0; use < USES; use++) {
 			const size_t turn = (size_t)(s - shapes) + (size_t)use;
 			const struct onx_fuse *f = &ends[turn % (sizeof ends / sizeof *ends)];
-			real *want = forward(g, t, -1, use, f, NULL), *have[THREADS];
+			real *want = forward(g, t, FORMULA, ONX_ISA_BASE, use, f, NULL), *have[THREADS];
 
 			for (int i = 0; i < THREADS; i++)
-				have[i] = forward(g, t, isa, use, f, pools[i]);
-			snprintf(what, sizeof what, "%s, forward, %s, end %d", sets[isa], use_name[use], (int)f->kind);
-			say(gap(have[0], want, t->ny), what, s->name);
+				have[i] = forward(g, t, way, (enum onx_isa)isa, use, f, pools[i]);
+			snprintf(what, sizeof what, "%s, %s, forward, %s, end %d", way_name[way], sets[isa],
+				 use_name[use], (int)f->kind);
+			say(gap(have[0], want, t->ny), way, what, s->name);
 			same(have, t->ny, what, s->name);
 			for (int i = 0; i < THREADS; i++)
 				onx_heap_free(have[i]);
@@ -191,29 +216,44 @@ static void forwards(const struct shape *s, const struct onx_conv_geo *g, const 
 }
 
 /* dx or dw, alone or added to what is there. */
-static real *gradient(const struct onx_conv_geo *g, const struct data *t, int isa, bool of_w, bool add,
-		      struct onx_pool *pool)
+static real *gradient(const struct onx_conv_geo *g, const struct data *t, enum way way, enum onx_isa isa, bool of_w,
+		      bool add, struct onx_pool *pool)
 {
 	const size_t n = of_w ? t->nw : t->nx;
 	const int threads = onx_pool_threads(pool);
 	real *d = add ? numbers(n, 6) : garbage((n + 1) * sizeof *d);
-	const enum onx_isa set = isa < 0 ? ONX_ISA_BASE : (enum onx_isa)isa;
-	void *scratch = garbage(of_w ? onx_last_dense_weights_scratch(g, set, threads)
-				     : onx_last_dense_data_scratch(g, set, threads));
+	void *scratch = NULL;
 
-	if (isa < 0 && of_w)
-		onx_last_grad_ref.weights(pool, g, t->x, t->dy, d, add, scratch);
-	else if (isa < 0)
-		onx_last_grad_ref.data(pool, g, t->w, t->dy, d, add, scratch);
-	else if (of_w)
-		onx_last_dense_weights(pool, g, set, t->x, t->dy, d, add, scratch);
-	else
-		onx_last_dense_data(pool, g, set, t->w, t->dy, d, add, scratch);
+	if (way == WINOGRAD && of_w) {
+		scratch = garbage(onx_wino_weights_scratch(g, isa, threads));
+		onx_wino_weights(pool, g, isa, t->x, t->dy, d, add, scratch);
+	} else if (way == WINOGRAD) {
+		const struct ONX_R(onx_last_end) end = { .z = add ? d : NULL };
+		struct ONX_R(onx_wino) q;
+		void *packed;
+
+		onx_wino_data_of(g, isa, &q);
+		packed = garbage(onx_wino_packed(&q));
+		scratch = garbage(onx_wino_scratch(&q, threads));
+		onx_wino_pack(pool, &q, t->w, packed);
+		onx_wino_run(pool, &q, t->dy, packed, &end, d, scratch);
+		onx_heap_free(packed);
+	} else if (way == DENSE && of_w) {
+		scratch = garbage(onx_last_dense_weights_scratch(g, isa, threads));
+		onx_last_dense_weights(pool, g, isa, t->x, t->dy, d, add, scratch);
+	} else if (way == DENSE) {
+		scratch = garbage(onx_last_dense_data_scratch(g, isa, threads));
+		onx_last_dense_data(pool, g, isa, t->w, t->dy, d, add, scratch);
+	} else if (of_w) {
+		onx_last_grad_ref.weights(pool, g, t->x, t->dy, d, add, NULL);
+	} else {
+		onx_last_grad_ref.data(pool, g, t->w, t->dy, d, add, NULL);
+	}
 	onx_heap_free(scratch);
 	return d;
 }
 
-static void gradients(const struct shape *s, const struct onx_conv_geo *g, const struct data *t,
+static void gradients(const struct shape *s, const struct onx_conv_geo *g, const struct data *t, enum way way,
 		      struct onx_pool *const *pools)
 {
 	char what[64];
@@ -222,13 +262,13 @@ static void gradients(const struct shape *s, const struct onx_conv_geo *g, const
 		for (int kind = 0; kind < 4; kind++) {
 			const bool of_w = kind & 1, add = kind & 2;
 			const size_t n = of_w ? t->nw : t->nx;
-			real *want = gradient(g, t, -1, of_w, add, NULL), *have[THREADS];
+			real *want = gradient(g, t, FORMULA, ONX_ISA_BASE, of_w, add, NULL), *have[THREADS];
 
 			for (int i = 0; i < THREADS; i++)
-				have[i] = gradient(g, t, isa, of_w, add, pools[i]);
-			snprintf(what, sizeof what, "gradient of %s%s, %s", of_w ? "weights" : "data",
-				 add ? ", added" : "", sets[isa]);
-			say(gap(have[0], want, n), what, s->name);
+				have[i] = gradient(g, t, way, (enum onx_isa)isa, of_w, add, pools[i]);
+			snprintf(what, sizeof what, "%s, gradient of %s%s, %s", way_name[way],
+				 of_w ? "weights" : "data", add ? ", added" : "", sets[isa]);
+			say(gap(have[0], want, n), way, what, s->name);
 			same(have, n, what, s->name);
 			for (int i = 0; i < THREADS; i++)
 				onx_heap_free(have[i]);
@@ -274,7 +314,7 @@ static void depthwises(const struct shape *s, const struct onx_conv_geo *g, cons
 		for (int i = 0; i < THREADS; i++)
 			have[i] = depthwise(g, t, kind, k > 2, false, pools[i]);
 		snprintf(what, sizeof what, "depthwise %s%s", name[kind], k > 2 ? ", added" : "");
-		say(gap(have[0], want, n), what, s->name);
+		say(gap(have[0], want, n), DENSE, what, s->name);
 		same(have, n, what, s->name);
 		for (int i = 0; i < THREADS; i++)
 			onx_heap_free(have[i]);
@@ -293,8 +333,12 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.b = numbers(g.groups * g.m, 3);
 	t.dy = numbers(t.ny, 4);
 	t.z = numbers(t.ny, 5);
-	forwards(s, &g, &t, pools);
-	gradients(s, &g, &t, pools);
+	forwards(s, &g, &t, DENSE, pools);
+	gradients(s, &g, &t, DENSE, pools);
+	if (onx_last_way_winograd.fits(&g)) {
+		forwards(s, &g, &t, WINOGRAD, pools);
+		gradients(s, &g, &t, WINOGRAD, pools);
+	}
 	if (g.groups > 1 && g.c == 1 && g.m == 1)
 		depthwises(s, &g, &t, pools);
 	onx_heap_free(t.x);

@@ -1,0 +1,159 @@
+/* kernel/wino_weights.c -- the gradient of 3x3 weights by Winograd's products (wino.h).
+ *
+ * Tiles are taken in runs whose transforms stay in the caches.  Of each run first x and dy are transformed, into panels
+ * V [k][panel of L][tile][l] and Z [k][panel of J][tile][j]; then each piece, one k by one panel of V, adds its
+ * products over the tiles to S [k][c][m] (tile.h, `outer`), from zero in blocks of ONX_WINO_CHAIN.  At the end dw is
+ * made of S.  With one run for all tiles S is written once. */
+#include "kernel/wino.h"
+#include <string.h>
+
+typedef struct ONX_R(onx_wino) wino;
+typedef struct ONX_R(onx_tile_outer) outer;
+
+enum { L = 48, J = ONX_WINO_COLS, ROOM = 1 << 23, FEW = 8, AWAY = 16 };
+
+static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
+static size_t up(size_t a, size_t to) { return (a + to - 1) / to * to; }
+static size_t bytes_of(size_t n) { return up(n * sizeof(real), 64); }
+
+struct job {
+	wino w;
+	size_t t, t0, t1;               /* tiles of a run; this one */
+	size_t v_step, z_step;
+	const real *x, *dy, *zeros;
+	real *v, *z, *s, *dw;
+	bool add;
+};
+
+static void sizes(const struct onx_conv_geo *g, enum onx_isa isa, struct job *q)
+{
+	onx_wino_forward_of(g, isa, &q->w);
+	const size_t tile = ONX_WINO_K * (q->w.c + q->w.m) * sizeof(real);
+
+	q->t = max_z(ROOM / tile / ONX_WINO_CHAIN * ONX_WINO_CHAIN, ONX_WINO_CHAIN);
+	q->t = max_z(min_z(q->t, q->w.grid.tiles), 1);
+	q->v_step = q->t * q->w.c + AWAY;
+	q->z_step = q->t * q->w.m + AWAY;
+}
+
+size_t onx_wino_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
+{
+	struct job q;
+
+	(void)threads;
+	sizes(g, isa, &q);
+	return bytes_of(max_z(g->c, g->m)) + bytes_of(ONX_WINO_K * q.v_step) + bytes_of(ONX_WINO_K * q.z_step) +
+	       bytes_of(ONX_WINO_K * g->c * g->m);
+}
+
+/* A few tiles of x and of dy. */
+static void transform_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const struct onx_wino_grid *g = &q->w.grid;
+	const size_t c = q->w.c, m = q->w.m;
+	const real *at[ONX_WINO_K];
+	size_t t0, t1;
+
+	(void)worker;
+	onx_piece(q->t1 - q->t0, FEW, piece, &t0, &t1);
+	for (size_t t = t0; t < t1; t++) {
+		onx_wino_at(g, q->t0 + t, q->x, c, q->zeros, at);
+		for (size_t l = 0; l < c; l += L) {
+			const size_t wide = min_z(L, c - l);
+
+			onx_wino_input(at, l, wide, q->v + l * q->t + t * wide, q->v_step);
+		}
+		onx_wino_dy_at(g, q->t0 + t, q->dy, m, q->zeros, at);
+		for (size_t j = 0; j < m; j += J) {
+			const size_t wide = min_z(J, m - j);
+
+			onx_wino_dy(at, j, wide, q->z + j * q->t + t * wide, q->z_step);
+		}
+	}
+}
+
+/* Tiles [t0, t1) of a panel of V by a panel of Z. */
+static void product(const struct job *q, const real *const *at, size_t wide, size_t depth, const real *z, size_t ldz,
+		    bool add, real *s)
+{
+	const struct ONX_R(onx_tile) *tile = q->w.tile;
+	const size_t third = tile->rows / ONX_TILE_PARTS;
+	outer o = { .depth = depth, .at = at, .ldb = ldz, .ldc = q->w.m, .add = add };
+
+	for (size_t j = 0; j < ldz; j += tile->cols) {
+		const size_t cols = min_z(tile->cols, ldz - j);
+
+		o.b = z + j;
+		for (size_t r = 0; r < wide; r += tile->rows) {
+			o.first = r;
+			o.c = s + r * q->w.m + j;
+			tile->outer[onx_pieces(min_z(tile->rows, wide - r), third) - 1][cols / tile->unit - 1](&o);
+		}
+	}
+}
+
+static void product_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const size_t c = q->w.c, m = q->w.m, panels = onx_pieces(c, L), k = piece / panels, l = piece % panels * L;
+	const size_t wide = min_z(L, c - l), all = q->t1 - q->t0;
+	const real *const v = q->v + k * q->v_step + l * q->t, *const z = q->z + k * q->z_step;
+	real *const s = q->s + (k * c + l) * m;
+	const real *at[ONX_WINO_CHAIN];
+
+	(void)worker;
+	for (size_t t = 0; t < all; t += ONX_WINO_CHAIN) {
+		const size_t depth = min_z(ONX_WINO_CHAIN, all - t);
+
+		for (size_t i = 0; i < depth; i++)
+			at[i] = v + (t + i) * wide;
+		for (size_t j = 0; j < m; j += J) {
+			const size_t ldz = min_z(J, m - j);
+
+			product(q, at, wide, depth, z + j * q->t + t * ldz, ldz, q->t0 + t > 0, s + j);
+		}
+	}
+}
+
+/* A panel of columns and as many l as there are lanes, from [k][l][j] to dw [j][l][tap]. */
+static void weights_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const size_t c = q->w.c, m = q->w.m, downs = c / ONX_WINO_LANES, l0 = piece % downs * ONX_WINO_LANES;
+	const size_t j0 = piece / downs * J, width = min_z(J, m - j0);
+	real taps[ONX_WINO_LANES][9][J];
+
+	(void)worker;
+	for (size_t l = 0; l < ONX_WINO_LANES; l++)
+		onx_wino_dw(q->s + (l0 + l) * m + j0, c * m, width, taps[l][0], J);
+	for (size_t j = 0; j < width; j++)
+		for (size_t l = 0; l < ONX_WINO_LANES; l++) {
+			real *const to = q->dw + ((j0 + j) * c + l0 + l) * 9;
+
+			for (size_t k = 0; k < 9; k++)
+				onx_put(&to[k], q->add, taps[l][k][j]);
+		}
+}
+
+void onx_wino_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
+		      const real *dy, real *dw, bool add, void *scratch)
+{
+	struct job q = { .x = x, .dy = dy, .dw = dw, .zeros = scratch, .add = add };
+	const size_t zeros = bytes_of(max_z(g->c, g->m));
+
+	sizes(g, isa, &q);
+	memset(scratch, 0, zeros);
+	q.v = (real *)(void *)((char *)scratch + zeros);
+	q.z = q.v + bytes_of(ONX_WINO_K * q.v_step) / sizeof *q.z;
+	q.s = q.z + bytes_of(ONX_WINO_K * q.z_step) / sizeof *q.s;
+	if (q.w.grid.tiles == 0)
+		memset(q.s, 0, ONX_WINO_K * g->c * g->m * sizeof *q.s);
+	for (q.t0 = 0; q.t0 < q.w.grid.tiles; q.t0 = q.t1) {
+		q.t1 = min_z(q.t0 + q.t, q.w.grid.tiles);
+		onx_parallel(pool, onx_pieces(q.t1 - q.t0, FEW), transform_piece, &q);
+		onx_parallel(pool, ONX_WINO_K * onx_pieces(g->c, L), product_piece, &q);
+	}
+	onx_parallel(pool, onx_pieces(g->m, J) * (g->c / ONX_WINO_LANES), weights_piece, &q);
+}
