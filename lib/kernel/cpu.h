@@ -8,6 +8,7 @@
 #ifndef ONX_CPU_H
 #define ONX_CPU_H
 #include <stddef.h>
+#include <stdint.h>             /* tells which C library this is, before it is asked below */
 
 #if defined __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \

@@ -20,6 +20,7 @@
 
 ONX_INLINE double onx_vpick(bool yes, double a, double b) { return yes ? a : b; }
 ONX_INLINE double onx_vexp(double x) { return exp(x); }
+ONX_INLINE double onx_vexp_down(double x) { return exp(x); }
 ONX_INLINE double onx_vexpm1(double x) { return expm1(x); }
 ONX_INLINE double onx_vlog(double x) { return log(x); }
 ONX_INLINE double onx_vlog1p(double x) { return log1p(x); }
@@ -105,6 +106,15 @@ ONX_INLINE float onx_vexp(float x)
 	return onx_vexp_pair(x, 0);
 }
 
+/* exp(x) for x <= 0: 2^n as 2^(n + 64) 2^-64 */
+ONX_INLINE float onx_vexp_down(float x)
+{
+	uint32_t n;
+	const float p = onx_vreduce(onx_vpick(x < -105, -105, x), 0, &n);
+
+	return (1 + p) * onx_vpower(n + 64u) * 5.4210108624275222e-20f;
+}
+
 /* 2^n (exp(r) - 1) + 2^n - 1, as 2^n (p + (1 - 2^-n)) */
 ONX_INLINE float onx_vexpm1(float x)
 {
@@ -188,9 +198,9 @@ ONX_INLINE float onx_vphi(float x, float *bell)
 /* 1 / (1 + exp(-x)); the small side keeps its digits. */
 ONX_INLINE real onx_vsigmoid(real x)
 {
-	const real e = onx_vexp(-ONX_M(fabs)(x)), r = 1 / (1 + e);
+	const real e = onx_vexp_down(-ONX_M(fabs)(x));
 
-	return onx_vpick(x < 0, e * r, r);
+	return onx_vpick(x < 0, e, 1) / (1 + e);
 }
 
 /* log(1 + exp(x)) */
