@@ -12,7 +12,7 @@ static double bytes_of(const struct onx_plan *p, const uint32_t *id, uint32_t n)
 
 	for (uint32_t i = 0; id && i < n; i++)
 		if (id[i] != ONX_NONE)
-			sum += (double)p->tensor[id[i]].view.n * p->tensor[id[i]].view.width;
+			sum += (double)p->parts * (double)p->tensor[id[i]].view.n * p->tensor[id[i]].view.width;
 	return sum;
 }
 

@@ -12,6 +12,7 @@ struct onx_exec {
 	void *base;                     /* where the block was when the calls were filled */
 	struct onx_call *call;          /* by step                                        */
 	struct onx_view *view;          /* by tensor, with addresses                      */
+	struct onx_view *whole;         /* by plan->whole, with addresses                 */
 	double *seconds;
 	double seed_wide; float seed;   /* what backward starts from                      */
 	struct onx_view **dx;           /* by backward step: its own copies, with .add    */
@@ -64,6 +65,10 @@ static void bind(struct onx_exec *x)
 		x->view[t] = p->tensor[t].view;
 		x->view[t].v = address(x, &p->tensor[t]);
 	}
+	for (uint32_t i = 0; i < p->n_whole; i++) {
+		x->whole[i] = p->whole[i].view;
+		x->whole[i].v = (char *)x->base + p->whole[i].offset;
+	}
 	for (uint32_t i = 0; i < p->n_step; i++) {
 		const struct onx_step *s = &p->step[i];
 		struct onx_call *c = &x->call[i];
@@ -84,7 +89,8 @@ static int prepare(struct onx_exec *x, struct onx_err *e)
 	x->view = ONX_NEWS(&x->arena, struct onx_view, p->n_tensor + 1);
 	x->call = ONX_NEWS(&x->arena, struct onx_call, p->n_step + 1);
 	x->dx = ONX_NEWS(&x->arena, struct onx_view *, p->n_step + 1);
-	if (!x->view || !x->call || !x->dx)
+	x->whole = ONX_NEWS(&x->arena, struct onx_view, p->n_whole + 1);
+	if (!x->view || !x->call || !x->dx || !x->whole)
 		return onx_nomem(e, p->n_step * sizeof *x->call, "a run");
 	for (uint32_t i = 0; i < p->n_step; i++) {
 		const struct onx_step *s = &p->step[i];
@@ -131,10 +137,24 @@ void onx_exec_free(struct onx_exec *x)
 	onx_heap_free(x);
 }
 
+/* All samples of a feed or a target of a plan that runs in parts; else NULL. */
+static struct onx_view *whole_of(struct onx_exec *x, uint32_t value)
+{
+	for (uint32_t i = 0; i < x->plan->n_whole; i++)
+		if (x->plan->whole[i].value == value)
+			return &x->whole[i];
+	return NULL;
+}
+
 void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes)
 {
 	const uint32_t t = x->plan->value_tensor[value];
+	const struct onx_view *whole = whole_of(x, value);
 	bind(x);
+	if (whole) {
+		*bytes = whole->n * whole->width;
+		return whole->v;
+	}
 	if (t == ONX_NONE || x->plan->tensor[t].at != ONX_AT_BLOCK)
 		return NULL;                    /* the plan found that nobody reads it */
 	*bytes = x->view[t].n * x->view[t].width;
@@ -161,7 +181,21 @@ static void run(struct onx_exec *x, uint32_t i)
 	const double t = x->seconds ? now() : 0;
 	x->plan->step[i].run(&x->call[i]);
 	if (x->seconds)
-		x->seconds[i] = now() - t;
+		x->seconds[i] += now() - t;
+}
+
+/* The samples of part `i` go in, or come out. */
+static void carry(struct onx_exec *x, uint32_t i, bool out)
+{
+	for (uint32_t k = 0; k < x->plan->n_whole; k++) {
+		const struct onx_whole *w = &x->plan->whole[k];
+		char *all = (char *)x->whole[k].v + i * w->part;
+		void *part = x->view[x->plan->value_tensor[w->value]].v;
+		if (w->out && out)
+			memcpy(all, part, w->part);
+		else if (!w->out && !out)
+			memcpy(part, all, w->part);
+	}
 }
 
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step)
@@ -169,8 +203,14 @@ void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step)
 	bind(x);
 	for (uint32_t i = 0; i < x->plan->n_step; i++)
 		x->call[i].rng = (struct onx_rng_key){ seed, step, x->plan->step[i].node };
-	for (uint32_t i = 0; i < x->plan->n_forward; i++)
-		run(x, i);
+	if (x->seconds)
+		memset(x->seconds, 0, x->plan->n_step * sizeof *x->seconds);
+	for (uint32_t part = 0; part < x->plan->parts; part++) {
+		carry(x, part, false);
+		for (uint32_t i = 0; i < x->plan->n_forward; i++)
+			run(x, i);
+		carry(x, part, true);
+	}
 }
 
 void onx_exec_backward(struct onx_exec *x, bool accumulate, double share)
@@ -191,7 +231,10 @@ void onx_exec_backward(struct onx_exec *x, bool accumulate, double share)
 const struct onx_view *onx_exec_view(struct onx_exec *x, uint32_t value)
 {
 	const uint32_t t = x->plan->value_tensor[value];
+	const struct onx_view *whole = whole_of(x, value);
 	bind(x);
+	if (whole)
+		return whole;
 	return t == ONX_NONE ? NULL : &x->view[t];
 }
 

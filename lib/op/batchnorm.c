@@ -214,8 +214,8 @@ static void bn_backward(const struct onx_call *c)
 #define BN(v, outs, table) \
 	{ .domain = "", .type = "BatchNormalization", .since = v, .min_in = 5, .max_in = 5, .min_out = 1,  \
 	  .max_out = outs, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),     \
-	  .flags = ONX_OP_TRAIN | ONX_OP_AGAIN, .weight = 6, .stat = 24, .attr = &table, .infer = bn_infer, \
-	  .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward, .backward = bn_backward }
+	  .flags = ONX_OP_TRAIN | ONX_OP_AGAIN | ONX_OP_APART, .weight = 6, .stat = 24, .attr = &table,     \
+	  .infer = bn_infer, .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward, .backward = bn_backward }
 const struct onx_op ONX_R(onx_ops_batchnorm)[] = {
 	BN(1, 5, old_table),
 	BN(14, 3, new_table),

@@ -444,7 +444,7 @@ static void fused_backward(const struct onx_call *c)
 #define CONV(t, since_, part) \
 	{ .domain = "", .type = t, .since = since_, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,        \
-	  .attr = &part##_table, .infer = part##_infer, .macs = conv_macs,                                \
+	  .flags = ONX_OP_APART, .attr = &part##_table, .infer = part##_infer, .macs = conv_macs,         \
 	  .forward = part##_forward_ref, .backward = part##_backward_ref, .impl = part##_impl }
 const struct onx_op ONX_R(onx_ops_conv)[] = {
 	CONV("Conv", 1, conv),

@@ -199,7 +199,7 @@ static const struct onx_impl last_impl[] = {
 
 const struct onx_op ONX_R(onx_ops_conv_last)[] = {
 	{ .domain = "onnx_adapt", .type = "ConvLast", .since = 1, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY, .pass = 3,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY | ONX_OP_APART, .pass = 3,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_Y(0), .attr = &last_table, .infer = last_infer,
 	  .macs = last_macs, .scratch = scratch_ref, .forward = forward_ref, .backward = backward_ref,
 	  .impl = last_impl },

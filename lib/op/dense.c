@@ -117,7 +117,8 @@ static void dense_backward(const struct onx_call *c)
 
 #define DENSE(type_, kept)                                                                                    \
 	{ .domain = "onnx_adapt", .type = type_, .since = 1, .min_in = 2, .max_in = 4, .min_out = 1,          \
-	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .flags = ONX_OP_TAKES_DY, .pass = 3, \
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .pass = 3,                            \
+	  .flags = ONX_OP_TAKES_DY | ONX_OP_APART,                                                            \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | (kept), .alias = 8, .attr = &dense_table,                   \
 	  .infer = dense_infer, .macs = dense_macs, .forward = dense_forward,       \
 	  .backward = dense_backward }

@@ -440,11 +440,11 @@ static void matmul_backward(const struct onx_call *c)
 const struct onx_op ONX_R(onx_ops_gemm)[] = {
 	{ .domain = "", .type = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,
-	  .attr = &gemm_table, .infer = gemm_infer, .macs = gemm_macs, .forward = gemm_forward,
+	  .flags = ONX_OP_APART, .attr = &gemm_table, .infer = gemm_infer, .macs = gemm_macs, .forward = gemm_forward,
 	  .backward = gemm_backward },
 	{ .domain = "", .type = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 3,
-	  .infer = matmul_infer, .macs = matmul_macs, .forward = matmul_forward,
+	  .flags = ONX_OP_APART, .infer = matmul_infer, .macs = matmul_macs, .forward = matmul_forward,
 	  .backward = matmul_backward },
 	{ .domain = "com.microsoft", .type = "FusedGemm", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6,

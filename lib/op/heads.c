@@ -193,6 +193,7 @@ static void heads_backward(const struct onx_call *c)
 const struct onx_op ONX_R(onx_ops_heads)[] = {
 	{ .domain = "onnx_adapt", .type = "HeadAttention", .since = 1, .min_in = 1, .max_in = 4, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4,
+	  .flags = ONX_OP_APART,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2) | ONX_KEEP_X(3), .attr = &heads_table,
 	  .infer = heads_infer, .macs = heads_macs, .scratch = heads_scratch, .forward = heads_forward,
 	  .backward = heads_backward },

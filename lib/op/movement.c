@@ -397,18 +397,20 @@ static int space_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return blocks_infer(s, attr, true, e);
 }
 
-#define MOVE(name, version, ins, table, rule)                                               \
+#define MOVE(name, version, ins, table, rule, flags_)                                               \
 	{ .domain = "", .type = name, .since = version, .min_in = ins, .max_in = ins,         \
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2,       \
-	  .attr = table, .infer = rule, .forward = onx_move_forward, .backward = onx_move_backward }
+	  .flags = flags_, .attr = table, .infer = rule, .forward = onx_move_forward,         \
+	  .backward = onx_move_backward }
 const struct onx_op ONX_R(onx_ops_movement)[] = {
-	MOVE("Transpose", 1, 1, &transpose_attr, transpose_infer),
-	MOVE("Expand", 8, 2, NULL, expand_infer),
-	MOVE("Tile", 6, 2, NULL, tile_infer),
-	MOVE("DepthToSpace", 1, 1, &depth_attr, depth_infer),
-	MOVE("SpaceToDepth", 1, 1, &space_attr, space_infer),
+	MOVE("Transpose", 1, 1, &transpose_attr, transpose_infer, ONX_OP_APART),
+	MOVE("Expand", 8, 2, NULL, expand_infer, 0),
+	MOVE("Tile", 6, 2, NULL, tile_infer, 0),
+	MOVE("DepthToSpace", 1, 1, &depth_attr, depth_infer, 0),
+	MOVE("SpaceToDepth", 1, 1, &space_attr, space_infer, 0),
 	{ .domain = "", .type = "Concat", .since = 1, .min_in = 1, .max_in = ONX_MANY, .min_out = 1,
-	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &concat_attr, .infer = concat_infer,
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .flags = ONX_OP_APART, .attr = &concat_attr,
+	  .infer = concat_infer,
 	  .forward = concat_forward, .backward = concat_backward },
 	{ .domain = "", .type = "Split", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1,
 	  .max_out = ONX_MANY, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &split_attr,

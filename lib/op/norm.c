@@ -211,7 +211,8 @@ static void rows_backward(const struct onx_call *c)
 #define NORM(t, v, lo, hi, outs, part) \
 	{ .domain = "", .type = t, .since = v, .min_in = lo, .max_in = hi, .min_out = 1, .max_out = outs, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .weight = 6,       \
-	  .attr = &part##_table, .infer = part##_infer, .saved = rows_saved, .scratch = rows_scratch,    \
+	  .flags = ONX_OP_APART, .attr = &part##_table, .infer = part##_infer, .saved = rows_saved,      \
+	  .scratch = rows_scratch,                                                                       \
 	  .forward = rows_forward, .backward = rows_backward }
 /* ONNX Runtime writes LayerNormalization and SimplifiedLayerNormalization into models of any opset. */
 #define rms_table layer_table

@@ -42,6 +42,8 @@ enum onx_op_flag {
 	ONX_OP_RULE   = 1024,   /* infer gives the outputs themselves, from inputs that are known: sequences,
 				   optionals.  There is no forward, and no plan runs the node          */
 	ONX_OP_BODY   = 2048,   /* runs graphs of its own: graph/control.h                           */
+	ONX_OP_APART  = 4096,   /* where dim 0 of all outputs goes with dim 0 of the inputs and no attribute `axis`
+				   is 0, slices along it are computed each for itself (plan/parts.c)  */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

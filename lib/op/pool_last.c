@@ -127,6 +127,7 @@ static void mean_backward(const struct onx_call *c)
 #define POOL(t, table, part, shape, work, bytes) \
 	{ .domain = "onnx_adapt", .type = t, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = table, .infer = shape, .saved = bytes, .macs = work,   \
+	  .flags = ONX_OP_APART, \
 	  .forward = part##_forward, .backward = part##_backward }
 const struct onx_op ONX_R(onx_ops_pool_last)[] = {
 	POOL("MaxPoolLast", &max_table, max, pool_infer, pool_macs, max_saved),

@@ -185,7 +185,8 @@ static void lp_backward(const struct onx_call *c)
 #define POOL(t, v, outs, kept, table, shape, part, bytes) \
 	{ .domain = "", .type = t, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs,     \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = table, .infer = shape,                 \
-	  .saved = bytes, .macs = pool_macs, .forward = part##_forward, .backward = part##_backward }
+	  .flags = ONX_OP_APART, .saved = bytes, .macs = pool_macs,                                         \
+	  .forward = part##_forward, .backward = part##_backward }
 const struct onx_op ONX_R(onx_ops_pooling)[] = {
 	POOL("MaxPool", 1, 2, 0, &max_table, max_infer, max, max_saved),
 	POOL("AveragePool", 1, 1, 0, &avg_table, pool_infer, avg, NULL),

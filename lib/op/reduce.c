@@ -246,7 +246,7 @@ REDUCE(R)
 #define R(name, kind, keep_)                                                            \
 	{ .domain = "", .type = #name, .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = keep_, \
-	  .attr = &reduce_attr, .infer = reduce_infer, .forward = name##_forward,       \
+	  .flags = ONX_OP_APART, .attr = &reduce_attr, .infer = reduce_infer, .forward = name##_forward,       \
 	  .backward = name##_backward },
 
 const struct onx_op ONX_R(onx_ops_reduce)[] = {

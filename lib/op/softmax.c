@@ -65,7 +65,7 @@ KIND(hardmax, ONX_HARDMAX)
 #define SOFT(t, v, table, part) \
 	{ .domain = "", .type = t, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,        \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_Y(0), .alias = 1, .attr = &table,           \
-	  .infer = soft_infer, .forward = part##_forward, .backward = part##_backward }
+	  .flags = ONX_OP_APART, .infer = soft_infer, .forward = part##_forward, .backward = part##_backward }
 #define HARD(v, table) \
 	{ .domain = "", .type = "Hardmax", .since = v, .min_in = 1, .max_in = 1, .min_out = 1,              \
 	  .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .attr = &table, .infer = soft_infer,           \

@@ -41,6 +41,13 @@ struct onx_step {
 	double macs;
 };
 
+struct onx_whole {                      /* of a plan that runs in parts: a feed or a target, all samples */
+	uint32_t value;
+	struct onx_view view;           /* .v is filled by exec                                    */
+	size_t offset, part;            /* in the block; bytes of a part                           */
+	bool out;
+};
+
 struct onx_plan_want {
 	struct onx_facts_want facts;
 	uint32_t loss;                  /* value id of a scalar; ONX_NONE: forward only            */
@@ -67,6 +74,9 @@ struct onx_plan {
 	size_t n_param;                 /* elements of PARAM and GRAD                              */
 	size_t *param_at;               /* by value: first element, SIZE_MAX: not a parameter      */
 	double macs;                    /* multiply-adds of the forward steps                      */
+	uint32_t parts;                 /* the forward steps run that often, each time on the next samples
+					   (plan/parts.c).  Shapes are those of a part, .macs of all  */
+	struct onx_whole *whole; uint32_t n_whole;
 	uint32_t n_again, n_segment;    /* steps amid backward that make forward tensors again; cuts */
 	double again;                   /* their share of the forward pass, by estimated time       */
 	uint32_t loss;

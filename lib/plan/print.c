@@ -40,6 +40,8 @@ void onx_plan_print(const struct onx_plan *p, struct onx_buf *out)
 	onx_buf_fmt(out, "%u steps, %u of them forward; block %zu bytes (at least %zu); "
 		    "%zu trainable elements; %.0f multiply-adds forward\n", p->n_step, p->n_forward, p->bytes,
 		    p->live_bytes, p->n_param, p->macs);
+	if (p->parts > 1)
+		onx_buf_fmt(out, "in %u parts, each of as many samples as the shapes below say\n", p->parts);
 	for (uint32_t i = 0; i < p->n_step; i++)
 		step(p, i, out);
 }
