@@ -3,7 +3,7 @@
 #include "kernel/pool_last.h"
 #include "kernel/cpu.h"
 
-enum { BLOCK = 128, PIECE_WORK = 1 << 16 };
+enum { BLOCK = 128, TAPS = 64, PIECE_WORK = 1 << 16 };
 
 struct job {
 	const struct onx_pool_last *g;
@@ -67,8 +67,7 @@ static bool meets(const struct onx_window *w, int d, size_t i, size_t k, size_t 
 	return at >= 0 && at % w->stride[d] == 0 && *o < w->out[d];
 }
 
-ONX_CLONES
-static void max_tap(const real *restrict x, int32_t tap, size_t n, real *restrict top, int32_t *restrict which)
+ONX_INLINE void max_tap(const real *restrict x, int32_t tap, size_t n, real *restrict top, int32_t *restrict which)
 {
 	for (size_t i = 0; i < n; i++) {
 		const real v = x[i];
@@ -77,6 +76,33 @@ static void max_tap(const real *restrict x, int32_t tap, size_t n, real *restric
 		top[i] = take ? v : top[i];
 		which[i] = take ? tap : which[i];
 	}
+}
+
+/* Taps in a row, each some channels of a pixel; the first of equals wins, and NaN over all. */
+struct taps { const real *x[TAPS]; int32_t number[TAPS]; size_t n; bool first; };
+
+ONX_CLONES
+static void max_taps(const struct taps *t, size_t n, real *top, int32_t *which)
+{
+	for (size_t i = 0; t->first && i < n; i++) {
+		top[i] = -(real)INFINITY;
+		which[i] = -1;
+	}
+	for (size_t k = 0; k < t->n; k++) {
+		max_tap(t->x[k], t->number[k], n, top, which);
+		ONX_IN_ORDER;
+	}
+}
+
+ONX_CLONES
+static void keep_taps(const int32_t *restrict which, size_t n, uint8_t *restrict tap8, uint32_t *restrict tap32)
+{
+	if (tap8)
+		for (size_t i = 0; i < n; i++)
+			tap8[i] = (uint8_t)which[i];
+	else
+		for (size_t i = 0; tap32 && i < n; i++)
+			tap32[i] = (uint32_t)which[i];
 }
 
 static void max_pixel(const struct job *j, size_t n, const size_t *at)
@@ -88,22 +114,24 @@ static void max_pixel(const struct job *j, size_t n, const size_t *at)
 
 	for (size_t lo = 0; lo < c; lo += BLOCK) {
 		const size_t len = c - lo < BLOCK ? c - lo : BLOCK;
-		real *top = j->to + to + lo;
+		struct taps t;
 
-		for (size_t i = 0; i < len; i++) {
-			top[i] = -(real)INFINITY;
-			which[i] = -1;
-		}
+		t.first = true;
+		t.n = 0;
+
 		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
 			for (int64_t h = r.lo[1]; h < r.hi[1]; h++)
-				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
-					max_tap(j->x + input_of(w, n, &r, d, h, k) * c + lo,
-						(int32_t)((d * (int64_t)w->kern[1] + h) * (int64_t)w->kern[2] + k),
-						len, top, which);
-		for (size_t i = 0; j->tap8 && i < len; i++)
-			j->tap8[to + lo + i] = (uint8_t)which[i];
-		for (size_t i = 0; j->tap32 && i < len; i++)
-			j->tap32[to + lo + i] = (uint32_t)which[i];
+				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
+					if (t.n == TAPS) {
+						max_taps(&t, len, j->to + to + lo, which);
+						t.first = false;
+						t.n = 0;
+					}
+					t.number[t.n] = (int32_t)((d * (int64_t)w->kern[1] + h) * (int64_t)w->kern[2] + k);
+					t.x[t.n++] = j->x + input_of(w, n, &r, d, h, k) * c + lo;
+				}
+		max_taps(&t, len, j->to + to + lo, which);
+		keep_taps(which, len, j->tap8 ? j->tap8 + to + lo : NULL, j->tap32 ? j->tap32 + to + lo : NULL);
 	}
 }
 
