@@ -127,7 +127,8 @@ static void max_pixel(const struct job *j, size_t n, const size_t *at)
 						t.first = false;
 						t.n = 0;
 					}
-					t.number[t.n] = (int32_t)((d * (int64_t)w->kern[1] + h) * (int64_t)w->kern[2] + k);
+					t.number[t.n] = (int32_t)((d * (int64_t)w->kern[1] + h) *
+								  (int64_t)w->kern[2] + k);
 					t.x[t.n++] = j->x + input_of(w, n, &r, d, h, k) * c + lo;
 				}
 		max_taps(&t, len, j->to + to + lo, which);
