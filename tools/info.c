@@ -130,7 +130,7 @@ static void add_up(struct onx_info *f)
 /* A forward plan for one batch.  That a model cannot be run is a finding and not a fault here. */
 static int make_plan(struct onx_info *f, struct onx_err *e)
 {
-	struct onx_plan_want want = { .loss = ONX_NONE, .threads = 1 };
+	struct onx_plan_want want = { .loss = ONX_NONE, .threads = 1, .dry = true };
 	struct onx_feed *feed = NULL;
 	uint32_t n = 0;
 	int rc = onx_bind_inputs(f->g, f->o->batch, f->o->size, false, &f->w->mem, &feed, &n, &f->why);

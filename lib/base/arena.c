@@ -17,7 +17,7 @@
 #endif
 #endif
 
-enum { ALIGN = 64, CHUNK = 64 * 1024, HUGE = 2 << 20, MANY = 4 * HUGE };
+enum { ALIGN = 64, CHUNK = 64 * 1024, HUGE = 2 << 20, MANY = 4 * HUGE, PAGE = 4096, MANY_PAGES = 64 };
 
 #ifdef ONX_ASAN
 #include <sanitizer/asan_interface.h>
@@ -179,6 +179,21 @@ void *onx_heap(size_t count, size_t size)
 	unsigned char *p = block_of(bytes);
 	if (p)
 		memset(p, 0, bytes);
+	return p;
+}
+
+/* The pages of a large block are fetched in one call, not one by one as they are first written. */
+void *onx_heap_bare(size_t bytes)
+{
+	unsigned char *p = told_to_fail() ? NULL : block_of(bytes);
+
+#ifdef MADV_POPULATE_WRITE
+	if (p && bytes >= MANY_PAGES * PAGE) {
+		const size_t skip = (PAGE - (uintptr_t)p % PAGE) % PAGE;
+
+		(void)madvise(p + skip, (bytes - skip) / PAGE * PAGE, MADV_POPULATE_WRITE);
+	}
+#endif
 	return p;
 }
 

@@ -32,6 +32,7 @@ void onx_arena_release(struct onx_arena *a);                         /* also res
 
 /* Heap blocks with an owner of their own (plan buffers, growing tables): 64-byte aligned, zeroed. */
 void *onx_heap(size_t count, size_t size);              /* NULL on overflow or shortage          */
+void *onx_heap_bare(size_t bytes);                      /* not zeroed: for what is written at once */
 void *onx_heap_grow(void *p, size_t old_bytes, size_t new_bytes);   /* p may move; NULL: p stays */
 void onx_heap_free(void *p);
 

@@ -75,7 +75,8 @@ static int read_fd(int fd, const char *name, size_t limit, struct onx_bytes *out
 		return read_all(fd, name, limit, out, e);
 	if ((uintmax_t)st.st_size > limit)
 		return too_long(e, name, limit);
-	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* All of it is read: its pages come in one call. */
+	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	if (p == MAP_FAILED)
 		return read_all(fd, name, limit, out, e);
 	*out = (struct onx_bytes){ p, (size_t)st.st_size, true };

@@ -1,13 +1,14 @@
 /* model/unpacked.c -- a message, its memory, and its way back into bytes. */
 #include "model/model_i.h"
+#include <stdint.h>
 #include <string.h>
 
 /* Pieces up to SMALL bytes share blocks.  Under AddressSanitizer each piece is a heap block of its
  * own, so that a read past a string or a list is seen. */
 #ifdef __SANITIZE_ADDRESS__
-enum { SMALL = 0, BLOCK = 1 << 16 };
+enum { SMALL = 0, BLOCK = 1 << 16, GRAIN = 16 };
 #else
-enum { SMALL = 2048, BLOCK = 1 << 16 };
+enum { SMALL = 2048, BLOCK = 1 << 16, GRAIN = 16 };
 #endif
 
 struct head { size_t bytes, large; };   /* directly before each piece */
@@ -20,9 +21,11 @@ _Static_assert(sizeof(struct onx_big) == 64, "large pieces stay aligned to 64");
 
 static void *take_large(struct onx_unpacked *u, size_t bytes)
 {
-	struct onx_big *b = onx_heap(1, sizeof *b + bytes);
+	struct onx_big *b = bytes < SIZE_MAX - sizeof *b ? onx_heap_bare(sizeof *b + bytes) : NULL;
 	if (!b)
 		return NULL;
+	b->prev = NULL;
+	memset((unsigned char *)(b + 1) + bytes - GRAIN, 0, GRAIN);    /* strings end with a 0 behind them */
 	b->next = u->big;
 	if (u->big)
 		u->big->prev = b;
@@ -56,7 +59,7 @@ static void *take(void *ctx, size_t size)
 		u->over = true;
 		return NULL;
 	}
-	const size_t bytes = (size + 1 + 15) & ~(size_t)15;
+	const size_t bytes = (size + 1 + GRAIN - 1) / GRAIN * GRAIN;
 	void *p = bytes > SMALL ? take_large(u, bytes) : take_small(u, bytes);
 	if (p)
 		u->live += bytes;

@@ -188,7 +188,8 @@ static int pack(struct onx_builder *b, uint32_t id, struct onx_step *s, struct o
 	const struct onx_impl *m = b->impl[id];
 	const struct onx_infer *f = b->p->facts->infer[id];
 	struct onx_view x[2] = { { 0 } };
-	if (b->dry || !m || !m->packed || s->n_x < 2 || s->x[1] == ONX_NONE || b->p->tensor[s->x[1]].at != ONX_AT_CONST)
+	if (b->want->dry || !m || !m->packed ||
+	    s->n_x < 2 || s->x[1] == ONX_NONE || b->p->tensor[s->x[1]].at != ONX_AT_CONST)
 		return ONX_OK;
 	const size_t bytes = m->packed(f, b->g->node[id].attr);
 	void *to = onx_alloc(&b->p->arena, 1, bytes + 1);

@@ -126,7 +126,7 @@ static int convolution(struct onx_lower *l, const struct onx_chain *c, struct on
 	const struct onx_node *n = &l->from->node[c->head];
 	uint32_t in[4] = { ONX_NONE, n->in[1], n->n_in > 2 ? n->in[2] : ONX_NONE, ONX_NONE };
 	int rc = last(l, c->head, n->in[0], &in[0], e);
-	if (rc == ONX_OK && c->bn != ONX_NONE)
+	if (rc == ONX_OK && c->bn != ONX_NONE && !l->want->dry)
 		rc = onx_lower_folded(l, c, &in[1], &in[2], e);
 	else
 		for (int i = 1; rc == ONX_OK && i < 3; i++)

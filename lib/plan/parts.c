@@ -211,7 +211,7 @@ static int part_plan(const struct onx_graph *g, struct onx_consts *c, const stru
 		     const struct onx_plan *all, int64_t n, int64_t part, struct onx_plan **out, struct onx_err *e)
 {
 	struct onx_arena a = { 0 };
-	struct onx_plan_want some = *w;
+	struct onx_plan_want some = *w, look;
 	struct onx_feed *feed = ONX_NEWS(&a, struct onx_feed, w->facts.n_feed);
 	struct pair q = { .a = all->facts, .n = n, .part = part,
 			  .sliced = ONX_NEWS(&a, bool, all->facts->g->n_value + 1) };
@@ -224,9 +224,11 @@ static int part_plan(const struct onx_graph *g, struct onx_consts *c, const stru
 		feed[i].shape.dim[0] = part;
 	}
 	some.facts.feed = feed;
-	if (rc == ONX_OK && onx_plan_one(g, c, &some, true, &dry, &why) == ONX_OK) {   /* else: not for so few */
+	look = some;
+	look.dry = true;
+	if (rc == ONX_OK && onx_plan_one(g, c, &look, &dry, &why) == ONX_OK) {  /* else: not for so few */
 		q.b = dry->facts;
-		if (dry->twin && apart(&q, &w->facts) && (rc = onx_plan_one(g, c, &some, false, out, e)) == ONX_OK) {
+		if (dry->twin && apart(&q, &w->facts) && (rc = onx_plan_one(g, c, &some, out, e)) == ONX_OK) {
 			(*out)->parts = (uint32_t)(n / part);
 			rc = wholes(*out, w, all->facts, e);
 		}
@@ -244,13 +246,15 @@ int onx_plan_in_parts(const struct onx_graph *g, struct onx_consts *c, const str
 		      struct onx_plan **out, struct onx_err *e)
 {
 	const int64_t n = samples_of(w);
+	struct onx_plan_want look = *w;
 	struct onx_plan *all = NULL;
 	int rc;
 
 	*out = NULL;
 	if (n < 2 * LEAST)
 		return ONX_OK;
-	rc = onx_plan_one(g, c, w, true, &all, e);
+	look.dry = true;
+	rc = onx_plan_one(g, c, &look, &all, e);
 	if (rc < 0)
 		return rc;
 	const int64_t part = all->twin ? part_of(all, n) : 0;

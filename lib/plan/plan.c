@@ -175,14 +175,14 @@ static int build(struct onx_builder *b, struct onx_err *e)
 	return rc < 0 ? rc : onx_plan_within(b, e);
 }
 
-int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w, bool dry,
+int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,
 		 struct onx_plan **out, struct onx_err *e)
 {
 	struct onx_plan *p = onx_heap(1, sizeof *p);
 	if (!p)
 		return onx_nomem(e, sizeof *p, "the plan");
 	p->parts = 1;
-	struct onx_builder b = { .g = g, .want = w, .p = p, .dry = dry };
+	struct onx_builder b = { .g = g, .want = w, .p = p };
 	struct onx_plan_want lowered;
 	int rc = onx_facts_make(g, c, &w->facts, &p->facts, e);
 	if (rc == ONX_OK)
@@ -208,7 +208,7 @@ int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct 
 {
 	int rc = onx_plan_in_parts(g, c, w, out, e);
 
-	return rc < 0 || *out ? rc : onx_plan_one(g, c, w, false, out, e);
+	return rc < 0 || *out ? rc : onx_plan_one(g, c, w, out, e);
 }
 
 void onx_plan_free(struct onx_plan *p)

@@ -53,6 +53,7 @@ struct onx_plan_want {
 	uint32_t loss;                  /* value id of a scalar; ONX_NONE: forward only            */
 	const bool *weight;             /* by value: gets a gradient (also `variable` in facts)    */
 	int threads;                    /* for the size of scratch                                 */
+	bool dry;                       /* to be looked at, never run: weights are neither folded nor packed */
 	bool precise;                   /* no implementation that rounds more than the formula (onx_impl.rough) */
 	size_t budget;                  /* bytes the block may take; 0: no limit.  Where keeping all that backward
 					   reads takes more, the plan makes part of it again (segment.c) */

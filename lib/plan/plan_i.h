@@ -7,7 +7,6 @@ struct onx_builder {
 	const struct onx_graph *g;
 	const struct onx_plan_want *want;
 	struct onx_plan *p;
-	bool dry;               /* not to be run: no weights are packed                                */
 	bool *grad;             /* by value: the loss has a gradient with respect to it that is wanted  */
 	bool *back;             /* by node: has a backward step                                        */
 	uint32_t *fwd_at;       /* by node: its forward step, ONX_NONE: runs none (a view, a constant)  */
@@ -55,8 +54,8 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 		   struct onx_graph **out, struct onx_plan_want *lowered, struct onx_err *e) ONX_MUST;
 void onx_plan_twin_free(struct onx_graph *t);
 
-/* plan/plan.c: a plan for the samples as they are fed.  dry: weights are not packed, it is not to be run. */
-int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w, bool dry,
+/* plan/plan.c: a plan for all samples as they are fed. */
+int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,
 		 struct onx_plan **out, struct onx_err *e) ONX_MUST;
 /* plan/parts.c: the same in parts; *out is NULL where there is nothing to gain or samples are not apart. */
 int onx_plan_in_parts(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,
