@@ -14,13 +14,13 @@
 
 enum { CACHE = 24 << 20, LEAST = 2 };           /* bytes of a usual last-level cache, most of it; samples */
 
-/* The samples, if all feeds agree on them; else 0. */
+/* The samples, if all feeds agree on them; else 0.  With a budget the caller sees to parts (train/micro.c). */
 static int64_t samples_of(const struct onx_plan_want *w)
 {
 	const struct onx_facts_want *f = &w->facts;
 	int64_t n = 0;
 
-	if (w->loss != ONX_NONE || f->wide || f->evaluate || f->n_feed == 0)
+	if (w->loss != ONX_NONE || w->budget || f->wide || f->evaluate || f->n_feed == 0)
 		return 0;
 	for (uint32_t i = 0; i < f->n_feed; i++) {
 		if (f->feed[i].shape.rank < 1 || f->feed[i].known || (n && f->feed[i].shape.dim[0] != n))
