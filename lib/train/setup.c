@@ -207,6 +207,8 @@ static uint64_t features_key(const struct onx_trainer *t, const struct onx_sourc
 	const struct onx_graph *g = t->ask->g;
 	struct onx_buf text = { 0 };
 	uint64_t key = onx_hash(list->v, list->n * sizeof *list->v, t->ask->data_hash ^ onx_source_hash(src));
+	if (t->o->precise)
+		onx_buf_str(&text, "precise;");
 	if (augment)
 		onx_buf_fmt(&text, "%lld;%lld;", (long long)t->o->seed, (long long)t->o->views);
 	for (const struct onx_field *f = onx_augment_table.field; augment && f->name; f++) {
