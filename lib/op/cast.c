@@ -1,9 +1,14 @@
-/* op/cast.c -- Cast and CastLike between all element types but to strings and complex.
+/* op/cast.c -- Cast and CastLike between all element types but complex; to strings where the numbers are known
+ * before a plan is made (the interpreter, constants).
  * Real to real keeps the gradient.  Values that pass through a narrow type are rounded to it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "tensor/seq.h"
 
 struct cast { int64_t to; bool saturate; int mode; };
 #define SATURATE { .name = "saturate", .kind = F_BOOL, .off = offsetof(struct cast, saturate), .def = "1", \
@@ -31,10 +36,73 @@ static bool castable(enum onx_dtype t)
 	       class == ONX_CLASS_BOOL;
 }
 
+static double rounded_to(double x, enum onx_dtype t)
+{
+	return t == ONX_DOUBLE ? x : t == ONX_FLOAT ? (double)(float)x : (double)onx_round_to((float)x, t);
+}
+
+/* The fewest digits that read back as the same number, plain from 1e-4 to 1e16 and scientific beyond, as in
+ * Python: 0.25, 1.0, 1e-05; NaN, INF, -INF. */
+static const char *real_text(struct onx_arena *mem, double x, enum onx_dtype t)
+{
+	char digit[32], plain[48];
+	int n = 0, exponent;
+	char *to = plain;
+
+	if (!isfinite(x))
+		return isnan(x) ? "NaN" : x > 0 ? "INF" : "-INF";
+	do
+		snprintf(digit, sizeof digit, "%.*e", n, fabs(x));
+	while (n++ < 16 && rounded_to(strtod(digit, NULL), t) != fabs(x));
+	exponent = (int)strtol(strchr(digit, 'e') + 1, NULL, 10);
+	if (exponent < -4 || exponent >= 16)
+		return onx_text(mem, "%s%s", signbit(x) ? "-" : "", digit);
+	*strchr(digit, 'e') = '\0';
+	if (n > 1)
+		memmove(digit + 1, digit + 2, strlen(digit + 2) + 1);   /* the point */
+	for (int at = exponent < 0 ? exponent : 0; at < n || at <= exponent + 1; at++) {
+		*to++ = at >= 0 && at < n ? digit[at] : '0';
+		if (at == (exponent < 0 ? exponent : 0) && exponent < 0)
+			*to++ = '.';
+		else if (at == exponent)
+			*to++ = '.';
+	}
+	*to = '\0';
+	return onx_text(mem, "%s%s", signbit(x) ? "-" : "", plain);
+}
+
+static int to_text(struct onx_infer *s, struct onx_err *e)
+{
+	const struct onx_view *x;
+	int rc = onx_in_known(s, 0, &x, e);
+
+	if (rc < 0)
+		return rc;
+	struct onx_view *y = onx_tensor_new(s->mem, ONX_STRING, x->rank, x->dim, sizeof(char *));
+
+	for (size_t i = 0; y && i < x->n; i++) {
+		const char **to = (const char **)y->v + i;
+
+		if (x->type == ONX_STRING)
+			*to = ((const char *const *)x->v)[i];
+		else if (onx_dtype_real(x->type))
+			*to = real_text(s->mem, onx_view_real(x, i), x->type);
+		else if (x->type == ONX_UINT64)
+			*to = onx_text(s->mem, "%llu", (unsigned long long)onx_view_int(x, i));
+		else
+			*to = onx_text(s->mem, "%lld", (long long)onx_view_int(x, i));
+		if (!*to)
+			return onx_nomem(e, 32, "texts");
+	}
+	return onx_give(s, 0, y, e);
+}
+
 static int infer_to(struct onx_infer *s, enum onx_dtype to, struct onx_err *e)
 {
 	const bool text = s->in[0].type == ONX_STRING && to != ONX_BOOL;
 
+	if (to == ONX_STRING && (castable(s->in[0].type) || s->in[0].type == ONX_STRING))
+		return to_text(s, e);
 	if ((!castable(s->in[0].type) && !text) || !castable(to))
 		return onx_fail(e, ONX_UNSUP, "a cast from %s to %s is not supported",
 				onx_dtype_name(s->in[0].type), onx_dtype_name(to));

@@ -191,3 +191,25 @@ int onx_axes_arg(struct onx_infer *s, const struct onx_ints *attr, int i, int ra
 			axes[(*n)++] = axis;
 	return ONX_OK;
 }
+
+int onx_in_known(const struct onx_infer *s, int i, const struct onx_view **v, struct onx_err *e)
+{
+	*v = onx_has_in(s, i) ? s->in[i].value : NULL;
+	if (*v || !onx_has_in(s, i))
+		return ONX_OK;
+	return onx_fail(e, ONX_UNSUP, "input %d is computed while running, wanted a value that is known before", i);
+}
+
+int onx_give(struct onx_infer *s, int i, const struct onx_view *v, struct onx_err *e)
+{
+	struct onx_shape shape = { 0 };
+	if (!v)
+		return onx_nomem(e, 64, "a value");
+	shape.rank = v->rank;
+	for (int d = 0; d < v->rank; d++)
+		shape.dim[d] = v->dim[d];
+	onx_set_out(s, i, v->type, &shape);
+	if (onx_has_out(s, i))
+		s->out[i].value = v;
+	return ONX_OK;
+}

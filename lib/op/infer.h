@@ -34,6 +34,10 @@ int onx_axis(int64_t axis, int rank, int *out, struct onx_err *e) ONX_MUST;
 int onx_in_ints(struct onx_infer *s, int i, const int64_t **v, size_t *n, struct onx_err *e) ONX_MUST;
 /* One number from input i (scalar or one element), likewise. */
 int onx_in_real(struct onx_infer *s, int i, double *v, struct onx_err *e) ONX_MUST;
+/* Input i where it is known while planning, NULL where it is absent. */
+int onx_in_known(const struct onx_infer *s, int i, const struct onx_view **v, struct onx_err *e) ONX_MUST;
+/* Output i with its numbers, for operators whose rule makes them (ONX_OP_RULE); v NULL: there was no memory. */
+int onx_give(struct onx_infer *s, int i, const struct onx_view *v, struct onx_err *e) ONX_MUST;
 /* Axes that older versions give as an attribute and newer ones as input i: whichever is there,
  * resolved, sorted and checked for repeats.  *n == 0 and no fault if neither is. */
 int onx_axes_arg(struct onx_infer *s, const struct onx_ints *attr, int i, int rank, int *axes, int *n,

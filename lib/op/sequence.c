@@ -6,35 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int known(const struct onx_infer *s, int i, const struct onx_view **v, struct onx_err *e)
-{
-	*v = onx_has_in(s, i) ? s->in[i].value : NULL;
-	if (*v || !onx_has_in(s, i))
-		return ONX_OK;
-	return onx_fail(e, ONX_UNSUP, "input %d is computed while running, wanted a value that is known before", i);
-}
-
 static int sequence(const struct onx_infer *s, int i, const struct onx_view **v, struct onx_err *e)
 {
-	int rc = known(s, i, v, e);
+	int rc = onx_in_known(s, i, v, e);
 	if (rc == ONX_OK && (!*v || (*v)->type != ONX_SEQUENCE))
 		return onx_fail(e, ONX_SHAPE, "input %d is %s, wanted a sequence", i,
 				*v ? onx_dtype_name((*v)->type) : "missing");
 	return rc;
-}
-
-static int give(struct onx_infer *s, int i, const struct onx_view *v, struct onx_err *e)
-{
-	struct onx_shape shape = { 0 };
-	if (!v)
-		return onx_nomem(e, 64, "a sequence");
-	shape.rank = v->rank;
-	for (int d = 0; d < v->rank; d++)
-		shape.dim[d] = v->dim[d];
-	onx_set_out(s, i, v->type, &shape);
-	if (onx_has_out(s, i))
-		s->out[i].value = v;
-	return ONX_OK;
 }
 
 static int give_number(struct onx_infer *s, enum onx_dtype type, int64_t n, struct onx_err *e)
@@ -42,14 +20,14 @@ static int give_number(struct onx_infer *s, enum onx_dtype type, int64_t n, stru
 	struct onx_view *v = onx_tensor_new(s->mem, type, 0, NULL, onx_dtype_store(type, false));
 	if (v)
 		onx_view_put_int(v, 0, n);
-	return give(s, 0, v, e);
+	return onx_give(s, 0, v, e);
 }
 
 /* An optional position (input i), negative from the end; *at = none where it is absent. */
 static int position(const struct onx_infer *s, int i, size_t n, bool end, size_t none, size_t *at, struct onx_err *e)
 {
 	const struct onx_view *v;
-	int rc = known(s, i, &v, e);
+	int rc = onx_in_known(s, i, &v, e);
 	*at = none;
 	if (rc < 0 || !v)
 		return rc;
@@ -72,7 +50,7 @@ static const struct onx_table empty_table = { "SequenceEmpty", sizeof(struct emp
 static int empty_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	(void)attr;
-	return give(s, 0, onx_seq_new(s->mem, ONX_SEQUENCE, 0), e);
+	return onx_give(s, 0, onx_seq_new(s->mem, ONX_SEQUENCE, 0), e);
 }
 
 static int construct_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -80,14 +58,14 @@ static int construct_infer(struct onx_infer *s, const void *attr, struct onx_err
 	struct onx_view *y = onx_seq_new(s->mem, ONX_SEQUENCE, (size_t)s->n_in);
 	(void)attr;
 	for (int i = 0; y && i < s->n_in; i++) {
-		int rc = known(s, i, &onx_seq_items(y)[i], e);
+		int rc = onx_in_known(s, i, &onx_seq_items(y)[i], e);
 		if (rc == ONX_OK && (!onx_seq_at(y, (size_t)i) || s->in[i].type != s->in[0].type))
 			rc = onx_fail(e, ONX_SHAPE, "input %d is %s, input 0 is %s", i,
 				      onx_dtype_name(s->in[i].type), onx_dtype_name(s->in[0].type));
 		if (rc < 0)
 			return rc;
 	}
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 static int insert_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -96,7 +74,7 @@ static int insert_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	size_t at;
 	int rc = sequence(s, 0, &x, e);
 	(void)attr;
-	if (rc < 0 || (rc = known(s, 1, &v, e)) < 0 || (rc = position(s, 2, x->n, true, x->n, &at, e)) < 0)
+	if (rc < 0 || (rc = onx_in_known(s, 1, &v, e)) < 0 || (rc = position(s, 2, x->n, true, x->n, &at, e)) < 0)
 		return rc;
 	if (x->n && v->type != onx_seq_at(x, 0)->type)
 		return onx_fail(e, ONX_SHAPE, "%s into a sequence of %s", onx_dtype_name(v->type),
@@ -104,7 +82,7 @@ static int insert_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	struct onx_view *y = onx_seq_new(s->mem, ONX_SEQUENCE, x->n + 1);
 	for (size_t i = 0; y && i <= x->n; i++)
 		onx_seq_items(y)[i] = i == at ? v : onx_seq_at(x, i < at ? i : i - 1);
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 static int erase_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -120,7 +98,7 @@ static int erase_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	struct onx_view *y = onx_seq_new(s->mem, ONX_SEQUENCE, x->n - 1);
 	for (size_t i = 0; y && i + 1 < x->n; i++)
 		onx_seq_items(y)[i] = onx_seq_at(x, i < at ? i : i + 1);
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 static int at_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -131,7 +109,7 @@ static int at_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	(void)attr;
 	if (rc < 0 || (rc = position(s, 1, x->n, false, 0, &at, e)) < 0)
 		return rc;
-	return give(s, 0, onx_seq_at(x, at), e);
+	return onx_give(s, 0, onx_seq_at(x, at), e);
 }
 
 static int length_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -218,8 +196,8 @@ static int split_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	const struct onx_view *x, *by;
 	const size_t *len = NULL;
 	size_t n = 0, at = 0;
-	int axis, rc = known(s, 0, &x, e);
-	if (rc < 0 || (rc = known(s, 1, &by, e)) < 0 || (rc = onx_axis(a->axis, x->rank, &axis, e)) < 0)
+	int axis, rc = onx_in_known(s, 0, &x, e);
+	if (rc < 0 || (rc = onx_in_known(s, 1, &by, e)) < 0 || (rc = onx_axis(a->axis, x->rank, &axis, e)) < 0)
 		return rc;
 	if (by && by->type != ONX_INT64 && by->type != ONX_INT32)
 		return onx_fail(e, ONX_SHAPE, "input 1 is %s, wanted int32 or int64", onx_dtype_name(by->type));
@@ -231,7 +209,7 @@ static int split_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 			return onx_nomem(e, 64, "a piece");
 		at += len[i];
 	}
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 static int concat_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -269,7 +247,7 @@ static int concat_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 		move(y, onx_seq_at(x, i), axis, at, n, false);
 		at += n;
 	}
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 /* ---- optionals: the one that holds something is what it holds ---- */
@@ -285,9 +263,9 @@ static const struct onx_table optional_table = { "Optional", sizeof(struct optio
 static int optional_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_view *v;
-	int rc = known(s, 0, &v, e);
+	int rc = onx_in_known(s, 0, &v, e);
 	(void)attr;
-	return rc < 0 ? rc : give(s, 0, v ? v : onx_seq_new(s->mem, ONX_NOTHING, 0), e);
+	return rc < 0 ? rc : onx_give(s, 0, v ? v : onx_seq_new(s->mem, ONX_NOTHING, 0), e);
 }
 
 static int has_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -299,11 +277,11 @@ static int has_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 static int get_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_view *v;
-	int rc = known(s, 0, &v, e);
+	int rc = onx_in_known(s, 0, &v, e);
 	(void)attr;
 	if (rc == ONX_OK && v->type == ONX_NOTHING)
 		rc = onx_fail(e, ONX_SHAPE, "the optional holds nothing");
-	return rc < 0 ? rc : give(s, 0, v, e);
+	return rc < 0 ? rc : onx_give(s, 0, v, e);
 }
 
 /* ---- maps: ZipMap, DictVectorizer ---- */
@@ -338,7 +316,7 @@ static const struct onx_view *keys_of(struct onx_infer *s, const struct zip *a)
 static int zip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_view *x, *key = keys_of(s, attr);
-	int rc = known(s, 0, &x, e);
+	int rc = onx_in_known(s, 0, &x, e);
 	if (rc < 0)
 		return rc;
 	const size_t cols = x->rank ? (size_t)x->dim[x->rank - 1] : 0, rows = x->rank == 2 ? (size_t)x->dim[0] : 1;
@@ -357,7 +335,7 @@ static int zip_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		onx_seq_items(map)[1] = v;
 		onx_seq_items(y)[r] = map;
 	}
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 static bool same_key(const struct onx_view *a, size_t i, const struct onx_view *b, size_t j)
@@ -371,7 +349,7 @@ static bool same_key(const struct onx_view *a, size_t i, const struct onx_view *
 static int dict_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_view *x, *key = keys_of(s, attr);
-	int rc = known(s, 0, &x, e);
+	int rc = onx_in_known(s, 0, &x, e);
 	if (rc < 0)
 		return rc;
 	if (!key || x->type != ONX_MAP || onx_seq_at(x, 0)->type != key->type)
@@ -388,7 +366,7 @@ static int dict_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 			if (same_key(key, i, have, j))
 				memcpy((char *)y->v + i * v->width, (const char *)v->v + j * v->width, v->width);
 	}
-	return give(s, 0, y, e);
+	return onx_give(s, 0, y, e);
 }
 
 #define RULE(dom, name, v, lo, hi, rule, table) \

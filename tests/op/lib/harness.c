@@ -206,6 +206,23 @@ static void stale(const struct onx_view *v)
 		memset(v->v, STALE_BYTE, v->n * v->width);
 }
 
+/* The rule has made the outputs itself: they stand in for what forward would write. */
+static bool given(struct op_run *r)
+{
+	bool all = true;
+
+	for (int i = 0; i < r->s.n_out; i++)
+		all &= !r->wanted[i] || r->out[i].value;
+	for (int i = 0; all && i < r->s.n_out; i++)
+		for (size_t k = 0; r->wanted[i] && r->y[i].v && k < r->y[i].n; k++)
+			if (onx_dtype_real(r->y[i].type))
+				onx_view_put_real(&r->y[i], k, onx_view_real(r->out[i].value, k));
+			else
+				memcpy((char *)r->y[i].v + k * r->y[i].width,
+				       (const char *)r->out[i].value->v + k * r->y[i].width, r->y[i].width);
+	return all;
+}
+
 static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool)
 {
 	const struct onx_op *op = r->op;
@@ -214,6 +231,8 @@ static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct on
 	size_t (*scratch)(const struct onx_infer *, const void *, int, bool) =
 		impl ? impl->scratch : op->scratch;
 
+	if (given(r))
+		return guards_hold(r);
 	r->save = buffer(r, saved ? saved(&r->s, r->attr) : 0);
 	struct onx_call call = make_call(r, pool);
 	call.scratch = buffer(r, scratch ? scratch(&r->s, r->attr, onx_pool_threads(pool), false) : 0);
