@@ -107,6 +107,9 @@ $(BUILD)/completion/%: $(BUILD)/bin/%
 	@mkdir -p $(@D)
 	$(Q)$< --help=complete >$@.part && mv $@.part $@
 
+page: all                               ## docs/operators.md, the support table, written anew
+	$(Q)$(BUILD)/bin/onnx-info --ops --page >docs/operators.md.part && mv docs/operators.md.part docs/operators.md
+
 # ---- testing ---------------------------------------------------------------------------------------
 tests: all $(TESTS)
 test: tests                             ## run every test; needs nothing but `make deps`
@@ -190,7 +193,7 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man demo tests test test-peers bench bench-full lint headers san install uninstall deps needs \
+.PHONY: all man page demo tests test test-peers bench bench-full lint headers san install uninstall deps needs \
         needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))

@@ -4,11 +4,12 @@
 #define ONX_INFO_H
 #include "base/json.h"
 #include "graph/probe.h"
+#include "op/op.h"
 #include "plan/plan.h"
 #include "tool.h"
 
 struct onx_info_opts {
-	bool check, plan, dot, ops, weights;
+	bool check, plan, dot, ops, page, weights;
 	int64_t batch, size;
 };
 
@@ -40,7 +41,10 @@ void onx_info_dot(const struct onx_info *f, struct onx_buf *out);
 /* The pre-flight.  ONX_NO if something stands in the way of training. */
 int onx_info_check(const struct onx_info *f, struct onx_err *e) ONX_MUST;
 /* The operators that this build knows, with or without a gradient. */
-int onx_info_ops(bool json, struct onx_buf *out, struct onx_err *e) ONX_MUST;
+enum onx_ops_form { ONX_OPS_TEXT, ONX_OPS_JSON, ONX_OPS_PAGE };
+int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e) ONX_MUST;
+/* "float, int": the types of input 0 that the rule of a row takes, "?" where no guess passes it. */
+void onx_info_types(const struct onx_op *op, struct onx_buf *out);
 
 /* "[N,3,224,224]" as the file declares it: names of symbolic dims, '?' for unknown ones. */
 const char *onx_declared_shape(const struct onx_value *v, char *buf, size_t n);

@@ -1,4 +1,5 @@
 /* tools/info_ops.c -- the support table, read from the operators' own rows. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "info.h"
@@ -26,61 +27,139 @@ static int by_name(const void *x, const void *y)
 	return c ? c : (a->since > b->since) - (a->since < b->since);
 }
 
-static void one(const struct onx_op *op, struct onx_json *list, struct onx_buf *out)
+struct listing {
+	enum onx_ops_form form;
+	const struct onx_op **row;
+	size_t n;
+	struct onx_json *list;
+	struct onx_buf *out;
+};
+
+/* The last version that a row is right for, 0: the newest. */
+static int until(const struct listing *l, size_t i)
 {
-	struct onx_buf g = { 0 };
+	const struct onx_op *op = l->row[i];
 
-	gradient(op, &g);
-	if (list) {
-		struct onx_json *o = onx_json_object();
-
-		onx_json_str(o, "domain", *op->domain ? op->domain : "ai.onnx");
-		onx_json_str(o, "type", op->type);
-		onx_json_int(o, "since", op->since);
-		onx_json_bool(o, "trains", op->backward != NULL);
-		onx_json_str(o, "gradient", g.data);
-		onx_json_put(list, NULL, o);
-	} else {
-		onx_buf_fmt(out, "%-28s %5d  %-8s %s\n", op->type, op->since,
-			    op->backward ? "trains" : "runs", g.data ? g.data : "");
-	}
-	out->lost |= g.lost;
-	onx_buf_release(&g);
+	if (i + 1 == l->n || strcmp(op->type, l->row[i + 1]->type) != 0 ||
+	    strcmp(op->domain, l->row[i + 1]->domain) != 0)
+		return 0;
+	return l->row[i + 1]->since - 1;
 }
 
-int onx_info_ops(bool json, struct onx_buf *out, struct onx_err *e)
+static void as_json(const struct onx_op *op, const char *gradients, const char *types, struct listing *l)
 {
-	size_t n, rows = 0;
+	struct onx_json *o = onx_json_object();
+
+	onx_json_str(o, "domain", *op->domain ? op->domain : "ai.onnx");
+	onx_json_str(o, "type", op->type);
+	onx_json_int(o, "since", op->since);
+	onx_json_str(o, "types", types);
+	onx_json_bool(o, "trains", op->backward != NULL);
+	onx_json_str(o, "gradient", gradients);
+	onx_json_put(l->list, NULL, o);
+}
+
+static void one(struct listing *l, size_t i)
+{
+	const struct onx_op *op = l->row[i];
+	const int last = until(l, i);
+	struct onx_buf g = { 0 }, t = { 0 };
+	char versions[40];
+
+	gradient(op, &g);
+	if (l->form != ONX_OPS_TEXT)
+		onx_info_types(op, &t);
+	if (last)
+		snprintf(versions, sizeof versions, "%d-%d", op->since, last);
+	else
+		snprintf(versions, sizeof versions, "%d-", op->since);
+	l->out->lost |= g.lost | t.lost;
+	if (l->form == ONX_OPS_JSON)
+		as_json(op, g.data ? g.data : "", t.data ? t.data : "", l);
+	else if (l->form == ONX_OPS_PAGE)
+		onx_buf_fmt(l->out, "| %s | %s | %s | %s | %s | `%s` |\n", *op->domain ? op->domain : "ai.onnx",
+			    op->type, versions, t.data ? t.data : "", op->flags & ONX_OP_RULE ? "planning" :
+			    "runs", g.data ? g.data : "");
+	else
+		onx_buf_fmt(l->out, "%-28s %5d  %-8s %s\n", op->type, op->since,
+			    op->backward ? "trains" : "runs", g.data ? g.data : "");
+	onx_buf_release(&g);
+	onx_buf_release(&t);
+}
+
+static int gather(const struct onx_op ***to, size_t *rows, struct onx_err *e)
+{
+	size_t n, k = 0;
 	const struct onx_op *const *family = onx_op_families(false, &n);
 	const struct onx_op **all;
-	struct onx_json *list = json ? onx_json_array() : NULL;
-	int rc = ONX_OK;
 
 	for (size_t i = 0; i < n; i++)
 		for (const struct onx_op *op = family[i]; op->type; op++)
-			rows++;
-	all = onx_heap(rows + 1, sizeof *all);
-	if (!all) {
-		onx_json_free(list);
-		return onx_nomem(e, (double)(rows * sizeof *all), "the operators");
-	}
-	rows = 0;
+			k++;
+	all = onx_heap(k + 1, sizeof *all);
+	if (!all)
+		return onx_nomem(e, (double)(k * sizeof *all), "the operators");
+	k = 0;
 	for (size_t i = 0; i < n; i++)
 		for (const struct onx_op *op = family[i]; op->type; op++)
-			all[rows++] = op;
-	qsort(all, rows, sizeof *all, by_name);
-	if (!json)
+			if (strcmp(op->domain, "onnx_adapt") != 0)
+				all[k++] = op;
+	qsort(all, k, sizeof *all, by_name);
+	*to = all;
+	*rows = k;
+	return ONX_OK;
+}
+
+static const char page_head[] =
+	"# Operators\n\n"
+	"Printed by `onnx-info --ops --page` from the operators' own rows; `make page` writes it anew.\n\n"
+	"- versions: of the domain's operator set, for which the row is right; `7-` goes on to the newest (ai.onnx: "
+	"28).\n"
+	"- types: of the first input, as its shape rule takes them from small trial nodes; `?` where no trial node "
+	"passes, which says nothing about types. `float` is float, double, float16, bfloat16.\n"
+	"- forward: `runs`, or `planning`: the outputs (sequences, optionals, maps) come from inputs that are "
+	"known while planning.\n"
+	"- gradient: one sign for each input, `x` computed, `0` zero by definition, `-` none makes sense; `...`: the "
+	"last sign goes on.\n\n"
+	"| domain | operator | versions | types | forward | gradient |\n"
+	"|---|---|---|---|---|---|\n";
+
+/* What the specification has and the table lacks. */
+static const char page_tail[] =
+	"\n## Not supported\n\n"
+	"| domain | operator | why |\n"
+	"|---|---|---|\n"
+	"| ai.onnx | ImageDecoder | needs the encoded file as a tensor and more formats than are decoded here; "
+	"decode pictures in front of the model |\n"
+	"| ai.onnx | RegexFullMatch | RE2's syntax needs an engine of its own |\n"
+	"| ai.onnx.ml | CastMap | maps as inputs of a model cannot be fed |\n"
+	"| ai.onnx.preview | FlexAttention | experimental, without versions kept; export with Attention |\n"
+	"| ai.onnx.preview.training | Gradient | gradients are taken of a whole model: onnx-train |\n";
+
+int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)
+{
+	struct listing l = { .form = form, .out = out };
+	int rc = gather(&l.row, &l.n, e);
+
+	if (rc < 0)
+		return rc;
+	if (form == ONX_OPS_JSON)
+		l.list = onx_json_array();
+	else if (form == ONX_OPS_PAGE)
+		onx_buf_str(out, page_head);
+	else
 		onx_buf_fmt(out, "%-28s %5s  %-8s %s\n", "operator", "opset", "support",
 			    "inputs with a gradient (x), a zero gradient (0), none (-)");
-	for (size_t i = 0; i < rows; i++)
-		if (strcmp(all[i]->domain, "onnx_adapt") != 0)
-			one(all[i], list, out);
-	if (json) {
-		rc = onx_json_print(list, true, out, e);
-		onx_json_free(list);
+	for (size_t i = 0; i < l.n; i++)
+		one(&l, i);
+	if (form == ONX_OPS_PAGE)
+		onx_buf_str(out, page_tail);
+	if (form == ONX_OPS_JSON) {
+		rc = onx_json_print(l.list, true, out, e);
+		onx_json_free(l.list);
 		if (rc == ONX_OK)
 			onx_buf_str(out, "\n");
 	}
-	onx_heap_free(all);
+	onx_heap_free(l.row);
 	return rc;
 }

@@ -13,6 +13,8 @@ static const struct onx_field fields[] = {
 	{ "dot", F_BOOL, offsetof(struct onx_info_opts, dot), "no", .help = "the graph for Graphviz" },
 	{ "ops", F_BOOL, offsetof(struct onx_info_opts, ops), "no",
 	  .help = "the operators that are supported here; needs no model" },
+	{ "page", F_BOOL, offsetof(struct onx_info_opts, page), "no",
+	  .help = "with --ops: the page of the documentation, in Markdown" },
 	{ "batch", F_INT, offsetof(struct onx_info_opts, batch), "1", 1, 65536, .letter = 'b', .arg = "N",
 	  .help = "samples at a time, where the model leaves it open", .group = "For which sizes" },
 	{ "size", F_INT, offsetof(struct onx_info_opts, size), "0", 0, 65536, .arg = "N",
@@ -26,6 +28,8 @@ static int check(const void *obj, struct onx_err *e)
 
 	if (o->check + o->plan + o->dot + o->ops > 1)
 		return onx_fail(e, ONX_USAGE, "--check, --plan, --dot and --ops exclude each other");
+	if (o->page && !o->ops)
+		return onx_fail(e, ONX_USAGE, "--page is a form of --ops");
 	return ONX_OK;
 }
 static const struct onx_table table = { "onnx-info", sizeof(struct onx_info_opts), fields, check, 0 };
@@ -59,7 +63,8 @@ static int run(struct onx_work *w, struct onx_err *e)
 	int rc;
 
 	if (o->ops)
-		return onx_info_ops(w->common.json, &w->text, e);
+		return onx_info_ops(o->page ? ONX_OPS_PAGE : w->common.json ? ONX_OPS_JSON : ONX_OPS_TEXT,
+				    &w->text, e);
 	rc = onx_work_model(w, e);
 	if (rc < 0)
 		return rc;

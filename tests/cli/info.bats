@@ -52,6 +52,18 @@ load common
 	[ "$(tail -n +2 ops | awk '{print $1, $2}' | sort | uniq -d)" = "" ]
 }
 
+@test "the page of operators is what the program prints: make page" {
+	onnx-info --ops --page >page
+	diff -u "$ONX_TOP/docs/operators.md" page
+	onnx-info --ops >ops
+	[ "$(grep -cE '^\| (ai\.onnx|com\.microsoft)[a-z.]* \| [A-Za-z0-9]+ \| [0-9]+-' page)" = "$(tail -n +2 ops | wc -l)" ]
+	grep -qE '^\| ai.onnx \| Conv \| 1- \| float.* \| runs \| `x` \|$' page
+	grep -qE '^\| ai.onnx \| Sign .*int.* \| `0` \|$' page
+	grep -qE '^\| ai.onnx \| And \| 7- \| bool \|' page
+	run -2 onnx-info --page
+	[[ "$output" == *"--ops"* ]]
+}
+
 @test "--check says what stands in the way, and whether anything does" {
 	model iris-pytorch.onnx
 	run -0 onnx-info --check "$m"
