@@ -1,7 +1,9 @@
 /* tools/info_check.c -- the pre-flight: can this be trained, and if not, where and what then? */
+#include <stdio.h>
 #include <string.h>
 #include "info.h"
 #include "model/mark.h"
+#include "rewrite/straight.h"
 
 /* What the loss works on: the marked logits, else the outputs. */
 static const uint32_t *targets(const struct onx_info *f, uint32_t *logits, uint32_t *n)
@@ -70,10 +72,14 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 		return rc;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		char name[200];
+		const struct onx_node *x = &f->g->node[block[i].node];
+		char name[200], out[300];
+
+		snprintf(out, sizeof out, "%s%s", block[i].way_out, onx_straight_known(x->domain, x->type) ?
+			 ", or let gradients through as if it were y = x (onnx-train --straight-through)" : "");
 
 		say_block(f, onx_node_text(f->g, block[i].node, name, sizeof name), block[i].why,
-			  block[i].way_out, list);
+			  out, list);
 	}
 	if (f->n_train == 0) {
 		say_block(f, "the model", "no weight is to train",

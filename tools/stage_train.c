@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "model/mark.h"
 #include "objective.h"
+#include "rewrite/straight.h"
 #include "stage.h"
 #include "steptimes.h"
 
@@ -192,10 +193,15 @@ int onx_stage_train(struct onx_work *w, struct onx_err *e)
 	const struct onx_train_opts *o = w->opt[TRAIN];
 	const struct onx_log_opts *log = w->opt[LOG];
 	struct onx_problem p = { 0 };
+	uint32_t n = 0;
 	int rc = onx_train_check(w, e);
 
 	if (rc == ONX_OK)
 		rc = onx_problem_open(w, true, o->threads, &p, e);
+	if (rc == ONX_OK && o->straight)
+		rc = onx_straight_through(p.g, &n, e);
+	if (rc == ONX_OK && o->straight)
+		onx_say(&w->note, ONX_INFO, "straight through: %u node%s", n, n == 1 ? "" : "s");
 	if (rc == ONX_OK)
 		rc = log->bench ? bench(w, &p, e) : train(w, &p, e);
 	onx_problem_close(&p);

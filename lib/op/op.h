@@ -44,6 +44,7 @@ enum onx_op_flag {
 	ONX_OP_BODY   = 2048,   /* runs graphs of its own: graph/control.h                           */
 	ONX_OP_APART  = 4096,   /* where dim 0 of all outputs goes with dim 0 of the inputs and no attribute `axis`
 				   is 0, slices along it are computed each for itself (plan/parts.c)  */
+	ONX_OP_STRAIGHT = 8192, /* backward is a straight-through estimate, not the derivative (rewrite/straight.h)  */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

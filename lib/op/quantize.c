@@ -28,7 +28,8 @@ static const struct onx_table dequantize_attr = { "DequantizeLinear", sizeof(str
 						  .check = NULL };
 
 /* x [outer][n][inner]; element (o, k, i) has the scale number o * so + k / block * sk + i * si. */
-struct quant_geo { size_t n, inner, block, so, sk, si; };
+/* lo, hi: what the whole numbers can be, where both directions are one step. */
+struct quant_geo { size_t n, inner, block, so, sk, si; double lo, hi; };
 
 static size_t scale_at(const struct quant_geo *g, size_t at)
 {
@@ -280,6 +281,81 @@ static void dynamic_forward(const struct onx_call *c)
 		*(uint8_t *)c->y[2].v = (uint8_t)zero;
 }
 
+/* ---- quantised and back in one step, with a straight-through estimate ---- */
+
+static int fake_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	int rc = onx_want_real(s, 0, e);
+
+	if (rc == ONX_OK)
+		rc = quantize_infer(s, attr, e);
+	if (rc == ONX_OK && !is_whole(s->out[0].type))
+		rc = onx_fail(e, ONX_UNSUP, "no straight-through estimate of %s", onx_dtype_name(s->out[0].type));
+	if (rc < 0)
+		return rc;
+	struct onx_shape shape = s->in[0].shape;
+	struct quant_geo *g = s->geo;
+	limits(s->out[0].type, &g->lo, &g->hi);
+	onx_set_out(s, 0, s->in[1].type, &shape);
+	return ONX_OK;
+}
+
+/* *inside: nothing was cut off.  The whole number, less the zero point. */
+static double fake(const struct onx_call *c, size_t i, size_t at, double *ratio, bool *inside)
+{
+	const struct quant_geo *g = c->geo;
+	const double zero = c->n_x > 2 && c->x[2].v ? number(&c->x[2], at) : 0;
+	const real q = (real)onx_view_real(&c->x[0], i) / (real)onx_view_real(&c->x[1], at);
+	const double v = rint(q) + zero;
+
+	*ratio = (double)q;
+	*inside = v >= g->lo && v <= g->hi;
+	return (v > g->hi ? g->hi : v > g->lo ? v : g->lo) - zero;
+}
+
+static void fake_range(const void *ctx, size_t from, size_t to)
+{
+	const struct onx_call *c = ctx;
+	double ratio;
+	bool inside;
+
+	for (size_t i = from; i < to; i++) {
+		const size_t at = scale_at(c->geo, i);
+		const real v = (real)fake(c, i, at, &ratio, &inside) * (real)onx_view_real(&c->x[1], at);
+		onx_view_put_real(&c->y[0], i, (double)v);
+	}
+}
+
+static void fake_forward(const struct onx_call *c)
+{
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, fake_range, c);
+}
+
+/* dx = dy where nothing was cut off, else 0.  dscale = sum of dy (q - x / scale), where cut off dy q: what
+ * rounding as y = x gives (Esser et al. 2020, Learned step size quantization, arXiv 1902.08153, equation 3). */
+static void fake_backward(const struct onx_call *c)
+{
+	const struct onx_view *dx = &c->dx[0], *ds = &c->dx[1];
+	double *sum = c->scratch;
+
+	for (size_t i = 0; ds->v && i < ds->n; i++)
+		sum[i] = 0;
+	for (size_t i = 0; i < c->dy[0].n; i++) {
+		const size_t at = scale_at(c->geo, i);
+		const double dy = onx_view_real(&c->dy[0], i);
+		double ratio;
+		bool inside;
+		const double q = fake(c, i, at, &ratio, &inside);
+
+		if (dx->v)
+			onx_put((real *)dx->v + i, dx->add, inside ? (real)dy : 0);
+		if (ds->v)
+			sum[at] += dy * (inside ? q - ratio : q);
+	}
+	for (size_t i = 0; ds->v && i < ds->n; i++)
+		onx_view_put_real(ds, i, sum[i] + (ds->add ? onx_view_real(ds, i) : 0));
+}
+
 const struct onx_op ONX_R(onx_ops_quantize)[] = {
 	{ .domain = "", .type = "QuantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_ZERO, ONX_G_ZERO, ONX_G_NEVER }, .n_grad = 3,
@@ -291,5 +367,9 @@ const struct onx_op ONX_R(onx_ops_quantize)[] = {
 	{ .domain = "", .type = "DynamicQuantizeLinear", .since = 11, .min_in = 1, .max_in = 1,
 	  .min_out = 3, .max_out = 3, .grad = { ONX_G_ZERO }, .n_grad = 1, .infer = dynamic_infer,
 	  .forward = dynamic_forward },
+	{ .domain = "onnx_adapt", .type = "FakeQuantize", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1,
+	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 3, .flags = ONX_OP_STRAIGHT,
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .attr = &quantize_attr, .infer = fake_infer,
+	  .scratch = dequantize_scratch, .forward = fake_forward, .backward = fake_backward },
 	{ .type = NULL }
 };

@@ -324,6 +324,34 @@ static void is_inf_forward(const struct onx_call *c)
 		y[i] = isinf(x[i]) && (x[i] > 0 ? p->positive : p->negative);
 }
 
+struct straight { const struct onx_call *c; double most; };
+
+static void straight_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct straight *s = ctx;
+	const struct onx_view *dx = &s->c->dx[0];
+	const real *x = s->c->x[0].v, *dy = s->c->dy[0].v;
+
+	for (size_t i = lo; i < hi; i++)
+		onx_put((real *)dx->v + i, dx->add, s->most <= 0 || ONX_M(fabs)(x[i]) <= (real)s->most ? dy[i] : 0);
+}
+
+static void straight(const struct onx_call *c)
+{
+	const struct straight s = { c, 0 };
+
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, straight_range, &s);
+}
+
+static void straight_unit(const struct onx_call *c)
+{
+	const struct straight s = { c, 1 };
+
+	if (c->dx[0].v)
+		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, straight_range, &s);
+}
+
 #define ROW(dom, type_, op_, since_, infer_, table_, forward_)                                   \
 	{ .domain = dom, .type = type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = op_##_keep, .alias = 1,     \
@@ -335,6 +363,12 @@ static void is_inf_forward(const struct onx_call *c)
 	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .alias = 1, .flags = ONX_OP_EACH,   \
 	  .infer = infer_, .forward = forward_ },
+/* Straight-through estimates (Bengio, Leonard, Courville 2013, arXiv 1308.3432): the steps as above, with the
+ * gradient of y = x; for Sign inside [-1, 1], 0 outside (Courbariaux et al. 2016, arXiv 1602.02830). */
+#define STRAIGHT(type_, infer_, forward_, range_)                                                  \
+	{ .domain = "onnx_adapt", .type = #type_, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, \
+	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0),              \
+	  .flags = ONX_OP_EACH | ONX_OP_STRAIGHT, .infer = infer_, .forward = forward_, .backward = range_ },
 #define ASK(type_, since_, infer_, forward_, table_)                                             \
 	{ .domain = "", .type = #type_, .since = since_, .min_in = 1, .max_in = 1, .min_out = 1, \
 	  .max_out = 1, .attr = table_, .infer = infer_, .forward = forward_ },
@@ -351,6 +385,8 @@ const struct onx_op ONX_R(onx_ops_unary)[] = {
 	ROW("com.microsoft", "QuickGelu", Swish, 1, onx_infer_same, &QuickGelu_attr, Swish_forward)
 	STEP(Floor, 1, onx_infer_same, Floor_forward) STEP(Ceil, 1, onx_infer_same, Ceil_forward)
 	STEP(Round, 11, onx_infer_same, Round_forward) STEP(Sign, 9, infer_number, Sign_any)
+	STRAIGHT(Floor, onx_infer_same, Floor_forward, straight) STRAIGHT(Ceil, onx_infer_same, Ceil_forward, straight)
+	STRAIGHT(Round, onx_infer_same, Round_forward, straight) STRAIGHT(Sign, infer_number, Sign_any, straight_unit)
 	ASK(Not, 1, infer_not, not_forward, NULL) ASK(BitwiseNot, 18, infer_int, bitwise_not, NULL)
 	ASK(IsNaN, 9, infer_question, is_nan_forward, NULL)
 	ASK(IsInf, 10, infer_question, is_inf_forward, &is_inf_attr)

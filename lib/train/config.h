@@ -29,7 +29,7 @@ struct onx_train_opts {
 	int64_t patience;               /* epochs without improvement; 0: never stop early           */
 	bool keep_best;
 	int bn;                         /* enum onx_bn_mode                                          */
-	bool shuffle, precise;
+	bool shuffle, precise, straight;
 	int64_t seed, threads;
 	int64_t mem;                    /* bytes; 0: no limit                                        */
 	bool cache; const char *cache_dir; int64_t views;       /* the frozen prefix                 */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # onnx-info and onnx-diff on good and on bad files.
 load common
+load pb
 
 @test "a model in words" {
 	model iris-pytorch.onnx
@@ -128,4 +129,16 @@ load common
 	fault 6 "No such file" onnx-diff "$m" nothing.onnx
 	echo x >x
 	fault 3 "'x'" onnx-diff "$m" x
+}
+
+@test "--check names the way through a step, and onnx-train takes it" {
+	w=$(pb_tensor w "$(pb_msg 9 0000803f000000400000404000008040)" 4)
+	pb_file m "$(pb_graph "$(pb_msg 1 "$(pb_node Mul a 'x w' h)")$(pb_msg 1 "$(pb_node Round b h y)")$(pb_msg 5 "$w")")"
+	onnx-freeze --none -o f m
+	run -1 onnx-info --check f
+	[[ "$output" == *"Round 'b'"*"--straight-through"* ]]
+	fault 2 'no trainable weight has a gradient path' onnx-train -q --bench 1 --batch 1 --loss mse f
+	onnx-train --bench 1 --batch 1 --loss mse --straight-through f >out 2>err
+	grep -q 'straight through: 1 node' err
+	grep -q 'samples/s' out
 }
