@@ -341,6 +341,165 @@ static void classifier_forward(const struct onx_call *c)
 	onx_ml_each(c, g->rows, work(g), classify);
 }
 
+/* The same fixed point with its slope dp [n] along dr [n][n]: each step differentiated, so that dp belongs to the
+ * p that forward gives.  mem: 2 n^2 + 3 n doubles. */
+static void couple_along(size_t n, const double *r, const double *dr, double *mem, double *dp)
+{
+	const size_t rounds = n > 100 ? n : 100;
+	double *q = mem, *dq = q + n * n, *p = dq + n * n, *qp = p + n, *dqp = qp + n;
+
+	for (size_t t = 0; t < n; t++) {
+		p[t] = 1 / (double)n;
+		dp[t] = q[t * n + t] = dq[t * n + t] = 0;
+		for (size_t j = 0; j < n; j++)
+			if (j != t) {
+				const double a = r[j * n + t], b = r[t * n + j], da = dr[j * n + t], db = dr[t * n + j];
+				q[t * n + t] += a * a;
+				dq[t * n + t] += 2 * a * da;
+				q[t * n + j] = -a * b;
+				dq[t * n + j] = -(da * b + a * db);
+			}
+	}
+	for (size_t round = 0; round < rounds; round++) {
+		double all = 0, dall = 0, worst = 0;
+		for (size_t t = 0; t < n; t++) {
+			qp[t] = dot(q + t * n, p, n);
+			dqp[t] = dot(dq + t * n, p, n) + dot(q + t * n, dp, n);
+			all += p[t] * qp[t];
+			dall += dp[t] * qp[t] + p[t] * dqp[t];
+		}
+		for (size_t t = 0; t < n; t++)
+			worst = fabs(qp[t] - all) > worst ? fabs(qp[t] - all) : worst;
+		if (worst < 0.005 / (double)n)
+			break;
+		for (size_t t = 0; t < n; t++) {
+			const double own = q[t * n + t], down = dq[t * n + t], step = (all - qp[t]) / own;
+			const double dstep = (dall - dqp[t] - step * down) / own, by = 1 + step;
+			p[t] += step;
+			dp[t] += dstep;
+			dall += dstep * (step * own + 2 * qp[t]) + step * (dstep * own + step * down + 2 * dqp[t]);
+			all = (all + step * (step * own + 2 * qp[t])) / (by * by);
+			dall = (dall - 2 * all * by * dstep) / (by * by);
+			for (size_t j = 0; j < n; j++) {
+				qp[j] = (qp[j] + step * q[t * n + j]) / by;
+				dqp[j] = (dqp[j] + dstep * q[t * n + j] + step * dq[t * n + j] - qp[j] * dstep) / by;
+				p[j] /= by;
+				dp[j] = (dp[j] - p[j] * dstep) / by;
+			}
+		}
+	}
+}
+
+/* ds [pairs]: the gradient of the decisions s from that of the probabilities, dp. */
+static void probabilities_back(const struct svm *a, const struct geo *g, const double *s, const double *dp,
+			       double *ds, double *mem)
+{
+	const size_t n = g->classes;
+	double *r = mem, *dr = r + n * n, *slope = dr + n * n;
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; j < n; j++, k++) {
+			const double v = 1 / (1 + exp(s[k] * a->prob_a.v[k] + a->prob_b.v[k]));
+			r[i * n + j] = v < 1e-7 ? 1e-7 : v > 1 - 1e-7 ? 1 - 1e-7 : v;
+			r[j * n + i] = 1 - r[i * n + j];
+		}
+	memset(dr, 0, n * n * sizeof *dr);
+	k = 0;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; j < n; j++, k++) {
+			const double v = r[i * n + j];
+			const bool cut = v <= 1e-7 || v >= 1 - 1e-7;
+			dr[i * n + j] = cut ? 0 : -a->prob_a.v[k] * v * (1 - v);
+			dr[j * n + i] = -dr[i * n + j];
+			couple_along(n, r, dr, slope + n, slope);
+			ds[k] = dot(dp, slope, n);
+			dr[i * n + j] = dr[j * n + i] = 0;
+		}
+}
+
+/* dx [cols] += of the decisions' gradient ds: each support vector's coefficients of all pairs at once. */
+static void decide_back(const struct svm *a, const struct geo *g, const double *x, const double *ds, double *dx)
+{
+	for (size_t i = 0; i < g->classes; i++)
+		for (size_t v = g->first[i]; v < g->first[i + 1]; v++) {
+			double sum = 0;
+			for (size_t j = 0; j < g->classes; j++) {
+				if (j == i)
+					continue;
+				const size_t lo = i < j ? i : j, hi = i < j ? j : i;
+				const size_t p = lo * (2 * g->classes - lo - 1) / 2 + hi - lo - 1;
+				sum += ds[p] * a->coef.v[(j < i ? j : j - 1) * g->vectors + v];
+			}
+			kernel_back(g, (enum kernel)a->kernel, x, a->vector.v + v * g->cols, sum, dx);
+		}
+}
+
+/* Of one row: as work(), then before and after the transform, two gradients, dx, and what the slopes take. */
+static size_t work_back(const struct geo *g)
+{
+	const size_t n = g->classes;
+
+	return work(g) + 3 * (g->outs + 1) + g->pairs + 1 + g->cols + (g->prob ? 4 * n * n + 4 * n : 0);
+}
+
+static size_t classifier_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)attr;
+	return onx_ml_scratch(backward ? work_back(s->geo) : work(s->geo), threads);
+}
+
+static void classify_back(const struct onx_call *c, size_t row, double *mem)
+{
+	const struct geo *g = c->geo;
+	const struct svm *a = c->attr;
+	const struct onx_view *dx = &c->dx[0];
+	double *k = mem + g->cols, *s = k + g->vectors, *votes = s + g->pairs + g->classes + 2;
+	double *z = mem + work(g), *y = z + g->outs + 1, *d = y + g->outs + 1, *to = d + g->outs + g->pairs + 1;
+	double *ds = d;
+
+	onx_ml_row(&c->x[0], row, g->cols, mem);
+	if (g->vectors) {
+		for (size_t i = 0; i < g->vectors; i++)
+			k[i] = kernel(g, (enum kernel)a->kernel, mem, a->vector.v + i * g->cols);
+		decide(a, g, k, s, votes);
+	}
+	for (size_t i = 0; !g->vectors && i < g->classes; i++)
+		s[i] = a->rho.v[0] + dot(mem, a->coef.v + i * g->cols, g->cols);
+	if (g->prob)
+		probabilities(a, g, s, votes + g->classes, votes + 3 * g->classes);
+	memcpy(z, g->prob ? votes + g->classes : s, (g->twice ? 1 : g->outs) * sizeof *z);
+	if (g->twice) {
+		z[1] = z[0];
+		z[0] = -z[1];
+	}
+	memcpy(y, z, g->outs * sizeof *y);
+	onx_ml_post((enum onx_post)a->post, y, g->outs);
+	for (size_t i = 0; i < g->outs; i++)
+		d[i] = onx_view_real(&c->dy[1], row * g->outs + i);
+	onx_ml_post_back((enum onx_post)a->post, z, y, d, g->outs);
+	if (g->twice)
+		d[0] = d[1] - d[0];
+	memset(to, 0, g->cols * sizeof *to);
+	if (g->prob)
+		probabilities_back(a, g, s, d, ds = d + g->outs, to + g->cols);
+	if (g->vectors)
+		decide_back(a, g, mem, ds, to);
+	for (size_t i = 0; i < g->cols; i++) {
+		for (size_t m = 0; !g->vectors && m < g->classes; m++)
+			to[i] += d[m] * a->coef.v[m * g->cols + i];
+		onx_view_put_real(dx, row * g->cols + i, to[i] + (dx->add ? onx_view_real(dx, row * g->cols + i) : 0));
+	}
+}
+
+static void classifier_backward(const struct onx_call *c)
+{
+	const struct geo *g = c->geo;
+
+	if (c->dx[0].v)
+		onx_ml_each(c, g->rows, work_back(g), classify_back);
+}
+
 /* ---- the regressor: rho + sum of coef K(x, v) ---- */
 
 static double decision(const struct svm *a, const struct geo *g, const double *x)
@@ -404,11 +563,12 @@ static void regressor_backward(const struct onx_call *c)
 
 #define SVM(name, outs, part) \
 	.domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, \
-	.flags = ONX_OP_WIDTHS, .attr = &part##_table, .infer = part##_infer, .scratch = scratch,          \
+	.flags = ONX_OP_WIDTHS, .attr = &part##_table, .infer = part##_infer,                             \
 	.forward = part##_forward
 const struct onx_op ONX_R(onx_ops_mlsvm)[] = {
-	{ SVM("SVMClassifier", 2, classifier) },
-	{ SVM("SVMRegressor", 1, regressor), .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0),
+	{ SVM("SVMClassifier", 2, classifier), .scratch = classifier_scratch, .grad = { ONX_G_DIFF }, .n_grad = 1,
+	  .keep = ONX_KEEP_X(0), .backward = classifier_backward },
+	{ SVM("SVMRegressor", 1, regressor), .scratch = scratch, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0),
 	  .backward = regressor_backward },
 	{ .type = NULL }
 };
