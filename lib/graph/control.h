@@ -1,5 +1,6 @@
-/* graph/control.h -- If, Loop, Scan and SequenceMap run here and now, where all they read is known: what the
- * interpreter and constant folding do.  A plan refuses what depends on numbers computed while running. */
+/* graph/control.h -- If, Loop, Scan and SequenceMap as facts: their bodies' rules run turn by turn, with numbers
+ * where all that a body reads is known (the interpreter, constant folding), else with types and shapes alone.
+ * What decides -- a condition, the number of turns -- must be known. */
 #ifndef ONX_CONTROL_H
 #define ONX_CONTROL_H
 #include "graph/facts.h"
@@ -7,13 +8,19 @@
 struct onx_control {
 	const struct onx_graph *g;
 	const struct onx_node *n;       /* has bodies                                              */
-	struct onx_infer *s;            /* in: filled; out: set here, with numbers                 */
+	struct onx_infer *s;            /* in: filled; out: set here; geo: an onx_turns            */
 	const struct onx_fact *fact;    /* of the values of g: for what the bodies capture         */
 	const struct onx_facts_want *want;      /* precision and pool                              */
 };
-/* ONX_UNSUP if something that decides is not known. */
-int onx_control_run(const struct onx_control *c, struct onx_err *e) ONX_MUST;
+/* What was decided: which body ran how often.  plan/unroll.c writes out its nodes that often. */
+struct onx_turns { uint32_t body; size_t n; };
 
-enum { ONX_TURNS = 1 << 24 };           /* more turns of a loop are taken for one without an end */
+/* ONX_UNSUP if something that decides is not known. */
+int onx_control_infer(const struct onx_control *c, struct onx_err *e) ONX_MUST;
+
+enum {
+	ONX_TURNS = 1 << 24,            /* more turns of a loop are taken for one without an end */
+	ONX_TURNS_PLANNED = 1 << 14     /* of a body that works on numbers computed while running */
+};
 
 #endif

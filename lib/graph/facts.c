@@ -123,8 +123,8 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 	return ONX_OK;
 }
 
-/* A node with bodies runs here and now, or not at all. */
-static int run_bodies(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+/* A node with bodies: what they read is settled first. */
+static int infer_bodies(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
 {
 	const struct onx_control c = { w->g, n, s, w->f->fact, w->want };
 	for (uint32_t i = 0; i < n->n_captured; i++) {
@@ -135,7 +135,7 @@ static int run_bodies(struct work *w, const struct onx_node *n, struct onx_infer
 		if (rc < 0)
 			return rc;
 	}
-	return onx_control_run(&c, e);
+	return onx_control_infer(&c, e);
 }
 
 static int infer(struct work *w, uint32_t id, struct onx_err *e)
@@ -157,7 +157,7 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 		s->out_wanted[i] = n->out[i] != ONX_NONE;
 	int rc = inputs_of(w, n, s, e);
 	if (rc == ONX_OK)
-		rc = n->n_body ? run_bodies(w, n, s, e) : n->op->infer(s, n->attr, e);
+		rc = n->n_body ? infer_bodies(w, n, s, e) : n->op->infer(s, n->attr, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < room; i++) {
 		size_t count;
 		if (s->out[i].type == ONX_UNDEFINED)
@@ -289,11 +289,12 @@ static int walk(struct work *w, struct onx_err *e)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
 					onx_node_text(g, id, name, sizeof name));
 		rc = infer(w, id, e);
-		if (rc == ONX_OK && !settled(w->f->infer[id]) && (g->node[id].op->flags & ONX_OP_RULE))
-			rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 		if (rc == ONX_OK && !settled(w->f->infer[id])) {
-			w->f->run[id] = !can_fold(w, id);
-			if (!w->f->run[id])
+			const bool planned = g->node[id].n_body && !w->want->evaluate;  /* plan/unroll.c */
+			w->f->run[id] = planned || !can_fold(w, id);
+			if ((g->node[id].op->flags & ONX_OP_RULE) && !planned)
+				rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
+			else if (!w->f->run[id])
 				rc = fold(w, id, e);
 		}
 		if (rc < 0)

@@ -64,6 +64,48 @@ static void mark_node(const struct onx_graph *g, const struct onx_node *n, struc
 	}
 }
 
+static int new_marks(const struct onx_graph *g, struct onx_arena *a, struct marks *m, struct onx_err *e)
+{
+	const size_t n = (size_t)g->n_value + 1;
+
+	*m = (struct marks){ ONX_NEWS(a, bool, n), ONX_NEWS(a, bool, n), ONX_NEWS(a, bool, n) };
+	return m->wanted && m->wanted_many && m->stat ? ONX_OK : onx_nomem(e, 3.0 * (double)n, "weights");
+}
+
+static int mark_bodies(const struct onx_node *n, struct onx_arena *a, struct marks *m, struct onx_err *e);
+
+static int mark_graph(const struct onx_graph *g, struct onx_arena *a, struct marks *m, struct onx_err *e)
+{
+	int rc = ONX_OK;
+
+	for (uint32_t i = g->n_order; rc == ONX_OK && i-- > 0; ) {
+		mark_node(g, &g->node[g->order[i]], m);
+		rc = mark_bodies(&g->node[g->order[i]], a, m, e);
+	}
+	return rc;
+}
+
+/* What the bodies read from around and need as a weight is one around. */
+static int mark_bodies(const struct onx_node *n, struct onx_arena *a, struct marks *m, struct onx_err *e)
+{
+	int rc = ONX_OK;
+
+	for (uint32_t b = 0; rc == ONX_OK && b < n->n_body; b++) {
+		const struct onx_body *body = &n->body[b];
+		struct marks in;
+
+		if ((rc = new_marks(body->g, a, &in, e)) < 0)
+			break;
+		rc = mark_graph(body->g, a, &in, e);
+		for (uint32_t i = 0; i < body->n_captured; i++) {
+			m->wanted[body->outer[i]] |= in.wanted[body->inner[i]];
+			m->wanted_many[body->outer[i]] |= in.wanted_many[body->inner[i]];
+			m->stat[body->outer[i]] |= in.stat[body->inner[i]];
+		}
+	}
+	return rc;
+}
+
 static bool trainable_type(enum onx_dtype t)
 {
 	return t == ONX_FLOAT || t == ONX_DOUBLE || t == ONX_FLOAT16 || t == ONX_BFLOAT16;
@@ -79,12 +121,11 @@ static bool in_function(const struct onx_graph *g, uint32_t v)
 
 int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e)
 {
-	struct marks m = { ONX_NEWS(a, bool, (size_t)g->n_value + 1), ONX_NEWS(a, bool, (size_t)g->n_value + 1),
-			   ONX_NEWS(a, bool, (size_t)g->n_value + 1) };
-	if (!m.wanted || !m.wanted_many || !m.stat)
-		return onx_nomem(e, 3.0 * g->n_value, "weights");
-	for (uint32_t i = g->n_order; i-- > 0; )
-		mark_node(g, &g->node[g->order[i]], &m);
+	struct marks m;
+	int rc = new_marks(g, a, &m, e);
+
+	if (rc < 0 || (rc = mark_graph(g, a, &m, e)) < 0)
+		return rc;
 	for (uint32_t v = 0; v < g->n_value; v++) {
 		const struct onx_weight *w = g->value[v].init;
 		m.wanted[v] = w && !in_function(g, v) && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&

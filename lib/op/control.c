@@ -1,5 +1,5 @@
 /* op/control.c -- If, Loop, Scan, SequenceMap: what they look like in a file.  Their bodies are graphs, so
- * graph/control.c runs them where everything is known; a plan refuses the others, with a fault. */
+ * graph/control.c has their rules, and a plan is made of their bodies' nodes (plan/unroll.c). */
 #include "kernel/real.h"
 #include "op/control.h"
 #include "op/infer.h"

@@ -9,4 +9,9 @@ struct onx_control_attr {
 	struct onx_ints in_axes, out_axes, in_back, out_back;   /* Scan; empty: all 0               */
 };
 
+static inline int64_t onx_ints_at(const struct onx_ints *l, size_t i)
+{
+	return i < l->n ? l->v[i] : 0;
+}
+
 #endif

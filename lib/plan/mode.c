@@ -7,6 +7,9 @@ static bool has_trainable(const struct onx_node *n, const bool *weight)
 	for (uint32_t k = 0; k < n->n_in; k++)
 		if (n->in[k] != ONX_NONE && weight[n->in[k]])
 			return true;
+	for (uint32_t k = 0; k < n->n_captured; k++)
+		if (weight[n->captured[k]])
+			return true;
 	return false;
 }
 
@@ -15,6 +18,9 @@ static bool has_frozen_weight(const struct onx_graph *g, const struct onx_node *
 {
 	for (uint32_t k = 0; k < n->n_in; k++)
 		if (n->in[k] != ONX_NONE && is[n->in[k]] && g->value[n->in[k]].init && !weight[n->in[k]])
+			return true;
+	for (uint32_t k = 0; k < n->n_captured; k++)
+		if (is[n->captured[k]] && g->value[n->captured[k]].init && !weight[n->captured[k]])
 			return true;
 	return false;
 }
@@ -39,6 +45,8 @@ static int open_values(const struct onx_graph *g, const bool *weight, struct onx
 		for (uint32_t k = 0; k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE)
 				open[n->in[k]] = true;
+		for (uint32_t k = 0; k < n->n_captured; k++)
+			open[n->captured[k]] = true;
 	}
 	*out = open;
 	return ONX_OK;
@@ -65,7 +73,7 @@ int onx_plan_modes(const struct onx_graph *g, const bool *weight, enum onx_bn_mo
 		rc = onx_plan_wants(g, weight, a, &wants, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		if (!n->op || !(n->op->flags & ONX_OP_TRAIN))
+		if (!n->op || !(n->op->flags & (ONX_OP_TRAIN | ONX_OP_BODY)))
 			continue;
 		if (n->op->stat) {
 			out->train[g->order[i]] = bn == ONX_BN_AUTO && has_trainable(n, weight);

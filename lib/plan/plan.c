@@ -206,8 +206,22 @@ int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct o
 int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,
 		  struct onx_plan **out, struct onx_err *e)
 {
-	int rc = onx_plan_in_parts(g, c, w, out, e);
+	struct onx_plan_want want;
+	struct onx_graph *written = NULL;
+	int rc = onx_plan_unroll(g, c, w, &written, &want, e);
 
+	*out = NULL;
+	if (rc < 0)
+		return rc;
+	if (written) {
+		rc = onx_plan_one(written, c, &want, out, e);
+		if (rc < 0)
+			onx_plan_twin_free(written);
+		else
+			(*out)->written = written;
+		return rc;
+	}
+	rc = onx_plan_in_parts(g, c, w, out, e);
 	return rc < 0 || *out ? rc : onx_plan_one(g, c, w, out, e);
 }
 
@@ -218,6 +232,7 @@ void onx_plan_free(struct onx_plan *p)
 	onx_facts_free(p->facts);
 	onx_plan_twin_free(p->twin);
 	onx_facts_free(p->source);
+	onx_plan_twin_free(p->written);
 	struct onx_arena a = p->arena;
 	onx_arena_release(&a);
 	onx_heap_free(p);

@@ -65,6 +65,7 @@ struct onx_plan {
 	struct onx_arena arena;
 	struct onx_facts *facts;        /* owned; of the graph below                               */
 	struct onx_facts *source;       /* of the user's graph, where that was lowered; else NULL  */
+	struct onx_graph *written;      /* the user's graph with loops written out (unroll.c), or NULL */
 	struct onx_graph *twin;         /* the lowered graph (lower.h): the user's values by the same ids */
 	struct onx_step *step; uint32_t n_step, n_forward;      /* forward steps come first        */
 	struct onx_tensor *tensor; uint32_t n_tensor;

@@ -54,6 +54,12 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 		   struct onx_graph **out, struct onx_plan_want *lowered, struct onx_err *e) ONX_MUST;
 void onx_plan_twin_free(struct onx_graph *t);
 
+/* plan/unroll.c: a copy of the graph with the bodies of If, Loop and Scan written out, and what is wanted of it;
+ * *out is NULL where none has to run.  Values and nodes keep their ids; new ones come behind them.  Borrows from g;
+ * freed like a twin. */
+int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
+		    struct onx_graph **out, struct onx_plan_want *written, struct onx_err *e) ONX_MUST;
+
 /* plan/plan.c: a plan for all samples as they are fed. */
 int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,
 		 struct onx_plan **out, struct onx_err *e) ONX_MUST;

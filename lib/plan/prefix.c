@@ -17,6 +17,8 @@ static int moving(const struct onx_graph *g, const struct onx_facts_want *w, str
 			   !(n->op->flags & ONX_OP_TRAIN));
 		for (uint32_t k = 0; k < n->n_in && !any; k++)
 			any = n->in[k] != ONX_NONE && moves[n->in[k]];
+		for (uint32_t k = 0; k < n->n_captured && !any; k++)
+			any = moves[n->captured[k]];
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				moves[n->out[k]] = true;
@@ -69,6 +71,9 @@ static void border(const struct onx_graph *g, const struct onx_facts *f, const b
 		for (uint32_t k = 0; k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE && !moves[n->in[k]] && !f->fact[n->in[k]].value)
 				add_cut(f, n->in[k], batch, wide, out, g->value[n->in[k]].name);
+		for (uint32_t k = 0; k < n->n_captured; k++)
+			if (!moves[n->captured[k]] && !f->fact[n->captured[k]].value)
+				add_cut(f, n->captured[k], batch, wide, out, g->value[n->captured[k]].name);
 	}
 }
 

@@ -15,6 +15,8 @@ int onx_plan_wants(const struct onx_graph *g, const bool *weight, struct onx_are
 		for (uint32_t k = 0; n->op && k < n->n_in && !any; k++)
 			any = n->in[k] != ONX_NONE && wants[n->in[k]] &&
 			      onx_op_grad(n->op, (int)k) == ONX_G_DIFF;
+		for (uint32_t k = 0; k < n->n_captured && !any; k++)
+			any = wants[n->captured[k]];
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				wants[n->out[k]] = true;
@@ -36,6 +38,8 @@ static int touched(const struct onx_graph *g, const bool *weight, struct onx_are
 		bool any = false;
 		for (uint32_t k = 0; k < n->n_in && !any; k++)
 			any = n->in[k] != ONX_NONE && t[n->in[k]];
+		for (uint32_t k = 0; k < n->n_captured && !any; k++)
+			any = t[n->captured[k]];
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				t[n->out[k]] = true;
@@ -56,6 +60,8 @@ static bool upstream(const struct onx_graph *g, const uint32_t *target, uint32_t
 		for (uint32_t k = 0; any && k < n->n_in; k++)
 			if (n->in[k] != ONX_NONE)
 				need[n->in[k]] = true;
+		for (uint32_t k = 0; any && k < n->n_captured; k++)
+			need[n->captured[k]] = true;
 	}
 	return true;
 }
@@ -66,6 +72,8 @@ static const char *why_not(const struct onx_node *n, const bool *t, const char *
 		*way_out = "freeze everything up to this node's output: onnx-freeze --up-to";
 		return "the operator is not supported";
 	}
+	if (n->n_body && strcmp(n->type, "SequenceMap") != 0)
+		return NULL;                            /* written out: its nodes have gradients (unroll.c) */
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		if (n->in[k] == ONX_NONE || !t[n->in[k]])
 			continue;
@@ -99,6 +107,8 @@ int onx_plan_blocks(const struct onx_graph *g, const bool *weight, const uint32_
 		bool on_path = false, made = false;
 		for (uint32_t k = 0; k < x->n_in; k++)
 			on_path |= x->in[k] != ONX_NONE && t[x->in[k]];
+		for (uint32_t k = 0; k < x->n_captured; k++)
+			on_path |= t[x->captured[k]];
 		for (uint32_t k = 0; k < x->n_out; k++)
 			made |= x->out[k] != ONX_NONE && need[x->out[k]];
 		if (!on_path || !made || (why = why_not(x, t, &way)) == NULL)

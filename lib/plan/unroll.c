@@ -1,0 +1,494 @@
+/* plan/unroll.c -- If, Loop and Scan written out.
+ *
+ * Where a body works on numbers that are computed while running, a plan is made for a copy of the graph in which
+ * the body's nodes stand once a turn: the states of a turn are the inputs of the next, Scan's inputs are split
+ * once, slices are joined by one Concat.  How often, and which branch, the facts have settled (graph/control.h).
+ * So every turn's tensors are stored and gradients go back through all of them, as for any graph; a weight that
+ * a body reads is one value that many nodes read, whose gradients add up.  Bodies in bodies are written out in
+ * further rounds. */
+#include <string.h>
+#include "graph/control.h"
+#include "op/control.h"
+#include "plan/plan_i.h"
+#include "tensor/seq.h"
+
+enum { NODES_MOST = 1 << 18, ROUNDS_MOST = 64 };
+
+struct unroll {
+	struct onx_graph *g;            /* the copy; everything new lives in its arena           */
+	const struct onx_facts *f;      /* of g as it was before this round                      */
+	struct onx_arena scratch;       /* of this round                                         */
+	bool *train, *variable, *weight;
+	struct onx_feed *feed; uint32_t n_feed, cap_feed;
+	uint32_t cap_order;
+	uint32_t at;                    /* the node that is written out                          */
+	uint32_t yes;                   /* a value that is true, ONX_NONE: not made yet          */
+	bool more;                      /* a node with bodies was copied                         */
+};
+
+static int no_memory(double bytes, struct onx_err *e)
+{
+	return onx_nomem(e, bytes, "a loop that is written out");
+}
+
+/* ---- growing ---- */
+
+static void *longer(struct onx_arena *a, const void *old, size_t n, size_t room, size_t width)
+{
+	void *v = onx_alloc(a, room, width);
+	if (v && n && old)
+		memcpy(v, old, n * width);
+	return v;
+}
+
+static int new_value(struct unroll *u, enum onx_dtype type, uint32_t *id, struct onx_err *e)
+{
+	struct onx_graph *g = u->g;
+	if (g->n_value == g->cap_value) {
+		const uint32_t room = 2 * g->cap_value, n = g->n_value;
+		g->value = longer(&g->arena, g->value, n, room, sizeof *g->value);
+		u->variable = longer(&g->arena, u->variable, n, room, sizeof *u->variable);
+		u->weight = longer(&g->arena, u->weight, n, room, sizeof *u->weight);
+		if (!g->value || !u->variable || !u->weight)
+			return no_memory(room * sizeof *g->value, e);
+		g->cap_value = room;
+	}
+	g->value[g->n_value] = (struct onx_value){ .name = g->node[u->at].name, .type = type, .def = ONX_NONE };
+	*id = g->n_value++;
+	return ONX_OK;
+}
+
+static int into_order(struct unroll *u, uint32_t id, struct onx_err *e)
+{
+	struct onx_graph *g = u->g;
+	if (g->n_order == u->cap_order) {
+		u->cap_order = 2 * u->cap_order + 64;
+		g->order = longer(&g->arena, g->order, g->n_order, u->cap_order, sizeof *g->order);
+		if (!g->order)
+			return no_memory(u->cap_order * 4.0, e);
+	}
+	g->order[g->n_order++] = id;
+	return ONX_OK;
+}
+
+/* n behind all others; its outputs are values without a maker. */
+static int add_node(struct unroll *u, const struct onx_node *n, struct onx_err *e)
+{
+	struct onx_graph *g = u->g;
+	if (g->n_node >= NODES_MOST)
+		return onx_fail(e, ONX_UNSUP, "written out it has more than %d nodes", (int)NODES_MOST);
+	if (g->n_node == g->cap_node) {
+		const uint32_t room = 2 * g->cap_node;
+		g->node = longer(&g->arena, g->node, g->n_node, room, sizeof *g->node);
+		u->train = longer(&g->arena, u->train, g->n_node, room, sizeof *u->train);
+		if (!g->node || !u->train)
+			return no_memory(room * sizeof *g->node, e);
+		g->cap_node = room;
+	}
+	g->node[g->n_node] = *n;
+	for (uint32_t k = 0; k < n->n_out; k++)
+		if (n->out[k] != ONX_NONE) {
+			g->value[n->out[k]].def = g->n_node;
+			g->value[n->out[k]].def_slot = k;
+		}
+	return into_order(u, g->n_node++, e);
+}
+
+/* A node of the default domain beside the bodies' own. */
+static int helper(struct unroll *u, const char *type, int version, uint32_t n_in, const uint32_t *in, uint32_t n_out,
+		  const uint32_t *out, const struct onx_file_attr *attr, size_t n_attr, struct onx_err *e)
+{
+	struct onx_arena *a = &u->g->arena;
+	struct onx_node n = { .name = u->g->node[u->at].name, .type = type, .domain = "", .version = version,
+			      .n_in = n_in, .n_out = n_out };
+	n.in = longer(a, in, n_in, n_in + 1u, sizeof *in);
+	n.out = longer(a, out, n_out, n_out + 1u, sizeof *out);
+	n.new_attr = onx_attr_copy(a, attr, n_attr);
+	n.n_new_attr = n_attr;
+	if (!n.in || !n.out || !n.new_attr)
+		return no_memory(4.0 * (n_in + n_out), e);
+	int rc = onx_op_find("", type, version, &n.op, e);
+	if (rc == ONX_OK)
+		rc = onx_attr_fill(n.op, n.new_attr, n_attr, a, &n.attr, e);
+	return rc < 0 ? rc : add_node(u, &n, e);
+}
+
+/* v's numbers are those of t. */
+static int known(struct unroll *u, uint32_t v, const struct onx_fact *t, struct onx_err *e)
+{
+	const struct onx_view *copy = onx_view_copy(&u->g->arena, t->value);
+	if (u->n_feed == u->cap_feed) {
+		u->cap_feed = 2 * u->cap_feed + 64;
+		u->feed = longer(&u->g->arena, u->feed, u->n_feed, u->cap_feed, sizeof *u->feed);
+	}
+	if (!copy || !u->feed)
+		return no_memory((double)t->value->n * t->value->width, e);
+	u->feed[u->n_feed++] = (struct onx_feed){ v, t->shape, t->type, copy };
+	return ONX_OK;
+}
+
+/* A new value that holds one whole number. */
+static int number(struct unroll *u, enum onx_dtype type, int64_t x, uint32_t *id, struct onx_err *e)
+{
+	struct onx_view *v = onx_tensor_new(&u->scratch, type, 0, NULL, onx_dtype_store(type, false));
+	if (!v)
+		return no_memory(8, e);
+	onx_view_put_int(v, 0, x);
+	const struct onx_fact t = { .type = type, .value = v };
+	int rc = new_value(u, type, id, e);
+	return rc < 0 ? rc : known(u, *id, &t, e);
+}
+
+/* ---- one turn ---- */
+
+/* The bodies of a copied node read what `map` says. */
+static int copy_bodies(struct unroll *u, struct onx_node *n, const uint32_t *map, struct onx_err *e)
+{
+	struct onx_arena *a = &u->g->arena;
+	n->captured = longer(a, n->captured, n->n_captured, n->n_captured + 1u, sizeof *n->captured);
+	n->body = longer(a, n->body, n->n_body, n->n_body, sizeof *n->body);
+	if (!n->captured || !n->body)
+		return no_memory(4.0 * n->n_captured, e);
+	for (uint32_t i = 0; i < n->n_captured; i++)
+		n->captured[i] = map[n->captured[i]];
+	for (uint32_t b = 0; b < n->n_body; b++) {
+		struct onx_body *body = &n->body[b];
+		body->outer = longer(a, body->outer, body->n_captured, body->n_captured + 1u, sizeof *body->outer);
+		if (!body->outer)
+			return no_memory(4.0 * body->n_captured, e);
+		for (uint32_t i = 0; i < body->n_captured; i++)
+			body->outer[i] = map[body->outer[i]];
+	}
+	u->more = true;
+	return ONX_OK;
+}
+
+static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id, size_t turn, uint32_t *map,
+		     struct onx_err *e)
+{
+	struct onx_node n = from->node[id];
+	struct onx_arena *a = &u->g->arena;
+	int rc = ONX_OK;
+	n.in = longer(a, n.in, n.n_in, n.n_in + 1u, sizeof *n.in);
+	n.out = longer(a, n.out, n.n_out, n.n_out + 1u, sizeof *n.out);
+	n.name = onx_text(a, "%s[%zu]%s%s", u->g->node[u->at].name, turn, *n.name ? "." : "", n.name);
+	if (!n.in || !n.out || !n.name)
+		return no_memory(4.0 * (n.n_in + n.n_out), e);
+	for (uint32_t k = 0; k < n.n_in; k++)
+		if (n.in[k] != ONX_NONE)
+			n.in[k] = map[n.in[k]];
+	for (uint32_t k = 0; rc == ONX_OK && k < n.n_out; k++)
+		if (n.out[k] != ONX_NONE && (rc = new_value(u, from->value[n.out[k]].type, &map[n.out[k]], e)) == ONX_OK)
+			n.out[k] = map[n.out[k]];
+	if (rc == ONX_OK && n.n_body)
+		rc = copy_bodies(u, &n, map, e);
+	if (rc < 0 || (rc = add_node(u, &n, e)) < 0)
+		return rc;
+	/* Running statistics stay those of the file. */
+	if (n.op && !n.op->stat)
+		u->train[u->g->n_node - 1] = u->train[u->at];
+	return rc;
+}
+
+/* The nodes of body b once more: in are values for its inputs, out gets those of its outputs. */
+static int copy_body(struct unroll *u, const struct onx_body *b, size_t turn, const uint32_t *in, uint32_t *out,
+		     struct onx_err *e)
+{
+	const struct onx_graph *from = b->g;
+	uint32_t *map = ONX_NEWS(&u->scratch, uint32_t, from->n_value + 1u);
+	int rc = map ? ONX_OK : no_memory(4.0 * from->n_value, e);
+	if (rc < 0)
+		return rc;
+	memset(map, 0xff, (from->n_value + 1u) * sizeof *map);
+	for (uint32_t i = 0; i < b->n_captured; i++)
+		map[b->inner[i]] = b->outer[i];
+	for (uint32_t i = 0; i < from->n_input; i++)
+		map[from->input[i]] = in[i];
+	for (uint32_t i = 0; rc == ONX_OK && i < from->n_order; i++)
+		rc = copy_node(u, from, from->order[i], turn, map, e);
+	for (uint32_t i = 0; i < from->n_output; i++)
+		out[i] = map[from->output[i]];
+	return rc;
+}
+
+/* ---- outputs ---- */
+
+/* Output k of the node that is written out is v. */
+static int connect(struct unroll *u, uint32_t k, uint32_t v, struct onx_err *e)
+{
+	const struct onx_node *n = &u->g->node[u->at];
+	const uint32_t out = k < n->n_out ? n->out[k] : ONX_NONE;
+	if (out == ONX_NONE)
+		return ONX_OK;
+	return u->f->fact[out].value ? known(u, out, &u->f->fact[out], e)
+				     : helper(u, "Identity", ONX_NEWEST_OPSET, 1, &v, 1, &out, NULL, 0, e);
+}
+
+static struct onx_file_attr ints(const char *name, const int64_t *v, size_t n)
+{
+	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INTS, .ints = v, .n = n };
+}
+
+static struct onx_file_attr whole(const char *name, int64_t v)
+{
+	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INT, .i = v };
+}
+
+/* Output k is the n slices along a new axis. */
+static int join(struct unroll *u, uint32_t k, const uint32_t *slice, size_t n, int64_t axis, bool back,
+		struct onx_err *e)
+{
+	const struct onx_node *node = &u->g->node[u->at];
+	const uint32_t out = k < node->n_out ? node->out[k] : ONX_NONE;
+	if (out == ONX_NONE || u->f->fact[out].value)
+		return connect(u, k, ONX_NONE, e);
+	axis += axis < 0 ? u->f->fact[out].shape.rank : 0;
+	const struct onx_file_attr axes = ints("axes", &axis, 1), along = whole("axis", axis);
+	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, n + 1);
+	int rc = part ? ONX_OK : no_memory(4.0 * (double)n, e);
+	for (size_t t = 0; rc == ONX_OK && t < n; t++) {
+		rc = new_value(u, u->f->fact[out].type, &part[t], e);
+		if (rc == ONX_OK)
+			rc = helper(u, "Unsqueeze", 11, 1, &slice[back ? n - 1 - t : t], 1, &part[t], &axes, 1, e);
+	}
+	return rc < 0 ? rc : helper(u, "Concat", 13, (uint32_t)n, part, 1, &out, &along, 1, e);
+}
+
+/* ---- the three operators ---- */
+
+struct ports {                          /* of a loop: values of one turn, slices of all */
+	uint32_t n_state, n_scan;
+	uint32_t *in, *out, *slice;     /* slice[k * turns + t]                     */
+	size_t turns;
+};
+
+static int open_ports(struct unroll *u, struct ports *p, const struct onx_graph *body, struct onx_err *e)
+{
+	p->in = ONX_NEWS(&u->scratch, uint32_t, body->n_input + 1u);
+	p->out = ONX_NEWS(&u->scratch, uint32_t, body->n_output + 1u);
+	p->slice = ONX_NEWS(&u->scratch, uint32_t, p->n_scan * p->turns + 1);
+	return p->in && p->out && p->slice ? ONX_OK : no_memory((double)p->n_scan * (double)p->turns * 4, e);
+}
+
+static int write_if(struct unroll *u, const struct onx_turns *t, struct onx_err *e)
+{
+	const struct onx_body b = u->g->node[u->at].body[t->body];
+	struct ports p = { .turns = 1 };
+	int rc = open_ports(u, &p, b.g, e);
+	if (rc == ONX_OK)
+		rc = copy_body(u, &b, t->body, NULL, p.out, e);
+	for (uint32_t k = 0; rc == ONX_OK && k < b.g->n_output; k++)
+		rc = connect(u, k, p.out[k], e);
+	return rc;
+}
+
+static int write_loop(struct unroll *u, const struct onx_turns *turns, struct onx_err *e)
+{
+	const struct onx_node n = u->g->node[u->at];
+	const struct onx_body b = n.body[0];
+	struct ports p = { .n_state = n.n_in - 2, .n_scan = b.g->n_output - 1 - (n.n_in - 2), .turns = turns->n };
+	int rc = open_ports(u, &p, b.g, e);
+	if (rc == ONX_OK && u->yes == ONX_NONE)
+		rc = number(u, ONX_BOOL, 1, &u->yes, e);
+	if (rc < 0)
+		return rc;
+	p.in[1] = u->yes;
+	for (uint32_t k = 0; k < p.n_state; k++)
+		p.in[2 + k] = n.in[2 + k];
+	for (size_t t = 0; t < p.turns; t++) {
+		if ((rc = number(u, ONX_INT64, (int64_t)t, &p.in[0], e)) < 0 ||
+		    (rc = copy_body(u, &b, t, p.in, p.out, e)) < 0)
+			return rc;
+		for (uint32_t k = 0; k < p.n_state; k++)
+			p.in[2 + k] = p.out[1 + k];
+		for (uint32_t k = 0; k < p.n_scan; k++)
+			p.slice[k * p.turns + t] = p.out[1 + p.n_state + k];
+	}
+	for (uint32_t k = 0; rc == ONX_OK && k < p.n_state; k++)
+		rc = connect(u, k, p.in[2 + k], e);
+	for (uint32_t k = 0; rc == ONX_OK && k < p.n_scan; k++)
+		rc = join(u, p.n_state + k, p.slice + k * p.turns, p.turns, 0, false, e);
+	return rc;
+}
+
+/* Scan input k as one value a turn, in the order of the turns. */
+static int split(struct unroll *u, uint32_t from, const struct onx_control_attr *a, size_t k, size_t turns,
+		 uint32_t *slice, struct onx_err *e)
+{
+	int64_t axis = onx_ints_at(&a->in_axes, k);
+	axis += axis < 0 ? u->f->fact[from].shape.rank : 0;
+	const struct onx_file_attr how[] = { whole("axis", axis), whole("num_outputs", (int64_t)turns) };
+	const struct onx_file_attr axes = ints("axes", &axis, 1);
+	const enum onx_dtype type = u->f->fact[from].type;
+	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, turns + 1);
+	int rc = part ? ONX_OK : no_memory(4.0 * (double)turns, e);
+	for (size_t t = 0; rc == ONX_OK && t < turns; t++)
+		rc = new_value(u, type, &part[t], e);
+	if (rc == ONX_OK && turns)
+		rc = helper(u, "Split", 18, 1, &from, (uint32_t)turns, part, how, 2, e);
+	for (size_t t = 0; rc == ONX_OK && t < turns; t++) {
+		rc = new_value(u, type, &slice[t], e);
+		if (rc == ONX_OK)
+			rc = helper(u, "Squeeze", 11, 1, &part[onx_ints_at(&a->in_back, k) ? turns - 1 - t : t], 1,
+				    &slice[t], &axes, 1, e);
+	}
+	return rc;
+}
+
+static int write_scan(struct unroll *u, const struct onx_turns *turns, struct onx_err *e)
+{
+	const struct onx_node n = u->g->node[u->at];
+	const struct onx_control_attr *a = n.attr;
+	const struct onx_body b = n.body[0];
+	const uint32_t n_cut = (uint32_t)a->scan_inputs;
+	struct ports p = { .n_state = n.n_in - n_cut, .turns = turns->n };
+	p.n_scan = b.g->n_output - p.n_state;
+	uint32_t *cut = ONX_NEWS(&u->scratch, uint32_t, n_cut * p.turns + 1);
+	int rc = cut ? open_ports(u, &p, b.g, e) : no_memory((double)n_cut * (double)p.turns * 4, e);
+	for (uint32_t k = 0; rc == ONX_OK && k < n_cut; k++)
+		rc = split(u, n.in[p.n_state + k], a, k, p.turns, cut + k * p.turns, e);
+	if (rc < 0)
+		return rc;
+	for (uint32_t k = 0; k < p.n_state; k++)
+		p.in[k] = n.in[k];
+	for (size_t t = 0; t < p.turns; t++) {
+		for (uint32_t k = 0; k < n_cut; k++)
+			p.in[p.n_state + k] = cut[k * p.turns + t];
+		if ((rc = copy_body(u, &b, t, p.in, p.out, e)) < 0)
+			return rc;
+		for (uint32_t k = 0; k < p.n_state; k++)
+			p.in[k] = p.out[k];
+		for (uint32_t k = 0; k < p.n_scan; k++)
+			p.slice[k * p.turns + t] = p.out[p.n_state + k];
+	}
+	for (uint32_t k = 0; rc == ONX_OK && k < p.n_state; k++)
+		rc = connect(u, k, p.in[k], e);
+	for (uint32_t k = 0; rc == ONX_OK && k < p.n_scan; k++)
+		rc = join(u, p.n_state + k, p.slice + k * p.turns, p.turns, onx_ints_at(&a->out_axes, k),
+			  onx_ints_at(&a->out_back, k) != 0, e);
+	return rc;
+}
+
+/* ---- rounds ---- */
+
+static bool to_write(const struct onx_graph *g, const struct onx_facts *f, uint32_t id)
+{
+	return g->node[id].n_body && f->run[id];
+}
+
+static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
+{
+	const struct onx_turns *t = u->f->infer[id]->geo;
+	const char *type = u->g->node[id].type;
+	char name[160];
+	int rc;
+	u->at = id;
+	u->g->node[id].dropped = true;
+	if (strcmp(type, "If") == 0)
+		rc = write_if(u, t, e);
+	else
+		rc = strcmp(type, "Loop") == 0 ? write_loop(u, t, e) : write_scan(u, t, e);
+	return rc < 0 ? onx_while(e, rc, "planning %s", onx_node_text(u->g, id, name, sizeof name)) : rc;
+}
+
+/* All nodes with bodies that this round's facts leave to run. */
+static int round_of(struct unroll *u, struct onx_err *e)
+{
+	struct onx_graph *g = u->g;
+	const uint32_t *old = g->order, n_old = g->n_order;
+	int rc = ONX_OK;
+	g->order = NULL;
+	g->n_order = u->cap_order = 0;
+	u->more = false;
+	for (uint32_t i = 0; rc == ONX_OK && i < n_old; i++)
+		rc = to_write(g, u->f, old[i]) ? write_node(u, old[i], e) : into_order(u, old[i], e);
+	return rc;
+}
+
+/* A copy of g that shares what its values and nodes point to. */
+static int copy_graph(struct unroll *u, const struct onx_graph *g, const struct onx_plan_want *w, struct onx_err *e)
+{
+	struct onx_graph *t = onx_heap(1, sizeof *t);
+	if (!t)
+		return no_memory(sizeof *t, e);
+	u->g = t;
+	t->model = g->model;
+	t->cap_value = 2 * g->n_value + 64;
+	t->cap_node = 2 * g->n_node + 64;
+	t->n_value = g->n_value;
+	t->n_node = g->n_node;
+	t->n_order = g->n_order;
+	t->value = longer(&t->arena, g->value, g->n_value, t->cap_value, sizeof *t->value);
+	t->node = longer(&t->arena, g->node, g->n_node, t->cap_node, sizeof *t->node);
+	t->order = g->order;
+	t->input = g->input;
+	t->n_input = g->n_input;
+	t->output = g->output;
+	t->n_output = g->n_output;
+	u->variable = longer(&t->arena, w->facts.variable, g->n_value, t->cap_value, sizeof(bool));
+	u->weight = longer(&t->arena, w->weight, g->n_value, t->cap_value, sizeof(bool));
+	u->train = longer(&t->arena, w->facts.train, g->n_node, t->cap_node, sizeof(bool));
+	u->n_feed = u->cap_feed = w->facts.n_feed;
+	u->feed = longer(&t->arena, w->facts.feed, u->n_feed, u->n_feed + 1u, sizeof *u->feed);
+	return t->value && t->node && u->variable && u->weight && u->train && u->feed
+	       ? ONX_OK : no_memory(t->cap_value * sizeof *t->value, e);
+}
+
+static void want_of(const struct unroll *u, struct onx_plan_want *w)
+{
+	w->facts.feed = u->feed;
+	w->facts.n_feed = u->n_feed;
+	w->facts.variable = u->variable;
+	w->facts.train = u->train;
+	w->weight = u->weight;
+}
+
+static bool any(const struct onx_graph *g, const struct onx_facts *f)
+{
+	for (uint32_t i = 0; i < g->n_order; i++)
+		if (f ? to_write(g, f, g->order[i]) : g->node[g->order[i]].n_body != 0)
+			return true;
+	return false;
+}
+
+static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts *c, struct onx_plan_want *w,
+		  struct onx_err *e)
+{
+	struct onx_facts *f = NULL;
+	int rc = ONX_OK;
+	u->more = true;
+	for (int i = 0; rc == ONX_OK && u->more; i++) {
+		if (i == ROUNDS_MOST)
+			return onx_fail(e, ONX_UNSUP, "bodies lie in bodies more than %d deep", (int)ROUNDS_MOST);
+		rc = onx_facts_make(u->g ? u->g : g, c, &w->facts, &f, e);
+		if (rc < 0)
+			return rc;
+		u->f = f;
+		u->more = any(u->g ? u->g : g, f);
+		if (u->more && !u->g)
+			rc = copy_graph(u, g, w, e);
+		if (u->more && rc == ONX_OK && (rc = round_of(u, e)) == ONX_OK)
+			want_of(u, w);
+		onx_facts_free(f);
+		f = NULL;
+		onx_arena_release(&u->scratch);
+	}
+	return rc;
+}
+
+int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
+		    struct onx_graph **out, struct onx_plan_want *written, struct onx_err *e)
+{
+	struct unroll u = { .yes = ONX_NONE };
+	*out = NULL;
+	*written = *want;
+	if (!any(g, NULL))
+		return ONX_OK;
+	int rc = rounds(&u, g, c, written, e);
+	onx_arena_release(&u.scratch);
+	if (rc < 0)
+		onx_plan_twin_free(u.g);
+	else
+		*out = u.g;
+	return rc;
+}
