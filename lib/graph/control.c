@@ -173,7 +173,8 @@ static int truth(const struct onx_fact *t, bool *is, struct onx_err *e)
 {
 	const struct onx_view *v = t->value;
 	if (!v)
-		return onx_fail(e, ONX_UNSUP, "its condition is computed while running, wanted one that is known before");
+		return onx_fail(e, ONX_UNSUP,
+				"its condition is computed while running, wanted one that is known before");
 	if (v->type != ONX_BOOL || v->n != 1)
 		return onx_fail(e, ONX_SHAPE, "the condition is %s of %zu elements, wanted one bool",
 				onx_dtype_name(v->type), v->n);

@@ -177,9 +177,11 @@ static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id
 	for (uint32_t k = 0; k < n.n_in; k++)
 		if (n.in[k] != ONX_NONE)
 			n.in[k] = map[n.in[k]];
-	for (uint32_t k = 0; rc == ONX_OK && k < n.n_out; k++)
-		if (n.out[k] != ONX_NONE && (rc = new_value(u, from->value[n.out[k]].type, &map[n.out[k]], e)) == ONX_OK)
-			n.out[k] = map[n.out[k]];
+	for (uint32_t k = 0; rc == ONX_OK && k < n.n_out; k++) {
+		const uint32_t v = n.out[k];
+		if (v != ONX_NONE && (rc = new_value(u, from->value[v].type, &map[v], e)) == ONX_OK)
+			n.out[k] = map[v];
+	}
 	if (rc == ONX_OK && n.n_body)
 		rc = copy_bodies(u, &n, map, e);
 	if (rc < 0 || (rc = add_node(u, &n, e)) < 0)

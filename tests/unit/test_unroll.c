@@ -1,0 +1,332 @@
+/* If, Loop and Scan in plans: the same numbers as turn by turn in the interpreter, gradients through all turns,
+ * clear faults where something that decides is not known. */
+#include "unit/lib/models.h"
+#include "unit/lib/pb.h"
+#include "unit/lib/slopes.h"
+#include "tensor/seq.h"
+
+/* --- models in bytes ------------------------------------------------------------------------------- */
+
+/* A value with a type, and a shape where rank >= 0. */
+static void value(struct onx_buf *g, unsigned field, const char *name, int type, int rank, const int64_t *dim)
+{
+	struct onx_buf v = { 0 }, t = { 0 }, tensor = { 0 }, shape = { 0 };
+	pb_int(&tensor, 1, (uint64_t)type);
+	for (int d = 0; d < rank; d++) {
+		struct onx_buf one = { 0 };
+		pb_int(&one, 1, (uint64_t)dim[d]);
+		pb_msg(&shape, 1, &one);
+	}
+	if (rank >= 0)
+		pb_msg(&tensor, 2, &shape);
+	pb_msg(&t, 1, &tensor);
+	pb_str(&v, 1, name);
+	pb_msg(&v, 2, &t);
+	pb_msg(g, field, &v);
+}
+#define INPUT(g, name, ...) \
+	value(g, 11, name, 1, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t), (int64_t[]){ __VA_ARGS__ })
+#define PORT_IN(g, name, type) value(g, 11, name, type, -1, NULL)
+#define PORT_OUT(g, name, type) value(g, 12, name, type, -1, NULL)
+enum { REAL = 1, WHOLE = 7, TRUTH = 9 };
+
+/* "in1 in2" -> type -> "out1 out2" */
+static void words(struct onx_buf *b, unsigned field, const char *list)
+{
+	char copy[128], *rest = copy;
+	snprintf(copy, sizeof copy, "%s", list);
+	for (char *w; (w = strtok_r(rest, " ", &rest)) != NULL; )
+		pb_str(b, field, strcmp(w, "-") == 0 ? "" : w);
+}
+
+static struct onx_buf node(const char *in, const char *type, const char *out)
+{
+	struct onx_buf n = { 0 };
+	words(&n, 1, in);
+	words(&n, 2, out);
+	pb_str(&n, 4, type);
+	return n;
+}
+
+static void add(struct onx_buf *g, const char *in, const char *type, const char *out)
+{
+	struct onx_buf n = node(in, type, out);
+	pb_msg(g, 1, &n);
+}
+
+static void attr_int(struct onx_buf *n, const char *name, int64_t v)
+{
+	struct onx_buf a = { 0 };
+	pb_str(&a, 1, name);
+	pb_int(&a, 3, (uint64_t)v);
+	pb_int(&a, 20, 2);
+	pb_msg(n, 5, &a);
+}
+
+static void attr_ints(struct onx_buf *n, const char *name, size_t count, const int64_t *v)
+{
+	struct onx_buf a = { 0 };
+	pb_str(&a, 1, name);
+	for (size_t i = 0; i < count; i++)
+		pb_int(&a, 8, (uint64_t)v[i]);
+	pb_int(&a, 20, 7);
+	pb_msg(n, 5, &a);
+}
+
+static void attr_graph(struct onx_buf *n, const char *name, struct onx_buf *graph)
+{
+	struct onx_buf a = { 0 };
+	pb_str(&a, 1, name);
+	pb_str(graph, 2, name);
+	pb_msg(&a, 6, graph);
+	pb_int(&a, 20, 5);
+	pb_msg(n, 5, &a);
+}
+
+static void weight(struct onx_buf *g, const char *name, int64_t rows, int64_t columns)
+{
+	struct onx_buf t = pb_tensor(name, REAL, (int64_t[]){ rows, columns }, 2);
+	for (int64_t i = 0; i < rows * columns; i++)
+		pb_float(&t, 4, (float)(((i * 7 + rows) % 11) - 5) * 0.1F);
+	pb_msg(g, 5, &t);
+}
+
+static void whole(struct onx_buf *g, const char *name, int64_t v)
+{
+	struct onx_buf t = pb_tensor(name, WHOLE, NULL, 0);
+	pb_int(&t, 7, (uint64_t)v);
+	pb_msg(g, 5, &t);
+}
+
+/* The net of a model whose inputs are fed; all its weights train.  Releases g. */
+static void open_net(struct net *n, struct onx_buf *g)
+{
+	struct onx_buf bytes = pb_model(g);
+	struct onx_err e = { 0 };
+	struct onx_arena a = { 0 };
+	bool *is = NULL;
+	memset(n, 0, sizeof *n);
+	must(onx_model_parse(bytes.data, bytes.len, NULL, &n->m, &e), &e);
+	onx_buf_release(&bytes);
+	n->g = built(n->m);
+	assert_true(n->g->n_value < NET_VALUES);
+	for (uint32_t i = 0; i < n->g->n_input; i++) {
+		const struct onx_value *v = &n->g->value[n->g->input[i]];
+		struct onx_feed *f = &n->feed[n->n_feed++];
+		*f = (struct onx_feed){ .value = n->g->input[i], .type = v->type, .shape.rank = v->rank };
+		memcpy(f->shape.dim, v->dim, sizeof v->dim);
+	}
+	must(onx_graph_weights(n->g, &a, &is, &e), &e);
+	for (uint32_t v = 0; v < n->g->n_value; v++)
+		n->weight[v] = n->variable[v] = is[v];
+	onx_arena_release(&a);
+}
+
+/* --- the same numbers ------------------------------------------------------------------------------ */
+
+/* All outputs of the plan are those of the interpreter, which goes turn by turn. */
+static void like_interpreter(struct net *n)
+{
+	struct onx_err e = { 0 };
+	struct onx_facts *f = NULL;
+	struct onx_feed feed[NET_FEEDS];
+	struct onx_arena a = { 0 };
+	struct onx_rng rng;
+	struct run r;
+	run_open(&r, n, n->g->output, n->g->n_output, ONX_NONE, true, 0);
+	run_forward(&r, n);
+	for (uint32_t i = 0; i < n->n_feed; i++) {      /* what run_forward drew: a run may write over its feeds */
+		struct onx_view *v = onx_tensor_new(&a, ONX_FLOAT, n->feed[i].shape.rank, n->feed[i].shape.dim, 8);
+		onx_rng_init(&rng, 4, ONX_RNG_TEST, i, 0);
+		for (size_t k = 0; k < v->n; k++)
+			onx_view_put_real(v, k, onx_rng_normal(&rng));
+		feed[i] = n->feed[i];
+		feed[i].known = v;
+	}
+	const struct onx_facts_want want = { .feed = feed, .n_feed = n->n_feed, .wide = true, .evaluate = true };
+	must(onx_facts_make(n->g, &r.consts, &want, &f, &e), &e);
+	for (uint32_t i = 0; i < n->g->n_output; i++) {
+		const struct onx_view *got = onx_exec_view(r.exec, n->g->output[i]);
+		const struct onx_view *wanted = f->fact[n->g->output[i]].value;
+		assert_int_equal(got->rank, wanted->rank);
+		for (int d = 0; d < got->rank; d++)
+			assert_int_equal(got->dim[d], wanted->dim[d]);
+		for (size_t k = 0; k < got->n; k++)
+			assert_true(fabs(onx_view_real(got, k) - onx_view_real(wanted, k)) < 1e-12);
+	}
+	onx_facts_free(f);
+	onx_arena_release(&a);
+	run_close(&r);
+}
+
+/* A recurrent layer: Y, H = f(X W + H R), the weight W in the body, R around it. */
+static struct onx_buf scan(bool back, int64_t axis)
+{
+	struct onx_buf g = { 0 }, body = { 0 };
+	add(&body, "xt W", "MatMul", "a");
+	add(&body, "h R", "MatMul", "b");
+	add(&body, "a b", "Add", "c");
+	add(&body, "c", "Tanh", "hn");
+	add(&body, "hn", "Sigmoid", "yt");
+	weight(&body, "W", 3, 4);
+	PORT_IN(&body, "h", REAL);
+	PORT_IN(&body, "xt", REAL);
+	PORT_OUT(&body, "hn", REAL);
+	PORT_OUT(&body, "yt", REAL);
+	struct onx_buf n = node("h0 x", "Scan", "H Y");
+	attr_int(&n, "num_scan_inputs", 1);
+	attr_ints(&n, "scan_input_axes", 1, &axis);
+	attr_ints(&n, "scan_output_axes", 1, &axis);
+	attr_ints(&n, "scan_input_directions", 1, (int64_t[]){ back });
+	attr_ints(&n, "scan_output_directions", 1, (int64_t[]){ back });
+	attr_graph(&n, "body", &body);
+	pb_msg(&g, 1, &n);
+	add(&g, "Y", "ReduceSum", "sum");
+	add(&g, "H H", "Mul", "HH");
+	add(&g, "HH", "ReduceSum", "sumH");
+	add(&g, "sum sumH", "Add", "loss");
+	weight(&g, "R", 4, 4);
+	INPUT(&g, "h0", 2, 4);
+	INPUT(&g, "x", 2, 5, 3);
+	PORT_OUT(&g, "loss", REAL);
+	PORT_OUT(&g, "Y", REAL);
+	PORT_OUT(&g, "H", REAL);
+	return g;
+}
+
+static void scans(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		struct net n;
+		struct onx_buf g = scan(k & 1, k & 2 ? 1 : -2);
+		open_net(&n, &g);
+		assert_true(n.weight[onx_graph_find(n.g, "W")]);
+		assert_true(n.weight[onx_graph_find(n.g, "R")]);
+		like_interpreter(&n);
+		both(&n, onx_graph_find(n.g, "loss"));
+	}
+}
+
+/* v = f(v L) while the count goes on, f Relu for two turns and Tanh then; sums of all turns. */
+static struct onx_buf loop(int64_t most, bool stop)
+{
+	struct onx_buf g = { 0 }, body = { 0 }, then = { 0 }, other = { 0 };
+	add(&then, "v2", "Relu", "r");
+	PORT_OUT(&then, "r", REAL);
+	add(&other, "v2", "Tanh", "t");
+	PORT_OUT(&other, "t", REAL);
+	struct onx_buf branch = node("early", "If", "vn");
+	attr_graph(&branch, "then_branch", &then);
+	attr_graph(&branch, "else_branch", &other);
+	add(&body, "v L", "MatMul", "v1");
+	struct onx_buf cast = node("i", "Cast", "ir");
+	attr_int(&cast, "to", REAL);
+	pb_msg(&body, 1, &cast);
+	add(&body, "v1 ir", "Add", "v2");
+	add(&body, "i two", "Less", "early");
+	pb_msg(&body, 1, &branch);
+	add(&body, "i three", "Less", stop ? "on" : "unread");
+	if (!stop)
+		add(&body, "go", "Identity", "on");
+	add(&body, "vn", "ReduceSum", "sum");
+	weight(&body, "L", 3, 3);
+	whole(&body, "two", 2);
+	whole(&body, "three", 3);
+	PORT_IN(&body, "i", WHOLE);
+	PORT_IN(&body, "go", TRUTH);
+	PORT_IN(&body, "v", REAL);
+	PORT_OUT(&body, "on", TRUTH);
+	PORT_OUT(&body, "vn", REAL);
+	value(&body, 12, "sum", REAL, 2, (int64_t[]){ 1, 1 });
+	struct onx_buf n = node("most - x", "Loop", "y sums");
+	attr_graph(&n, "body", &body);
+	pb_msg(&g, 1, &n);
+	add(&g, "y y", "Mul", "yy");
+	add(&g, "yy", "ReduceSum", "a");
+	add(&g, "sums", "ReduceSum", "b");
+	add(&g, "a b", "Add", "loss");
+	whole(&g, "most", most);
+	INPUT(&g, "x", 2, 3);
+	PORT_OUT(&g, "loss", REAL);
+	PORT_OUT(&g, "y", REAL);
+	PORT_OUT(&g, "sums", REAL);
+	return g;
+}
+
+static void loops(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		struct net n;
+		struct onx_buf g = loop(k < 2 ? 5 : 1, k & 1);
+		open_net(&n, &g);
+		like_interpreter(&n);
+		struct run r;
+		run_open(&r, &n, n.g->output, n.g->n_output, ONX_NONE, false, 0);
+		const struct onx_view *sums = onx_exec_view(r.exec, onx_graph_find(n.g, "sums"));
+		assert_int_equal(sums->dim[0], k == 0 ? 5 : k == 1 ? 4 : 1);
+		run_close(&r);
+		both(&n, onx_graph_find(n.g, "loss"));
+	}
+}
+
+static void no_turn(void **state)
+{
+	struct net n;
+	struct onx_buf g = loop(0, false);
+	(void)state;
+	open_net(&n, &g);
+	like_interpreter(&n);
+	net_free(&n);
+}
+
+/* --- what a plan cannot know ----------------------------------------------------------------------- */
+
+static void refused(struct onx_buf *g, int code, const char *text)
+{
+	struct net n;
+	struct run r;
+	struct onx_err e = { 0 };
+	open_net(&n, g);
+	must_fail(run_with(&r, &n, net_want(&n, n.g->output, n.g->n_output, ONX_NONE, false), 0, &e), code, &e, text);
+	onx_consts_release(&r.consts);
+	net_free(&n);
+}
+
+static void condition_of_numbers(void **state)
+{
+	struct onx_buf g = { 0 }, then = { 0 }, other = { 0 };
+	(void)state;
+	add(&then, "x", "Relu", "r");
+	PORT_OUT(&then, "r", REAL);
+	add(&other, "x", "Tanh", "t");
+	PORT_OUT(&other, "t", REAL);
+	struct onx_buf n = node("is", "If", "y");
+	attr_graph(&n, "then_branch", &then);
+	attr_graph(&n, "else_branch", &other);
+	struct onx_buf sum = node("x", "ReduceSum", "s");
+	attr_int(&sum, "keepdims", 0);
+	pb_msg(&g, 1, &sum);
+	add(&g, "s s", "Less", "is");
+	pb_msg(&g, 1, &n);
+	INPUT(&g, "x", 2, 3);
+	PORT_OUT(&g, "y", REAL);
+	refused(&g, ONX_UNSUP, "computed while running");
+}
+
+static void too_long(void **state)
+{
+	struct onx_buf g = loop(1 << 15, false);
+	(void)state;
+	refused(&g, ONX_UNSUP, "more than 16384 turns");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(scans), cmocka_unit_test(loops), cmocka_unit_test(no_turn),
+		cmocka_unit_test(condition_of_numbers), cmocka_unit_test(too_long),
+	};
+	return RUN(tests);
+}
