@@ -59,6 +59,11 @@ static void as_json(const struct onx_op *op, const char *gradients, const char *
 	onx_json_put(l->list, NULL, o);
 }
 
+static const char *forward_word(const struct onx_op *op)
+{
+	return op->flags & ONX_OP_RULE ? "planning" : op->flags & ONX_OP_BODY ? "turns" : "runs";
+}
+
 static void one(struct listing *l, size_t i)
 {
 	const struct onx_op *op = l->row[i];
@@ -78,8 +83,7 @@ static void one(struct listing *l, size_t i)
 		as_json(op, g.data ? g.data : "", t.data ? t.data : "", l);
 	else if (l->form == ONX_OPS_PAGE)
 		onx_buf_fmt(l->out, "| %s | %s | %s | %s | %s | `%s` |\n", *op->domain ? op->domain : "ai.onnx",
-			    op->type, versions, t.data ? t.data : "", op->flags & ONX_OP_RULE ? "planning" :
-			    "runs", g.data ? g.data : "");
+			    op->type, versions, t.data ? t.data : "", forward_word(op), g.data ? g.data : "");
 	else
 		onx_buf_fmt(l->out, "%-28s %5d  %-8s %s\n", op->type, op->since,
 			    op->backward ? "trains" : "runs", g.data ? g.data : "");
@@ -118,7 +122,8 @@ static const char page_head[] =
 	"- types: of the first input, as its shape rule takes them from small trial nodes; `?` where no trial node "
 	"passes, which says nothing about types. `float` is float, double, float16, bfloat16.\n"
 	"- forward: `runs`, or `planning`: the outputs (sequences, optionals, maps) come from inputs that are "
-	"known while planning.\n"
+	"known while planning; `turns`: the nodes of its bodies stand in the plan once a turn, with their "
+	"gradients; the condition or the number of turns is known while planning.\n"
 	"- gradient: one sign for each input, `x` computed, `0` zero by definition, `-` none makes sense; `...`: the "
 	"last sign goes on.\n\n"
 	"| domain | operator | versions | types | forward | gradient |\n"

@@ -290,9 +290,10 @@ static int walk(struct work *w, struct onx_err *e)
 					onx_node_text(g, id, name, sizeof name));
 		rc = infer(w, id, e);
 		if (rc == ONX_OK && !settled(w->f->infer[id])) {
-			const bool planned = g->node[id].n_body && !w->want->evaluate;  /* plan/unroll.c */
-			w->f->run[id] = planned || !can_fold(w, id);
-			if ((g->node[id].op->flags & ONX_OP_RULE) && !planned)
+			const int flags = g->node[id].op->flags;
+			const bool body = (flags & ONX_OP_BODY) != 0;
+			w->f->run[id] = body || !can_fold(w, id);
+			if ((flags & ONX_OP_RULE) || (body && w->want->evaluate))
 				rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 			else if (!w->f->run[id])
 				rc = fold(w, id, e);

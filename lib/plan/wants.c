@@ -72,7 +72,7 @@ static const char *why_not(const struct onx_node *n, const bool *t, const char *
 		*way_out = "freeze everything up to this node's output: onnx-freeze --up-to";
 		return "the operator is not supported";
 	}
-	if (n->n_body && strcmp(n->type, "SequenceMap") != 0)
+	if ((n->op->flags & ONX_OP_BODY) && !(n->op->flags & ONX_OP_RULE))
 		return NULL;                            /* written out: its nodes have gradients (unroll.c) */
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		if (n->in[k] == ONX_NONE || !t[n->in[k]])
