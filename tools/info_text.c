@@ -145,7 +145,8 @@ static void weight_lines(const struct onx_info *f, struct onx_buf *out)
 			    f->stat[v] ? "statistic" : f->marked ? f->train[v] ? "trains" : "frozen" : "weight",
 			    x->name, onx_dtype_name(x->init->type),
 			    onx_shape_text(x->init->rank, x->init->dim, shape, sizeof shape),
-			    x->init->external ? "  (external)" : x->from_node ? "  (Constant node)" : "");
+			    x->init->external ? "  (external)" : x->from_node ? "  (Constant node)"
+			    : x->lifted ? "  (attribute)" : "");
 	}
 }
 

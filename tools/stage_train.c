@@ -157,6 +157,15 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	return rc;
 }
 
+/* Weights that the file keeps in attributes of nodes are written with their nodes. */
+static int write_attributes(struct onx_problem *p, struct onx_err *e)
+{
+	for (uint32_t v = 0; v < p->g->n_value; v++)
+		if (p->weight[v] && (p->g->value[v].lifted || p->g->value[v].from_node))
+			return onx_graph_export(p->g, e);
+	return ONX_OK;
+}
+
 static int train(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 {
 	const struct onx_train_opts *o = w->opt[TRAIN];
@@ -172,6 +181,8 @@ static int train(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 		rc = onx_problem_attach(p, o, &s, s.src->task == ONX_TASK_REGRESS, e);
 	if (rc == ONX_OK)
 		rc = loop(w, p, &s, e);
+	if (rc == ONX_OK)
+		rc = write_attributes(p, e);
 	if (rc == ONX_OK)
 		rc = onx_samples_mark(&s, w->model, e);
 	if (rc == ONX_OK)

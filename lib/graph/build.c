@@ -107,10 +107,10 @@ static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 	/* A Constant node's numbers are its value's; they are not read a second time. */
 	if (rc == ONX_OK && !(n->n_out && n->out[0] != ONX_NONE && b->g->value[n->out[0]].from_node))
 		rc = onx_attr_fill(n->op, f->attr, f->n_attr, &b->g->arena, &n->attr, e);
-	if (rc == ONX_OK && ((int)n->n_in < n->op->min_in ||
-			     ((int)n->n_in > n->op->max_in && n->op->max_in < ONX_MANY)))
+	const int most = rc == ONX_OK ? n->op->lift ? 1 : n->op->max_in : 0;
+	if (rc == ONX_OK && ((int)n->n_in < n->op->min_in || ((int)n->n_in > most && most < ONX_MANY)))
 		rc = onx_fail(e, ONX_FORMAT, "has %u inputs, wanted %d to %d", (unsigned)n->n_in, n->op->min_in,
-			      n->op->max_in);
+			      most);
 	if (rc == ONX_OK && (int)n->n_out > n->op->max_out && n->op->max_out < ONX_MANY)
 		rc = onx_fail(e, ONX_FORMAT, "has %u outputs, wanted at most %d", (unsigned)n->n_out,
 			      n->op->max_out);
@@ -339,7 +339,7 @@ static int finish_node(struct build *b, uint32_t id, struct onx_err *e)
 	if (rc == ONX_OK || (b->lax && rc != ONX_NOMEM)) {
 		if (rc < 0)
 			n->op = NULL;
-		return ONX_OK;
+		return n->op && !b->outer ? onx_lift(b->g, id, e) : ONX_OK;
 	}
 	return onx_fail(e, rc, "%s", why.text);
 }

@@ -131,8 +131,16 @@ static int put_constant(struct export *x, const struct onx_node *n, struct onx_f
 
 static int put_node(struct export *x, const struct onx_node *n, struct onx_file_node *f, struct onx_err *e)
 {
+	const struct onx_file_attr *moved;
 	if (n->file)
 		*f = *n->file;
+	int rc = n->file ? onx_lift_back(x->g, n, f, x->mem, &moved, e) : 0;
+	if (rc < 0)
+		return rc;
+	if (rc > 0) {
+		f->attr = moved;
+		f->changed = x->any = true;
+	}
 	if (n->file && !n->changed)
 		return put_constant(x, n, f, e);
 	x->any = true;
@@ -141,13 +149,13 @@ static int put_node(struct export *x, const struct onx_node *n, struct onx_file_
 	f->name = onx_dup(x->mem, n->name);
 	f->type = onx_dup(x->mem, n->type);
 	f->domain = onx_dup(x->mem, n->domain);
-	f->n_in = n->n_in;
+	f->n_in = n->file && n->op && n->op->lift && n->n_in > 1 ? 1 : n->n_in; /* lifted ones stand in attributes */
 	f->n_out = n->n_out;
 	if (!f->doc)
 		f->doc = "";
 	if (!f->name || !f->type || !f->domain)
 		return onx_nomem(e, 64, "names");
-	int rc = put_names(x, n->in, n->n_in, &f->in, e);
+	rc = put_names(x, n->in, (uint32_t)f->n_in, &f->in, e);
 	if (rc == ONX_OK)
 		rc = put_names(x, n->out, n->n_out, &f->out, e);
 	if (rc == ONX_OK && (!n->file || n->new_attr))

@@ -180,7 +180,8 @@ int onx_graph_set_weight(struct onx_graph *g, uint32_t id, enum onx_dtype type, 
 	int rc = onx_weight_new(g->model, v->from_node ? old->name : v->name, type, &src, &w, e);
 	if (rc < 0)
 		return rc;
-	rc = v->from_node ? set_constant(g, &g->node[v->def], w, e) : keep_weight(g, w, e);
+	if (!v->lifted)         /* it has a place in an attribute, and none among the initializers */
+		rc = v->from_node ? set_constant(g, &g->node[v->def], w, e) : keep_weight(g, w, e);
 	if (rc < 0)
 		return rc;
 	v->init = w;

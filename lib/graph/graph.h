@@ -25,6 +25,7 @@ struct onx_value {
 	const struct onx_weight *init;  /* its numbers: an initializer or a Constant node             */
 	bool input, output;             /* of the graph.  An IR 3 initializer is also an input        */
 	bool from_node;                 /* made by a Constant node rather than an initializer         */
+	bool lifted;                    /* stands in an attribute of the node that reads it (graph/lift.c) */
 	void *proto;                    /* the ValueInfoProto that declares it; NULL: none             */
 	bool changed;                   /* the declared type or shape was edited; !has_shape: forget it */
 };

@@ -21,4 +21,11 @@ int onx_constant_weight(struct onx_model *m, const struct onx_file_node *n, cons
 int onx_constant_changed(const struct onx_file_node *n, const struct onx_weight *w, struct onx_arena *a,
 			 struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
 
+/* graph/lift.c: attributes that op->lift names become constants, read by the node as inputs 1, 2, ... */
+int onx_lift(struct onx_graph *g, uint32_t node, struct onx_err *e) ONX_MUST;
+/* f's attributes with the numbers that the lifted constants of n have now.  1: some moved, and *out is a list of
+ * f->n_attr in mem; 0: none did. */
+int onx_lift_back(const struct onx_graph *g, const struct onx_node *n, const struct onx_file_node *f,
+		  struct onx_arena *mem, const struct onx_file_attr **out, struct onx_err *e) ONX_MUST;
+
 #endif

@@ -37,17 +37,39 @@ static const struct onx_table regressor_table = { "LinearRegressor", sizeof(stru
 /* twice: one row of W tells two classes apart, with scores -s and s. */
 struct geo { size_t rows, cols, n, outs, labels; bool twice; };
 
+/* W and b are attributes, or inputs 1 and 2 (op.h, lift). */
+static size_t count(const struct onx_infer *s, int i, const struct onx_reals *list)
+{
+	const struct onx_shape *w = onx_has_in(s, i) ? &s->in[i].shape : NULL;
+
+	return !w ? list->n : w->rank == 1 ? (size_t)w->dim[0] : 0;
+}
+
+static double weight(const struct onx_call *c, int i, const struct onx_reals *list, size_t at)
+{
+	return c->n_x > i && c->x[i].v ? onx_view_real(&c->x[i], at) : list->v[at];
+}
+
+static double intercept(const struct onx_call *c, size_t k)
+{
+	const struct linear *a = c->attr;
+
+	return a->intercept.n || (c->n_x > 2 && c->x[2].v) ? weight(c, 2, &a->intercept, k) : 0;
+}
+
 static int shape(struct onx_infer *s, const struct linear *a, struct geo *g, struct onx_err *e)
 {
+	const size_t coef = count(s, 1, &a->coef), intercepts = count(s, 2, &a->intercept);
 	int rc = onx_ml_rows(s, 0, &g->rows, &g->cols, e);
 
+	for (int i = 1; i < 3 && rc == ONX_OK; i++)
+		rc = onx_has_in(s, i) ? onx_want_real(s, i, e) : ONX_OK;
 	if (rc < 0)
 		return rc;
-	if (g->n == 0 || g->cols == 0 || a->coef.n / g->n != g->cols || a->coef.n % g->n != 0)
-		return onx_fail(e, ONX_SHAPE, "%zu coefficients do not make %zu rows of %zu", a->coef.n, g->n,
-				g->cols);
-	if (a->intercept.n && a->intercept.n != g->n)
-		return onx_fail(e, ONX_SHAPE, "%zu intercepts, wanted %zu", a->intercept.n, g->n);
+	if (g->n == 0 || g->cols == 0 || coef / g->n != g->cols || coef % g->n != 0)
+		return onx_fail(e, ONX_SHAPE, "%zu coefficients do not make %zu rows of %zu", coef, g->n, g->cols);
+	if ((intercepts || onx_has_in(s, 2)) && intercepts != g->n)
+		return onx_fail(e, ONX_SHAPE, "%zu intercepts, wanted %zu", intercepts, g->n);
 	return ONX_OK;
 }
 
@@ -64,7 +86,8 @@ static int classifier_infer(struct onx_infer *s, const void *attr, struct onx_er
 		return rc;
 	const struct onx_shape *x = &s->in[0].shape;
 	const size_t cols = x->rank > 0 ? (size_t)x->dim[x->rank - 1] : 0;
-	g->n = a->intercept.n ? a->intercept.n : cols ? a->coef.n / cols : 0;
+	const size_t intercepts = count(s, 2, &a->intercept);
+	g->n = intercepts ? intercepts : cols ? count(s, 1, &a->coef) / cols : 0;
 	if ((rc = shape(s, a, g, e)) < 0)
 		return rc;
 	g->twice = g->n == 1 && g->labels == 2;
@@ -103,8 +126,11 @@ static size_t work(const struct geo *g)
 
 static size_t scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
-	(void)attr, (void)backward;
-	return onx_ml_scratch(work(s->geo), threads);
+	const struct geo *g = s->geo;
+	const size_t rows = onx_ml_scratch(work(g), threads), weights = work(g) + g->n * g->cols + g->n;
+
+	(void)attr;
+	return backward && rows < weights * sizeof(double) ? weights * sizeof(double) : rows;
 }
 
 static double macs(const struct onx_infer *s, const void *attr)
@@ -123,9 +149,9 @@ static void score(const struct onx_call *c, size_t row, double *x, double *s)
 
 	onx_ml_row(&c->x[0], row, g->cols, x);
 	for (size_t k = 0; k < g->n; k++) {
-		double sum = a->intercept.n ? a->intercept.v[k] : 0;
+		double sum = intercept(c, k);
 		for (size_t i = 0; i < g->cols; i++)
-			sum += a->coef.v[k * g->cols + i] * x[i];
+			sum += weight(c, 1, &a->coef, k * g->cols + i) * x[i];
 		s[k] = sum;
 	}
 	if (g->twice) {
@@ -185,12 +211,11 @@ static void regressor_forward(const struct onx_call *c)
 	onx_ml_each(c, g->rows, work(g), regress);
 }
 
-/* dX = df W, where df is the gradient before the transform */
-static void row_back(const struct onx_call *c, size_t row, double *mem, const struct onx_view *dy)
+/* d [n]: the gradient of one row before the transform; mem: x, s, y, d */
+static double *row_slope(const struct onx_call *c, size_t row, double *mem, const struct onx_view *dy)
 {
 	const struct geo *g = c->geo;
 	const struct linear *a = c->attr;
-	const struct onx_view *dx = &c->dx[0];
 	double *s = mem + g->cols, *y = s + g->outs, *d = y + g->outs;
 
 	score(c, row, mem, s);
@@ -201,12 +226,52 @@ static void row_back(const struct onx_call *c, size_t row, double *mem, const st
 	onx_ml_post_back((enum onx_post)a->post, s, y, d, g->outs);
 	if (g->twice)
 		d[0] = d[1] - d[0];
+	return d;
+}
+
+/* dX = d W */
+static void row_back(const struct onx_call *c, size_t row, double *mem, const struct onx_view *dy)
+{
+	const struct geo *g = c->geo;
+	const struct linear *a = c->attr;
+	const struct onx_view *dx = &c->dx[0];
+	const double *d = row_slope(c, row, mem, dy);
+
 	for (size_t i = 0; i < g->cols; i++) {
 		double sum = dx->add ? onx_view_real(dx, row * g->cols + i) : 0;
 		for (size_t k = 0; k < g->n; k++)
-			sum += d[k] * a->coef.v[k * g->cols + i];
+			sum += d[k] * weight(c, 1, &a->coef, k * g->cols + i);
 		onx_view_put_real(dx, row * g->cols + i, sum);
 	}
+}
+
+static void add_out(const struct onx_view *to, const double *sum)
+{
+	for (size_t i = 0; to->v && i < to->n; i++)
+		onx_view_put_real(to, i, sum[i] + (to->add ? onx_view_real(to, i) : 0));
+}
+
+/* dW = d' X, db = the sum of d, over the rows in order. */
+static void weights_back(const struct onx_call *c, const struct onx_view *dy)
+{
+	const struct geo *g = c->geo;
+	static const struct onx_view none;
+	const struct onx_view *dw = c->n_x > 1 ? &c->dx[1] : &none, *db = c->n_x > 2 ? &c->dx[2] : &none;
+	double *mem = c->scratch, *w = mem + work(g), *b = w + g->n * g->cols;
+
+	if (!dw->v && !db->v)
+		return;
+	memset(w, 0, (g->n * g->cols + g->n) * sizeof *w);
+	for (size_t row = 0; row < g->rows; row++) {
+		const double *d = row_slope(c, row, mem, dy);
+		for (size_t k = 0; k < g->n; k++) {
+			b[k] += d[k];
+			for (size_t i = 0; i < g->cols; i++)
+				w[k * g->cols + i] += d[k] * mem[i];
+		}
+	}
+	add_out(dw, w);
+	add_out(db, b);
 }
 
 static void classify_back(const struct onx_call *c, size_t row, double *mem)
@@ -225,6 +290,7 @@ static void classifier_backward(const struct onx_call *c)
 
 	if (c->dx[0].v)
 		onx_ml_each(c, g->rows, work(g), classify_back);
+	weights_back(c, &c->dy[1]);
 }
 
 static void regressor_backward(const struct onx_call *c)
@@ -233,11 +299,14 @@ static void regressor_backward(const struct onx_call *c)
 
 	if (c->dx[0].v)
 		onx_ml_each(c, g->rows, work(g), regress_back);
+	weights_back(c, &c->dy[0]);
 }
 
+static const char *const lifted[] = { "coefficients", "intercepts", NULL };
 #define LINEAR(name, outs, part) \
-	{ .domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, \
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .flags = ONX_OP_WIDTHS,          \
+	{ .domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = outs, \
+	  .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 3, .weight = 6, .lift = lifted,      \
+	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .flags = ONX_OP_WIDTHS,                 \
 	  .attr = &part##_table, .infer = part##_infer, .scratch = scratch, .macs = macs,              \
 	  .forward = part##_forward, .backward = part##_backward }
 const struct onx_op ONX_R(onx_ops_mllinear)[] = {

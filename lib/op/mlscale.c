@@ -31,6 +31,21 @@ static int want_columns(struct onx_infer *s, struct columns **out, struct onx_er
 	return onx_ml_rows(s, 0, &g->rows, &g->cols, e);
 }
 
+/* offset and scale are attributes, or inputs 1 and 2 (op.h, lift). */
+static int want_numbers(const struct onx_infer *s, int i, const char *name, const struct onx_reals *list, size_t cols,
+			struct onx_err *e)
+{
+	int rc = onx_has_in(s, i) ? onx_want_real(s, i, e) : ONX_OK;
+
+	if (rc == ONX_OK && onx_has_in(s, i))
+		rc = onx_want_rank(s, i, 1, 1, e);
+	if (rc < 0)
+		return rc;
+	if (onx_has_in(s, i) && s->in[i].shape.dim[0] == 0)
+		return onx_fail(e, ONX_SHAPE, "%s has 0 numbers, wanted 1 or %zu", name, cols);
+	return want_list(name, onx_has_in(s, i) ? (size_t)s->in[i].shape.dim[0] : list->n, cols, e);
+}
+
 static int scaler_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct scaler *a = attr;
@@ -38,9 +53,9 @@ static int scaler_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	int rc = want_columns(s, &g, e);
 
 	if (rc == ONX_OK)
-		rc = want_list("offset", a->offset.n, g->cols, e);
+		rc = want_numbers(s, 1, "offset", &a->offset, g->cols, e);
 	if (rc == ONX_OK)
-		rc = want_list("scale", a->scale.n, g->cols, e);
+		rc = want_numbers(s, 2, "scale", &a->scale, g->cols, e);
 	if (rc == ONX_OK)
 		onx_set_out(s, 0, ONX_FLOAT, &s->in[0].shape);
 	return rc;
@@ -56,15 +71,28 @@ static double of_column(const struct onx_reals *l, size_t col, double none)
 	return l->n == 0 ? none : l->v[l->n == 1 ? 0 : col];
 }
 
+static double scaler_offset(const struct onx_call *c, size_t col)
+{
+	if (c->n_x > 1 && c->x[1].v)
+		return onx_view_real(&c->x[1], c->x[1].n == 1 ? 0 : col);
+	return of_column(&((const struct scaler *)c->attr)->offset, col, 0);
+}
+
+static double scaler_scale(const struct onx_call *c, size_t col)
+{
+	if (c->n_x > 2 && c->x[2].v)
+		return onx_view_real(&c->x[2], c->x[2].n == 1 ? 0 : col);
+	return of_column(&((const struct scaler *)c->attr)->scale, col, 1);
+}
+
 static void scaler_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct columns *g = c->geo;
-	const struct scaler *a = c->attr;
 
 	for (size_t i = lo; i < hi; i++)
-		onx_view_put_real(&c->y[0], i, (number(&c->x[0], i) - of_column(&a->offset, i % g->cols, 0)) *
-						of_column(&a->scale, i % g->cols, 1));
+		onx_view_put_real(&c->y[0], i, (number(&c->x[0], i) - scaler_offset(c, i % g->cols)) *
+						scaler_scale(c, i % g->cols));
 }
 
 static void scaler_forward(const struct onx_call *c)
@@ -77,17 +105,35 @@ static void scaler_back_range(const void *ctx, size_t lo, size_t hi)
 	const struct onx_call *c = ctx;
 	const struct columns *g = c->geo;
 	const struct onx_view *dx = &c->dx[0];
-	const struct scaler *a = c->attr;
 
 	for (size_t i = lo; i < hi; i++)
 		onx_view_put_real(dx, i, (dx->add ? onx_view_real(dx, i) : 0) +
-				  onx_view_real(&c->dy[0], i) * of_column(&a->scale, i % g->cols, 1));
+				  onx_view_real(&c->dy[0], i) * scaler_scale(c, i % g->cols));
+}
+
+/* doffset = -sum of dy scale, dscale = sum of dy (x - offset), over the rows in order; one number for all columns
+ * takes the sum of them. */
+static void scaler_back_column(const struct onx_call *c, int i, size_t at, size_t step)
+{
+	const struct columns *g = c->geo;
+	const struct onx_view *d = &c->dx[i];
+	double sum = 0;
+
+	for (size_t k = at; k < c->dy[0].n; k += step) {
+		const size_t col = k % g->cols;
+		const double dy = onx_view_real(&c->dy[0], k);
+		sum += i == 1 ? -dy * scaler_scale(c, col) : dy * (number(&c->x[0], k) - scaler_offset(c, col));
+	}
+	onx_view_put_real(d, at, sum + (d->add ? onx_view_real(d, at) : 0));
 }
 
 static void scaler_backward(const struct onx_call *c)
 {
 	if (c->dx[0].v)
 		onx_each(c->pool, c->dx[0].n, ONX_GRAIN, scaler_back_range, c);
+	for (int i = 1; i < c->n_x; i++)
+		for (size_t at = 0; c->dx[i].v && at < c->dx[i].n; at++)
+			scaler_back_column(c, i, at, c->dx[i].n);
 }
 
 /* ---- Imputer: y = x, or the column's own number where x is the one that stands for "missing" ---- */
@@ -430,11 +476,13 @@ static void extractor_backward(const struct onx_call *c)
 	}
 }
 
+static const char *const scaler_lifted[] = { "offset", "scale", NULL };
 #define ML(name, hi, ...) \
 	{ .domain = ONX_ML, .type = #name, .since = 1, .min_in = 1, .max_in = hi, .min_out = 1, .max_out = 1, \
 	  .flags = ONX_OP_WIDTHS, __VA_ARGS__ }
 const struct onx_op ONX_R(onx_ops_mlscale)[] = {
-	ML(Scaler, 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = &scaler_attr, .infer = scaler_infer,
+	ML(Scaler, 3, .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 3, .weight = 6, .lift = scaler_lifted,
+	   .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .attr = &scaler_attr, .infer = scaler_infer,
 	   .forward = scaler_forward, .backward = scaler_backward),
 	ML(Imputer, 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .attr = &imputer_attr,
 	   .infer = imputer_infer, .forward = imputer_forward, .backward = imputer_backward),

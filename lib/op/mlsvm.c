@@ -353,7 +353,8 @@ static void couple_along(size_t n, const double *r, const double *dr, double *me
 		dp[t] = q[t * n + t] = dq[t * n + t] = 0;
 		for (size_t j = 0; j < n; j++)
 			if (j != t) {
-				const double a = r[j * n + t], b = r[t * n + j], da = dr[j * n + t], db = dr[t * n + j];
+				const double a = r[j * n + t], da = dr[j * n + t];
+				const double b = r[t * n + j], db = dr[t * n + j];
 				q[t * n + t] += a * a;
 				dq[t * n + t] += 2 * a * da;
 				q[t * n + j] = -a * b;
@@ -568,7 +569,7 @@ static void regressor_backward(const struct onx_call *c)
 const struct onx_op ONX_R(onx_ops_mlsvm)[] = {
 	{ SVM("SVMClassifier", 2, classifier), .scratch = classifier_scratch, .grad = { ONX_G_DIFF }, .n_grad = 1,
 	  .keep = ONX_KEEP_X(0), .backward = classifier_backward },
-	{ SVM("SVMRegressor", 1, regressor), .scratch = scratch, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0),
-	  .backward = regressor_backward },
+	{ SVM("SVMRegressor", 1, regressor), .scratch = scratch, .grad = { ONX_G_DIFF }, .n_grad = 1,
+	  .keep = ONX_KEEP_X(0), .backward = regressor_backward },
 	{ .type = NULL }
 };

@@ -122,6 +122,9 @@ struct onx_op {
 	uint8_t pass;                   /* ONX_OP_TAKES_DY: dy[0] is then the gradient of this input, which may
 					   have its memory (dx.v == dy.v); 0: of none                   */
 	uint16_t weight;                /* bit i: a constant at input i is a weight (Conv W and B), not a setting */
+	const char *const *lift;        /* attributes that are weights, up to a NULL: lists of numbers that are inputs
+					   1, 2, ... in a graph (graph/lift.c); in a file input 0 is alone.
+					   NULL: none                                                    */
 	uint16_t stat;                  /* bit i: input i is a running statistic (BatchNormalization)   */
 	const struct onx_table *attr;   /* NULL: the operator has no attributes                      */
 	int    (*infer)(struct onx_infer *s, const void *attr, struct onx_err *e);

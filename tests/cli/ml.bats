@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# Models of ai.onnx.ml: weights that stand in attributes train and go back there; maps.
+load common
+load pb
+
+ml() { pb_msg 1 "$(pb_node "$1" "$2" "$3" "$4" "$(pb_str 7 ai.onnx.ml)${5:-}")"; }
+floats() { pb_msg 5 "$(pb_str 1 "$1")$(pb_msg 7 "$2")$(pb_int 20 6)"; }
+strings() {
+	local hex s
+	hex=$(pb_str 1 "$1")
+	for s in $2; do hex+=$(pb_str 9 "$s"); done
+	pb_msg 5 "$hex$(pb_int 20 8)"
+}
+imports() { pb_msg 8 "$(pb_str 1 ai.onnx.ml)$(pb_int 2 "${1:-3}")"; }
+one=0000803f zero=00000000
+
+# linear FILE: Scaler 'in', LinearRegressor without a name; x [1,4] -> y [1,1]
+linear() {
+	pb_file "$1" "$(ml Scaler in x h "$(floats offset $zero$zero$zero$zero)$(floats scale $one$one$one$one)")$(
+		ml LinearRegressor '' h y "$(floats coefficients $zero$zero$zero$zero)$(floats intercepts $zero)")$(
+		pb_str 2 g)$(pb_msg 11 "$(pb_value x 1 4)")$(pb_msg 12 "$(pb_value y 1 1)")" "$(imports)"
+}
+
+@test "weights in attributes are named, frozen, trained, and written back" {
+	linear m
+	run -0 onnx-info --weights m
+	[[ "$output" == *"in.scale  float [4]  (attribute)"* ]]
+	[[ "$output" == *"y.coefficients  float [4]  (attribute)"* ]]
+	/usr/bin/awk 'BEGIN { print "a,b,c,d,t"; for (i = 0; i < 80; i++) { a = i % 3; b = i % 5 - 2; c = i % 7 / 7; d = i % 2;
+		print a "," b "," c "," d "," 2 * a - b + c / 2 + 3 } }' >t.csv
+	onnx-freeze --none --match '*.scale' m |
+		onnx-train -q --data t.csv --target t --task regress --val 0.25 --epochs 150 --batch 8 --lr 0.05 \
+			--weight-decay 0 -o n
+	onnx-eval --data t.csv --target t --task regress --json n >score
+	cat score
+	/usr/bin/awk -F'[:,]' '/"r2"/ { exit !($2 > 0.999) }' score
+	onnx-export -q -o out n
+	onnx-diff --no-meta m out >d || true
+	grep -q "attribute 'coefficients'" d
+	grep -q "attribute 'offset'" d
+	refute grep -q "attribute 'scale'" d
+	refute grep -q '^weight' d
+	[ "$(onnx-info --json out | grep -c '"type": "LinearRegressor"')" = 1 ]
+}
+
+@test "a linear model with more inputs than the standard gives it is refused" {
+	pb_file m "$(pb_graph "$(ml Scaler s 'x x' y)")" "$(imports)"
+	fault 3 'has 2 inputs, wanted 1 to 1' onnx-run m
+}
+
+@test "ZipMap and DictVectorizer: scores to maps and back, while planning" {
+	c=$(pb_msg 5 "$(pb_tensor c "$(pb_msg 9 0000803f000000400000404000008040)" 1 4)")       # 1 2 3 4
+	at=$(pb_msg 5 "$(pb_int 2 7)$(pb_str 8 at)$(pb_msg 9 0000000000000000)")
+	rest=$(pb_str 2 g)$(pb_msg 11 "$(pb_value x 1 3)")$(pb_msg 12 "$(pb_value y 1 3)")
+	bytes "$(pb_tensor x "$(pb_msg 9 000000000000803f00000000)" 1 3)" >x.pb                 # 0 1 0
+	# maps FILE ZIP DICT: the attributes of both
+	maps() {
+		pb_file "$1" "$(ml ZipMap z c s "$2")$(pb_msg 1 "$(pb_node SequenceAt t 's at' m)")$(
+			ml DictVectorizer v m w "$3")$(pb_msg 1 "$(pb_node Add a 'w x' y)")$c$at$rest" "$(imports)"
+	}
+	maps m "$(strings classlabels_strings 'a b c d')" "$(strings string_vocabulary 'd q b')"
+	run -0 onnx-run m x=x.pb
+	[[ "$output" == *'4 1 2'* ]]
+	maps m "$(strings classlabels_strings 'a b')" "$(strings string_vocabulary 'd q b')"
+	fault 5 '2 class labels for 4 scores' onnx-run m x=x.pb
+	maps m "$(strings classlabels_strings 'a b c d')" ''
+	fault 5 'wanted a map with keys as in the vocabulary' onnx-run m x=x.pb
+	pb_file m "$(ml DictVectorizer v c w "$(strings string_vocabulary 'd q b')")$(
+		pb_msg 1 "$(pb_node Add a 'w x' y)")$c$rest" "$(imports)"
+	fault 5 'wanted a map' onnx-run m x=x.pb
+}
