@@ -69,3 +69,25 @@ linear() {
 		pb_msg 1 "$(pb_node Add a 'w x' y)")$c$rest" "$(imports)"
 	fault 5 'wanted a map' onnx-run m x=x.pb
 }
+
+@test "CastMap: a map as a row, dense and sparse" {
+	c=$(pb_msg 5 "$(pb_tensor c "$(pb_msg 9 0000803f0000004000004040)" 1 3)")               # 1 2 3
+	at=$(pb_msg 5 "$(pb_int 2 7)$(pb_str 8 at)$(pb_msg 9 0000000000000000)")
+	keys=$(pb_msg 5 "$(pb_str 1 classlabels_int64s)$(pb_int 8 4)$(pb_int 8 0)$(pb_int 8 1)$(pb_int 20 7)")
+	# row FILE LENGTH ATTRIBUTES
+	row() {
+		pb_file "$1" "$(ml ZipMap z c s "$keys")$(pb_msg 1 "$(pb_node SequenceAt t 's at' m)")$(
+			ml CastMap v m w "$3")$(pb_msg 1 "$(pb_node Mul a 'w x' y)")$c$at$(pb_str 2 g)$(
+			pb_msg 11 "$(pb_value x 1)")$(pb_msg 12 "$(pb_value y 1 "$2")")" "$(imports)"
+	}
+	bytes "$(pb_tensor x "$(pb_msg 9 0000803f)" 1)" >x.pb                                    # 1
+	row m 3 ''
+	run -0 onnx-run m x=x.pb
+	[[ "$output" == *'2 3 1'* ]]
+	row m 6 "$(pb_msg 5 "$(pb_str 1 map_form)$(pb_str 4 SPARSE)$(pb_int 20 3)")$(
+		pb_msg 5 "$(pb_str 1 max_map)$(pb_int 3 6)$(pb_int 20 2)")"
+	run -0 onnx-run m x=x.pb
+	[[ "$output" == *'2 3 0 0 1 0'* ]]
+	row m 3 "$(pb_msg 5 "$(pb_str 1 cast_to)$(pb_str 4 TO_STRING)$(pb_int 20 3)")"
+	fault 4 'does not say how numbers' onnx-run m x=x.pb
+}
