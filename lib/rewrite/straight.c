@@ -11,7 +11,7 @@ static bool is(const struct onx_node *n, const char *type)
 
 bool onx_straight_known(const char *domain, const char *type)
 {
-	bool known = strcmp(type, "QuantizeLinear") == 0 || strcmp(type, "DequantizeLinear") == 0;
+	bool known = strcmp(type, "QuantizeLinear") == 0 || strcmp(type, "DynamicQuantizeLinear") == 0 || strcmp(type, "DequantizeLinear") == 0;
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		known |= strcmp(type, steps[i]) == 0;
@@ -86,6 +86,30 @@ static int pair(struct onx_graph *g, struct onx_node *n, uint32_t *count, struct
 	return ONX_OK;
 }
 
+/* DequantizeLinear `n` of all that a DynamicQuantizeLinear gives. */
+static int dynamic_pair(struct onx_graph *g, struct onx_node *n, uint32_t *count, struct onx_err *e)
+{
+	const uint32_t maker = input(n, 0) != ONX_NONE ? g->value[n->in[0]].def : ONX_NONE;
+	const struct onx_node *q = maker != ONX_NONE ? &g->node[maker] : NULL;
+
+	if (!q || q->dropped || !is(q, "DynamicQuantizeLinear") || q->n_out != 3 || n->n_in != 3 ||
+	    setting(n, "block_size") || setting(n, "output_dtype"))
+		return ONX_OK;
+	for (uint32_t i = 0; i < 3; i++)
+		if (n->in[i] != q->out[i])
+			return ONX_OK;
+	int rc = onx_op_find("onnx_adapt", "FakeDynamic", n->version, &n->op, e);
+	uint32_t *in = ONX_NEWS(&g->arena, uint32_t, 1);
+	if (rc < 0 || !in)
+		return rc < 0 ? rc : onx_nomem(e, sizeof *in, "a node");
+	*in = q->in[0];
+	n->in = in;
+	n->n_in = 1;
+	n->attr = NULL;
+	++*count;
+	return ONX_OK;
+}
+
 int onx_straight_through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
 {
 	*n = 0;
@@ -101,6 +125,8 @@ int onx_straight_through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
 				++*n;
 			}
 		if (rc == ONX_OK && is(x, "DequantizeLinear"))
+			rc = dynamic_pair(g, x, n, e);
+		if (rc == ONX_OK && is(x, "DequantizeLinear") && !*x->op->domain)
 			rc = pair(g, x, n, e);
 		if (rc < 0)
 			return rc;

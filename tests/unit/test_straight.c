@@ -174,6 +174,53 @@ static void quantised(void **state)
 	assert_int_equal(changed, 0);
 }
 
+/* x + w quantised by its own range and back: forward as without, the gradient of y = x. */
+static void dynamic(void **state)
+{
+	double y[2][ALL], want[COLS] = { 0 };
+
+	(void)state;
+	for (int straight = 0; straight < 2; straight++) {
+		struct net n;
+		struct run r;
+		struct onx_err e = { 0 };
+		uint32_t q[3], changed = 0;
+		net_new(&n);
+		const uint32_t x = IN(&n, "x", ROWS, COLS), w = W(&n, COLS), sum = OP2(&n, "Add", x, w);
+		net_node(&n, "DynamicQuantizeLinear", 1, &sum, 3, q, 0, NULL);
+		const uint32_t back = OP3(&n, "DequantizeLinear", q[0], q[1], q[2]);
+		const int64_t all[4] = { ROWS, COLS };
+		const uint32_t by = net_weight(&n, false, false, all), p = OP2(&n, "Mul", back, by);
+		const struct onx_file_attr flat = onx_attr_int("keepdims", 0);
+		const uint32_t loss = net_op(&n, "ReduceSum", 1, &p, &flat), target[2] = { loss, back };
+		net_target(&n, back);
+		if (straight)
+			must(onx_straight_through(n.g, &changed, &e), &e);
+		assert_int_equal(changed, straight);
+		run_open(&r, &n, target, 2, straight ? loss : ONX_NONE, true, 2);
+		run_forward(&r, &n);
+		for (size_t i = 0; i < ALL; i++)
+			y[straight][i] = onx_view_real(onx_exec_view(r.exec, back), i);
+		if (straight) {
+			float v[ALL];
+			const struct onx_weight *c = n.g->value[by].init;
+			const struct onx_view d = { .v = v, .n = ALL, .rank = 2, .dim = c->dim, .type = c->type,
+						    .width = 4 };
+			must(onx_weight_load(c, &d, &e), &e);
+			for (size_t i = 0; i < ALL; i++)
+				want[i % COLS] += (double)v[i];
+			memset(r.params->grad, 0xff, r.params->n * sizeof(double));
+			onx_exec_backward(r.exec, false, 1);
+			for (size_t i = 0; i < COLS; i++)
+				near(grad_of(&r, w, i), want[i]);
+		}
+		run_close(&r);
+		net_free(&n);
+	}
+	for (size_t i = 0; i < ALL; i++)
+		near(y[0][i], y[1][i]);
+}
+
 /* The file has the nodes that it had. */
 static void exported(void **state)
 {
@@ -204,7 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(roundings), cmocka_unit_test(signs), cmocka_unit_test(quantised),
-		cmocka_unit_test(exported),
+		cmocka_unit_test(dynamic), cmocka_unit_test(exported),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
