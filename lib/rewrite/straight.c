@@ -11,7 +11,9 @@ static bool is(const struct onx_node *n, const char *type)
 
 bool onx_straight_known(const char *domain, const char *type)
 {
-	bool known = strcmp(type, "QuantizeLinear") == 0 || strcmp(type, "DynamicQuantizeLinear") == 0 || strcmp(type, "DequantizeLinear") == 0;
+	bool known = strcmp(type, "QuantizeLinear") == 0 ||
+		     strcmp(type, "DynamicQuantizeLinear") == 0 ||
+		     strcmp(type, "DequantizeLinear") == 0;
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		known |= strcmp(type, steps[i]) == 0;

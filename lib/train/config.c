@@ -64,8 +64,8 @@ static const struct onx_field fields[] = {
 	  .help = "leave out ways to compute that are faster, but round more than the formula: 3x3 convolutions by "
 		  "Winograd's products, whose sums are off by a millionth" },
 	{ "straight-through", F_BOOL, AT(straight), .def = "no",
-	  .help = "gradients go through Floor, Ceil, Round, Sign (inside [-1, 1]) and pairs of (Dynamic)QuantizeLinear and "
-		  "DequantizeLinear (inside their range) as if these were y = x" },
+	  .help = "gradients go through Floor, Ceil, Round, Sign (inside [-1, 1]) and pairs of "
+		  "(Dynamic)QuantizeLinear and DequantizeLinear (inside their range) as if these were y = x" },
 	{ "seed", F_INT, AT(seed), .def = "1", .min = 0, .max = 4e18, .arg = "N",
 	  .help = "of order, split, dropout and augmentation: one seed, one result" },
 	{ "threads", F_INT, AT(threads), .def = "0", .min = 0, .max = 1024, .arg = "N",
