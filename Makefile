@@ -120,6 +120,9 @@ demo: all                               ## adapt the sample model to new classes
 	@samples/demo.sh $(BUILD)
 test-peers: all $(PEERS)                         ## compare with PyTorch, ONNX Runtime, OpenCV (installs them)
 	@tests/peers/run $(BUILD)
+ARM_DEBS := $(patsubst %,%:arm64,libc6-dev $(foreach p,$(NEED_PC) $(NEED_TEST),$(call package,$(p))))
+test-cpus: tests                        ## the kernels on aarch64 and older x86-64, emulated (installs what that needs)
+	@ARM_DEBS="$(ARM_DEBS)" tests/cpus/run $(BUILD)
 BENCH := $(BUILD)/bench/pictures $(BUILD)/bench/peak $(BUILD)/bench/convs
 $(BENCH): $(BUILD)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -193,7 +196,7 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man page demo tests test test-peers bench bench-full lint headers san install uninstall deps needs \
+.PHONY: all man page demo tests test test-peers test-cpus bench bench-full lint headers san install uninstall deps needs \
         needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))
