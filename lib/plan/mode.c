@@ -59,6 +59,20 @@ static void mark_stats(const struct onx_node *n, bool *variable)
 			variable[n->in[k]] = true;
 }
 
+/* Does n run otherwise in training?  Where its bodies have a Dropout, say. */
+static bool switches(const struct onx_node *n)
+{
+	if (n->op && (n->op->flags & ONX_OP_TRAIN))
+		return true;
+	for (uint32_t b = 0; b < n->n_body; b++)
+		for (uint32_t i = 0; i < n->body[b].g->n_order; i++) {
+			const struct onx_node *in = &n->body[b].g->node[n->body[b].g->order[i]];
+			if (!(in->op && in->op->stat) && switches(in))
+				return true;
+		}
+	return false;
+}
+
 int onx_plan_modes(const struct onx_graph *g, const bool *weight, enum onx_bn_mode bn, struct onx_arena *a,
 		   struct onx_modes *out, struct onx_err *e)
 {
@@ -73,7 +87,7 @@ int onx_plan_modes(const struct onx_graph *g, const bool *weight, enum onx_bn_mo
 		rc = onx_plan_wants(g, weight, a, &wants, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		if (!n->op || !(n->op->flags & (ONX_OP_TRAIN | ONX_OP_BODY)))
+		if (!n->op || !switches(n))
 			continue;
 		if (n->op->stat) {
 			out->train[g->order[i]] = bn == ONX_BN_AUTO && has_trainable(n, weight);

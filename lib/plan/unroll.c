@@ -187,7 +187,7 @@ static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id
 	if (rc < 0 || (rc = add_node(u, &n, e)) < 0)
 		return rc;
 	/* Running statistics stay those of the file. */
-	if (n.op && !n.op->stat)
+	if (n.op && (n.op->flags & (ONX_OP_TRAIN | ONX_OP_BODY)) && !n.op->stat)
 		u->train[u->g->n_node - 1] = u->train[u->at];
 	return rc;
 }

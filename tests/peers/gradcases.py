@@ -14,19 +14,22 @@ CASES = []
 
 
 class Case:
-    def __init__(self, op, opset, reference, inputs, note, domain, fixed, bn, attributes):
+    def __init__(self, op, opset, reference, inputs, note, domain, fixed, bn, around,
+                 attributes):
         self.op, self.opset, self.reference, self.inputs, self.note = op, opset, reference, inputs, note
         self.domain, self.fixed, self.bn, self.attributes = domain, fixed, bn, attributes
+        self.around = around            # the last so many inputs are not the node's: its bodies read them
 
     def __str__(self):
-        said = ", ".join("%s=%s" % (k, v if np.size(v) < 8 else "...") for k, v in self.attributes.items())
+        said = ", ".join("%s=%s" % (k, v if np.size(v) < 8 else "...") for k, v in self.attributes.items()
+                         if not hasattr(v, "node"))
         shapes = " ".join("x".join(map(str, a.shape)) or "s" if a is not None else "-" for a in self.inputs)
         return "%s-%d (%s)%s%s" % (self.op, self.opset, shapes, " " + said if said else "",
                                    ", " + self.note if self.note else "")
 
 
-def case(op, opset, reference, *inputs, note="", domain="", fixed=(), bn="frozen", **attributes):
-    CASES.append(Case(op, opset, reference, list(inputs), note, domain, fixed, bn, attributes))
+def case(op, opset, reference, *inputs, note="", domain="", fixed=(), bn="frozen", around=0, **attributes):
+    CASES.append(Case(op, opset, reference, list(inputs), note, domain, fixed, bn, around, attributes))
 
 
 def real(*shape, lo=-2.0, hi=2.0, off=()):

@@ -16,6 +16,7 @@ import torch
 from onnx import helper, numpy_helper
 
 import gradcases
+import gradcontrol  # noqa: F401 (adds its cases)
 import gradlayers  # noqa: F401 (adds its cases)
 import peers
 
@@ -27,7 +28,8 @@ def model(case, inputs, weights, path):
     names = ["x%d" % i if a is not None else "" for i, a in enumerate(inputs)]
     outputs = ["y%d" % k if w is not None else "" for k, w in enumerate(weights)]
     stored = [numpy_helper.from_array(a, n) for a, n in zip(inputs, names) if a is not None]
-    nodes = [helper.make_node(case.op, names, outputs, domain=case.domain, **case.attributes)]
+    nodes = [helper.make_node(case.op, names[:len(names) - case.around], outputs, domain=case.domain,
+                              **case.attributes)]
     sums = []
     for k, w in enumerate(weights):
         if w is None:

@@ -117,8 +117,13 @@ static void open_net(struct net *n, struct onx_buf *g)
 		memcpy(f->shape.dim, v->dim, sizeof v->dim);
 	}
 	must(onx_graph_weights(n->g, &a, &is, &e), &e);
-	for (uint32_t v = 0; v < n->g->n_value; v++)
-		n->weight[v] = n->variable[v] = is[v];
+	struct onx_modes modes;
+	must(onx_plan_modes(n->g, is, ONX_BN_AUTO, &a, &modes, &e), &e);
+	for (uint32_t v = 0; v < n->g->n_value; v++) {
+		n->weight[v] = is[v];
+		n->variable[v] = modes.variable[v];
+	}
+	memcpy(n->train, modes.train, n->g->n_node * sizeof *modes.train);
 	onx_arena_release(&a);
 }
 
