@@ -196,3 +196,11 @@ struct onx_file_attr *onx_attr_copy(struct onx_arena *a, const struct onx_file_a
 	}
 	return lost ? NULL : v;
 }
+
+const struct onx_file_attr *onx_attr_find(const struct onx_file_attr *attr, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(attr[i].name, name) == 0)
+			return &attr[i];
+	return NULL;
+}

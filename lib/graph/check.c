@@ -7,8 +7,8 @@ static int check_node(const struct onx_graph *g, uint32_t id, const bool *made, 
 	const struct onx_node *n = &g->node[id];
 	char name[160];
 
-	for (uint32_t i = 0; i < n->n_in + n->n_captured; i++) {
-		const uint32_t v = i < n->n_in ? n->in[i] : n->captured[i - n->n_in];
+	for (uint32_t i = 0; i < onx_node_reads(n); i++) {
+		const uint32_t v = onx_node_read(n, i);
 		if (v == ONX_NONE)
 			continue;
 		if (v >= g->n_value)

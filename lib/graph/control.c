@@ -3,6 +3,7 @@
 #include "graph/control_i.h"
 #include <string.h>
 #include "op/control.h"
+#include "op/infer.h"
 #include "tensor/seq.h"
 
 int onx_slices_push(struct onx_arena *a, struct onx_slices *l, const struct onx_fact *t, struct onx_err *e)
@@ -83,14 +84,6 @@ void onx_control_out(const struct onx_control *c, size_t i, const struct onx_fac
 {
 	if (i < (size_t)c->s->n_out && c->s->out_wanted[i])
 		c->s->out[i] = *t;
-}
-
-int onx_control_known(const struct onx_control *c, int i, const struct onx_view **v, struct onx_err *e)
-{
-	*v = i < c->s->n_in ? c->s->in[i].value : NULL;
-	if (*v || i >= c->s->n_in || c->s->in[i].type == ONX_UNDEFINED)
-		return ONX_OK;
-	return onx_fail(e, ONX_UNSUP, "input %d is computed while running, wanted a value that is known before", i);
 }
 
 int onx_control_room(const struct onx_control *c, size_t n, struct onx_fact **out, struct onx_err *e)
@@ -213,7 +206,7 @@ struct loop {
 static int open_loop(const struct onx_control *c, struct loop *l, struct onx_err *e)
 {
 	const struct onx_view *v;
-	int rc = onx_control_known(c, 0, &v, e);
+	int rc = onx_in_known(c->s, 0, &v, e);
 	l->most = INT64_MAX;
 	l->go = true;
 	if (rc == ONX_OK && v) {
@@ -330,7 +323,7 @@ static int run_map(const struct onx_control *c, struct onx_err *e)
 	    (rc = onx_control_room(c, b->g->n_output, &out, e)) < 0)
 		return rc;
 	for (size_t i = 0; rc == ONX_OK && i < n_in; i++)
-		rc = onx_control_known(c, (int)i, &all[i], e);
+		rc = onx_in_known(c->s, (int)i, &all[i], e);
 	if (rc < 0 || !all[0] || all[0]->type != ONX_SEQUENCE)
 		return rc < 0 ? rc : onx_fail(e, ONX_SHAPE, "input 0 is no sequence");
 	for (uint32_t k = 0; k < b->g->n_output; k++) {

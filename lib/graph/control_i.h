@@ -19,8 +19,6 @@ int onx_control_room(const struct onx_control *c, size_t n, struct onx_fact **ou
 int onx_control_ports(const struct onx_body *b, size_t in, size_t out, struct onx_err *e) ONX_MUST;
 int onx_control_decided(const struct onx_control *c, uint32_t body, size_t turns, struct onx_err *e) ONX_MUST;
 void onx_control_out(const struct onx_control *c, size_t i, const struct onx_fact *t);
-/* The numbers of input i, which must be known; NULL where it is absent. */
-int onx_control_known(const struct onx_control *c, int i, const struct onx_view **v, struct onx_err *e) ONX_MUST;
 struct onx_fact onx_fact_of(const struct onx_view *v);
 
 int onx_scan_infer(const struct onx_control *c, struct onx_err *e) ONX_MUST;    /* control_scan.c */

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "graph/control_i.h"
 #include "op/control.h"
+#include "op/infer.h"
 #include "tensor/seq.h"
 
 /* Slice i of t along `axis`, which goes. */
@@ -162,9 +163,9 @@ static int scan8(const struct onx_control *c, struct onx_err *e)
 	struct scan s = { 0 };
 	const struct onx_view *lens = NULL, *any;
 	struct onx_fact *x, *y;
-	int rc = onx_control_known(c, 0, &lens, e);
+	int rc = onx_in_known(c->s, 0, &lens, e);
 	for (int i = 1; rc == ONX_OK && i < c->s->n_in; i++)
-		rc = onx_control_known(c, i, &any, e);
+		rc = onx_in_known(c->s, i, &any, e);
 	if (rc < 0 || (rc = open_scan(c, &s, 1, 1, e)) < 0)
 		return rc;
 	const size_t n_in = s.n_state + s.n_scan, n_out = s.n_state + s.n_out;

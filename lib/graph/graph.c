@@ -234,8 +234,8 @@ int onx_graph_add_node(struct onx_graph *g, const char *domain, const char *type
 static void count_uses(const struct onx_graph *g, uint32_t node, uint32_t *last, uint32_t *count, uint32_t *use)
 {
 	const struct onx_node *n = &g->node[node];
-	for (uint32_t i = 0; i < n->n_in + n->n_captured; i++) {
-		const uint32_t v = i < n->n_in ? n->in[i] : n->captured[i - n->n_in];
+	for (uint32_t i = 0; i < onx_node_reads(n); i++) {
+		const uint32_t v = onx_node_read(n, i);
 		if (v == ONX_NONE || last[v] == node)
 			continue;
 		last[v] = node;

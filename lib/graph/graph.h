@@ -25,6 +25,7 @@ struct onx_value {
 	const struct onx_weight *init;  /* its numbers: an initializer or a Constant node             */
 	bool input, output;             /* of the graph.  An IR 3 initializer is also an input        */
 	bool from_node;                 /* made by a Constant node rather than an initializer         */
+	bool fixed;                     /* of a body: training could not write it back (graph/build.c)  */
 	bool lifted;                    /* stands in an attribute of the node that reads it (graph/lift.c) */
 	void *proto;                    /* the ValueInfoProto that declares it; NULL: none             */
 	bool changed;                   /* the declared type or shape was edited; !has_shape: forget it */
@@ -50,6 +51,15 @@ struct onx_node {
 	bool changed;                   /* proto set, but inputs, outputs or attributes were edited   */
 	bool dropped;                   /* removed by a patch; skipped everywhere                     */
 };
+/* All that a node reads: its inputs (ONX_NONE: absent), then what its bodies capture. */
+static inline uint32_t onx_node_reads(const struct onx_node *n)
+{
+	return n->n_in + n->n_captured;
+}
+static inline uint32_t onx_node_read(const struct onx_node *n, uint32_t i)
+{
+	return i < n->n_in ? n->in[i] : n->captured[i - n->n_in];
+}
 struct onx_graph {
 	struct onx_arena arena;
 	struct onx_model *model;        /* borrowed                                                   */
@@ -107,6 +117,23 @@ void onx_graph_dump(const struct onx_graph *g, struct onx_buf *out);
 /* graph/attr.c: attributes of a file node into op->attr's struct; unknown and missing ones are faults. */
 int onx_attr_fill(const struct onx_op *op, const struct onx_file_attr *attr, size_t n, struct onx_arena *a,
 		  const void **out, struct onx_err *e) ONX_MUST;
+
+/* The attribute of that name, or NULL. */
+const struct onx_file_attr *onx_attr_find(const struct onx_file_attr *attr, size_t n, const char *name);
+
+/* Attributes for new nodes. */
+static inline struct onx_file_attr onx_attr_int(const char *name, int64_t i)
+{
+	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INT, .i = i };
+}
+static inline struct onx_file_attr onx_attr_float(const char *name, double f)
+{
+	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_FLOAT, .f = (float)f };
+}
+static inline struct onx_file_attr onx_attr_ints(const char *name, const int64_t *v, size_t n)
+{
+	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INTS, .ints = v, .n = n };
+}
 
 /* Attributes with names, texts and numbers of their own in a (tensors and bodies belong to the model);
  * NULL if memory is short. */

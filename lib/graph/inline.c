@@ -163,14 +163,6 @@ static int graph(struct inliner *x, const struct frame *in, const struct onx_fil
 	return rc;
 }
 
-static const struct onx_file_attr *find(const struct onx_file_attr *v, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(v[i].name, name) == 0)
-			return &v[i];
-	return NULL;
-}
-
 static int attributes(struct inliner *x, const struct frame *in, const struct onx_file_node *n,
 		      struct onx_file_node *to, struct onx_err *e)
 {
@@ -183,10 +175,10 @@ static int attributes(struct inliner *x, const struct frame *in, const struct on
 		const struct onx_file_attr *a = &n->attr[i];
 
 		if (a->ref && in) {
-			const struct onx_file_attr *is = find(in->at->attr, in->at->n_attr, a->ref);
+			const struct onx_file_attr *is = onx_attr_find(in->at->attr, in->at->n_attr, a->ref);
 
 			if (!is)
-				is = find(in->f->attr, in->f->n_attr, a->ref);
+				is = onx_attr_find(in->f->attr, in->f->n_attr, a->ref);
 			if (!is)
 				continue;
 			v[count] = *is;

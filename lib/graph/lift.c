@@ -4,18 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct onx_file_attr *find(const struct onx_file_attr *v, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(v[i].name, name) == 0)
-			return &v[i];
-	return NULL;
-}
-
 /* "fc.coefficients": after the node, or its first output where it has no name. */
 static int lift_one(struct onx_graph *g, struct onx_node *n, const char *attr, uint32_t *id, struct onx_err *e)
 {
-	const struct onx_file_attr *a = find(n->file->attr, n->file->n_attr, attr);
+	const struct onx_file_attr *a = onx_attr_find(n->file->attr, n->file->n_attr, attr);
 	const struct onx_weight *w;
 	char name[256];
 
@@ -74,7 +66,7 @@ int onx_lift_back(const struct onx_graph *g, const struct onx_node *n, const str
 		const struct onx_value *v = n->in[i] == ONX_NONE ? NULL : &g->value[n->in[i]];
 		if (!v || !v->lifted)
 			continue;
-		const struct onx_file_attr *a = find(f->attr, f->n_attr, n->op->lift[i - 1]);
+		const struct onx_file_attr *a = onx_attr_find(f->attr, f->n_attr, n->op->lift[i - 1]);
 		float *now = ONX_NEWS(mem, float, v->init->n + 1);
 		const struct onx_view dst = { .v = now, .n = v->init->n, .rank = 1, .dim = v->init->dim,
 					      .type = ONX_FLOAT, .width = 4 };

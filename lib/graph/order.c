@@ -31,11 +31,6 @@ static uint32_t pop(struct heap *h)
 	return top;
 }
 
-static uint32_t read_at(const struct onx_node *n, uint32_t i)
-{
-	return i < n->n_in ? n->in[i] : n->captured[i - n->n_in];
-}
-
 /* The node that makes v and has to run before its reader; ONX_NONE: none does. */
 static uint32_t maker(const struct onx_graph *g, uint32_t v)
 {
@@ -70,8 +65,8 @@ static int name_cycle(const struct onx_graph *g, const uint32_t *missing, struct
 	while (step[at] == 0) {
 		const struct onx_node *x = &g->node[at];
 		step[at] = ++n;
-		for (uint32_t i = 0; i < x->n_in + x->n_captured; i++) {
-			const uint32_t d = maker(g, read_at(x, i));
+		for (uint32_t i = 0; i < onx_node_reads(x); i++) {
+			const uint32_t d = maker(g, onx_node_read(x, i));
 			if (d != ONX_NONE && missing[d] > 0) {
 				at = d;
 				break;
@@ -94,7 +89,7 @@ static int collect(const struct onx_graph *g, struct onx_arena *a, struct edges 
 {
 	size_t n = 1, k = 0;
 	for (uint32_t i = 0; i < g->n_node; i++)
-		n += (size_t)g->node[i].n_in + g->node[i].n_captured;
+		n += onx_node_reads(&g->node[i]);
 	d->missing = ONX_NEWS(a, uint32_t, (size_t)g->n_node + 1);
 	d->head = ONX_NEWS(a, uint32_t, (size_t)g->n_node + 1);
 	d->next = ONX_NEWS(a, uint32_t, n);
@@ -104,8 +99,8 @@ static int collect(const struct onx_graph *g, struct onx_arena *a, struct edges 
 	memset(d->head, 0xff, ((size_t)g->n_node + 1) * sizeof *d->head);
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct onx_node *x = &g->node[i];
-		for (uint32_t j = 0; !x->dropped && j < x->n_in + x->n_captured; j++) {
-			const uint32_t m = maker(g, read_at(x, j));
+		for (uint32_t j = 0; !x->dropped && j < onx_node_reads(x); j++) {
+			const uint32_t m = maker(g, onx_node_read(x, j));
 			if (m == ONX_NONE)
 				continue;
 			d->to[k] = i;

@@ -275,18 +275,27 @@ static void couple(size_t n, const double *r, double *q, double *qp, double *p)
 	}
 }
 
-static void probabilities(const struct svm *a, const struct geo *g, const double *s, double *p, double *mem)
+#define LEAST 1e-7              /* of a probability of a pair */
+
+/* r [n][n]: how probable class i is beside j, a logistic function of their decision s. */
+static void pairwise(const struct svm *a, size_t n, const double *s, double *r)
 {
-	const size_t n = g->classes;
-	double *r = mem, *q = r + n * n, *qp = p + n;
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++, k++) {
 			const double v = 1 / (1 + exp(s[k] * a->prob_a.v[k] + a->prob_b.v[k]));
-			r[i * n + j] = v < 1e-7 ? 1e-7 : v > 1 - 1e-7 ? 1 - 1e-7 : v;
+			r[i * n + j] = v < LEAST ? LEAST : v > 1 - LEAST ? 1 - LEAST : v;
 			r[j * n + i] = 1 - r[i * n + j];
 		}
+}
+
+static void probabilities(const struct svm *a, const struct geo *g, const double *s, double *p, double *mem)
+{
+	const size_t n = g->classes;
+	double *r = mem, *q = r + n * n, *qp = p + n;
+
+	pairwise(a, n, s, r);
 	couple(n, r, q, qp, p);
 }
 
@@ -399,18 +408,12 @@ static void probabilities_back(const struct svm *a, const struct geo *g, const d
 	double *r = mem, *dr = r + n * n, *slope = dr + n * n;
 	size_t k = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = i + 1; j < n; j++, k++) {
-			const double v = 1 / (1 + exp(s[k] * a->prob_a.v[k] + a->prob_b.v[k]));
-			r[i * n + j] = v < 1e-7 ? 1e-7 : v > 1 - 1e-7 ? 1 - 1e-7 : v;
-			r[j * n + i] = 1 - r[i * n + j];
-		}
+	pairwise(a, n, s, r);
 	memset(dr, 0, n * n * sizeof *dr);
-	k = 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++, k++) {
 			const double v = r[i * n + j];
-			const bool cut = v <= 1e-7 || v >= 1 - 1e-7;
+			const bool cut = v <= LEAST || v >= 1 - LEAST;
 			dr[i * n + j] = cut ? 0 : -a->prob_a.v[k] * v * (1 - v);
 			dr[j * n + i] = -dr[i * n + j];
 			couple_along(n, r, dr, slope + n, slope);

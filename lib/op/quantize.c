@@ -5,6 +5,7 @@
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "op/quantize.h"
 
 struct quant { int64_t axis, block, type, precision; bool saturate; };
 #define AXIS { "axis", F_INT, offsetof(struct quant, axis), .def = "1", \
@@ -258,19 +259,26 @@ static int dynamic_infer(struct onx_infer *s, const void *attr, struct onx_err *
 	return onx_want_real(s, 0, e);
 }
 
-/* scale = (max(x, 0) - min(x, 0)) / 255, zero point = saturate(round(-min / scale)), then as above */
+void onx_dynamic_range(const real *x, size_t n, real *scale, real *zero)
+{
+	real lo = 0, hi = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		lo = x[i] < lo ? x[i] : lo;
+		hi = x[i] > hi ? x[i] : hi;
+	}
+	*scale = hi > lo ? (hi - lo) / 255 : 1;
+	const real start = ONX_M(rint)(-lo / *scale);
+	*zero = start > 255 ? 255 : start > 0 ? start : 0;
+}
+
 static void dynamic_forward(const struct onx_call *c)
 {
 	const real *x = c->x[0].v;
 	uint8_t *y = c->y[0].v;
-	real lo = 0, hi = 0;
+	real scale, zero;
 
-	for (size_t i = 0; i < c->x[0].n; i++) {
-		lo = x[i] < lo ? x[i] : lo;
-		hi = x[i] > hi ? x[i] : hi;
-	}
-	const real scale = hi > lo ? (hi - lo) / 255 : 1;
-	const real start = ONX_M(rint)(-lo / scale), zero = start > 255 ? 255 : start > 0 ? start : 0;
+	onx_dynamic_range(x, c->x[0].n, &scale, &zero);
 	for (size_t i = 0; y && i < c->x[0].n; i++) {
 		const real v = ONX_M(rint)(x[i] / scale) + zero;
 		y[i] = (uint8_t)(v > 255 ? 255 : v > 0 ? v : 0);

@@ -3,6 +3,7 @@
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "op/quantize.h"
 
 struct steps { const struct onx_call *c; real scale, zero; };
 
@@ -18,19 +19,11 @@ static void forward_range(const void *ctx, size_t lo, size_t hi)
 	}
 }
 
-/* Scale and zero point as op/quantize.c has them for DynamicQuantizeLinear. */
 static void forward(const struct onx_call *c)
 {
-	const real *x = c->x[0].v;
-	real lo = 0, hi = 0;
+	struct steps s = { .c = c };
 
-	for (size_t i = 0; i < c->x[0].n; i++) {
-		lo = x[i] < lo ? x[i] : lo;
-		hi = x[i] > hi ? x[i] : hi;
-	}
-	const real scale = hi > lo ? (hi - lo) / 255 : 1;
-	const real start = ONX_M(rint)(-lo / scale);
-	const struct steps s = { c, scale, start > 255 ? 255 : start > 0 ? start : 0 };
+	onx_dynamic_range(c->x[0].v, c->x[0].n, &s.scale, &s.zero);
 	onx_each(c->pool, c->x[0].n, ONX_GRAIN, forward_range, &s);
 }
 

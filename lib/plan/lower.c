@@ -110,10 +110,7 @@ const struct onx_file_attr *onx_lower_find(const struct onx_node *n, const char 
 {
 	size_t count;
 	const struct onx_file_attr *a = onx_lower_attr(n, &count);
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(a[i].name, name) == 0)
-			return &a[i];
-	return NULL;
+	return onx_attr_find(a, count, name);
 }
 
 /* The twin begins with all values and nodes and an empty order. */

@@ -4,11 +4,8 @@
 
 static bool has_trainable(const struct onx_node *n, const bool *weight)
 {
-	for (uint32_t k = 0; k < n->n_in; k++)
-		if (n->in[k] != ONX_NONE && weight[n->in[k]])
-			return true;
-	for (uint32_t k = 0; k < n->n_captured; k++)
-		if (weight[n->captured[k]])
+	for (uint32_t k = 0; k < onx_node_reads(n); k++)
+		if (onx_node_read(n, k) != ONX_NONE && weight[onx_node_read(n, k)])
 			return true;
 	return false;
 }
@@ -16,12 +13,11 @@ static bool has_trainable(const struct onx_node *n, const bool *weight)
 static bool has_frozen_weight(const struct onx_graph *g, const struct onx_node *n, const bool *weight,
 			      const bool *is)
 {
-	for (uint32_t k = 0; k < n->n_in; k++)
-		if (n->in[k] != ONX_NONE && is[n->in[k]] && g->value[n->in[k]].init && !weight[n->in[k]])
+	for (uint32_t k = 0; k < onx_node_reads(n); k++) {
+		const uint32_t v = onx_node_read(n, k);
+		if (v != ONX_NONE && is[v] && g->value[v].init && !weight[v])
 			return true;
-	for (uint32_t k = 0; k < n->n_captured; k++)
-		if (is[n->captured[k]] && g->value[n->captured[k]].init && !weight[n->captured[k]])
-			return true;
+	}
 	return false;
 }
 
@@ -42,11 +38,9 @@ static int open_values(const struct onx_graph *g, const bool *weight, struct onx
 			on = n->out[k] != ONX_NONE && open[n->out[k]];
 		if (!on || (has_frozen_weight(g, n, weight, is) && !has_trainable(n, weight)))
 			continue;
-		for (uint32_t k = 0; k < n->n_in; k++)
-			if (n->in[k] != ONX_NONE)
-				open[n->in[k]] = true;
-		for (uint32_t k = 0; k < n->n_captured; k++)
-			open[n->captured[k]] = true;
+		for (uint32_t k = 0; k < onx_node_reads(n); k++)
+			if (onx_node_read(n, k) != ONX_NONE)
+				open[onx_node_read(n, k)] = true;
 	}
 	*out = open;
 	return ONX_OK;

@@ -15,10 +15,8 @@ static int moving(const struct onx_graph *g, const struct onx_facts_want *w, str
 		const struct onx_node *n = &g->node[g->order[i]];
 		bool any = (w->train && w->train[g->order[i]]) || (n->op && (n->op->flags & ONX_OP_RANDOM) &&
 			   !(n->op->flags & ONX_OP_TRAIN));
-		for (uint32_t k = 0; k < n->n_in && !any; k++)
-			any = n->in[k] != ONX_NONE && moves[n->in[k]];
-		for (uint32_t k = 0; k < n->n_captured && !any; k++)
-			any = moves[n->captured[k]];
+		for (uint32_t k = 0; k < onx_node_reads(n) && !any; k++)
+			any = onx_node_read(n, k) != ONX_NONE && moves[onx_node_read(n, k)];
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				moves[n->out[k]] = true;
@@ -68,12 +66,11 @@ static void border(const struct onx_graph *g, const struct onx_facts *f, const b
 			out->macs += macs / (double)batch;
 			continue;
 		}
-		for (uint32_t k = 0; k < n->n_in; k++)
-			if (n->in[k] != ONX_NONE && !moves[n->in[k]] && !f->fact[n->in[k]].value)
-				add_cut(f, n->in[k], batch, wide, out, g->value[n->in[k]].name);
-		for (uint32_t k = 0; k < n->n_captured; k++)
-			if (!moves[n->captured[k]] && !f->fact[n->captured[k]].value)
-				add_cut(f, n->captured[k], batch, wide, out, g->value[n->captured[k]].name);
+		for (uint32_t k = 0; k < onx_node_reads(n); k++) {
+			const uint32_t v = onx_node_read(n, k);
+			if (v != ONX_NONE && !moves[v] && !f->fact[v].value)
+				add_cut(f, v, batch, wide, out, g->value[v].name);
+		}
 	}
 }
 

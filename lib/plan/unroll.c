@@ -226,16 +226,6 @@ static int connect(struct unroll *u, uint32_t k, uint32_t v, struct onx_err *e)
 				     : helper(u, "Identity", ONX_NEWEST_OPSET, 1, &v, 1, &out, NULL, 0, e);
 }
 
-static struct onx_file_attr ints(const char *name, const int64_t *v, size_t n)
-{
-	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INTS, .ints = v, .n = n };
-}
-
-static struct onx_file_attr whole(const char *name, int64_t v)
-{
-	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INT, .i = v };
-}
-
 /* Output k is the n slices along a new axis. */
 static int join(struct unroll *u, uint32_t k, const uint32_t *slice, size_t n, int64_t axis, bool back,
 		struct onx_err *e)
@@ -245,7 +235,7 @@ static int join(struct unroll *u, uint32_t k, const uint32_t *slice, size_t n, i
 	if (out == ONX_NONE || u->f->fact[out].value)
 		return connect(u, k, ONX_NONE, e);
 	axis += axis < 0 ? u->f->fact[out].shape.rank : 0;
-	const struct onx_file_attr axes = ints("axes", &axis, 1), along = whole("axis", axis);
+	const struct onx_file_attr axes = onx_attr_ints("axes", &axis, 1), along = onx_attr_int("axis", axis);
 	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, n + 1);
 	int rc = part ? ONX_OK : no_memory(4.0 * (double)n, e);
 	for (size_t t = 0; rc == ONX_OK && t < n; t++) {
@@ -319,8 +309,8 @@ static int split(struct unroll *u, uint32_t from, const struct onx_control_attr 
 {
 	int64_t axis = onx_ints_at(&a->in_axes, k);
 	axis += axis < 0 ? u->f->fact[from].shape.rank : 0;
-	const struct onx_file_attr how[] = { whole("axis", axis), whole("num_outputs", (int64_t)turns) };
-	const struct onx_file_attr axes = ints("axes", &axis, 1);
+	const struct onx_file_attr how[] = { onx_attr_int("axis", axis), onx_attr_int("num_outputs", (int64_t)turns) };
+	const struct onx_file_attr axes = onx_attr_ints("axes", &axis, 1);
 	const enum onx_dtype type = u->f->fact[from].type;
 	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, turns + 1);
 	int rc = part ? ONX_OK : no_memory(4.0 * (double)turns, e);

@@ -36,10 +36,8 @@ static int touched(const struct onx_graph *g, const bool *weight, struct onx_are
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
 		bool any = false;
-		for (uint32_t k = 0; k < n->n_in && !any; k++)
-			any = n->in[k] != ONX_NONE && t[n->in[k]];
-		for (uint32_t k = 0; k < n->n_captured && !any; k++)
-			any = t[n->captured[k]];
+		for (uint32_t k = 0; k < onx_node_reads(n) && !any; k++)
+			any = onx_node_read(n, k) != ONX_NONE && t[onx_node_read(n, k)];
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				t[n->out[k]] = true;
@@ -57,11 +55,9 @@ static bool upstream(const struct onx_graph *g, const uint32_t *target, uint32_t
 		bool any = false;
 		for (uint32_t k = 0; k < n->n_out && !any; k++)
 			any = n->out[k] != ONX_NONE && need[n->out[k]];
-		for (uint32_t k = 0; any && k < n->n_in; k++)
-			if (n->in[k] != ONX_NONE)
-				need[n->in[k]] = true;
-		for (uint32_t k = 0; any && k < n->n_captured; k++)
-			need[n->captured[k]] = true;
+		for (uint32_t k = 0; any && k < onx_node_reads(n); k++)
+			if (onx_node_read(n, k) != ONX_NONE)
+				need[onx_node_read(n, k)] = true;
 	}
 	return true;
 }
@@ -105,10 +101,8 @@ int onx_plan_blocks(const struct onx_graph *g, const bool *weight, const uint32_
 		const struct onx_node *x = &g->node[g->order[i]];
 		const char *way = NULL, *why;
 		bool on_path = false, made = false;
-		for (uint32_t k = 0; k < x->n_in; k++)
-			on_path |= x->in[k] != ONX_NONE && t[x->in[k]];
-		for (uint32_t k = 0; k < x->n_captured; k++)
-			on_path |= t[x->captured[k]];
+		for (uint32_t k = 0; k < onx_node_reads(x); k++)
+			on_path |= onx_node_read(x, k) != ONX_NONE && t[onx_node_read(x, k)];
 		for (uint32_t k = 0; k < x->n_out; k++)
 			made |= x->out[k] != ONX_NONE && need[x->out[k]];
 		if (!on_path || !made || (why = why_not(x, t, &way)) == NULL)

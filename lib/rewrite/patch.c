@@ -155,7 +155,7 @@ static uint32_t will_read(const struct onx_graph *g, const struct onx_patch *p, 
 	for (uint32_t i = 0; p && k < n->n_in && i < p->n_slot; i++)
 		if (p->slot[i].node == node && p->slot[i].slot == k)
 			return p->slot[i].value;
-	return moved(p, k < n->n_in ? n->in[k] : n->captured[k - n->n_in]);
+	return moved(p, onx_node_read(n, k));
 }
 
 /* need[v]: an output of the graph depends on it; with p, as it will be.  New values need nothing here: the
@@ -178,7 +178,7 @@ static void mark_needed(const struct onx_graph *g, const struct onx_patch *p, co
 			any |= n->out[k] != ONX_NONE && need[n->out[k]];
 		if (!any || gone[g->order[i]])
 			continue;
-		for (uint32_t k = 0; k < n->n_in + n->n_captured; k++) {
+		for (uint32_t k = 0; k < onx_node_reads(n); k++) {
 			const uint32_t v = will_read(g, p, g->order[i], k);
 			if (v < g->n_value)
 				need[v] = true;

@@ -64,18 +64,4 @@ int onx_patch_apply(struct onx_graph *g, struct onx_patch *p, struct onx_buf *lo
 /* After applying: the id in the graph. */
 uint32_t onx_patch_id(const struct onx_patch *p, uint32_t id);
 
-/* Attributes for new nodes. */
-static inline struct onx_file_attr onx_attr_int(const char *name, int64_t i)
-{
-	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INT, .i = i };
-}
-static inline struct onx_file_attr onx_attr_float(const char *name, double f)
-{
-	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_FLOAT, .f = (float)f };
-}
-static inline struct onx_file_attr onx_attr_ints(const char *name, const int64_t *v, size_t n)
-{
-	return (struct onx_file_attr){ .name = name, .type = ONX_ATTR_INTS, .ints = v, .n = n };
-}
-
 #endif

@@ -21,16 +21,16 @@ bool onx_straight_known(const char *domain, const char *type)
 }
 
 /* The same value, or two constants of one type and shape with the same numbers. */
-static bool same_constant(const struct onx_graph *g, uint32_t a, uint32_t b, bool *same, struct onx_err *e)
+static int same_constant(const struct onx_graph *g, uint32_t a, uint32_t b, bool *same, struct onx_err *e)
 {
 	double x[64], y[64];
 
 	*same = a == b;
 	if (*same || a == ONX_NONE || b == ONX_NONE)
-		return true;
+		return ONX_OK;
 	const struct onx_weight *v = g->value[a].init, *w = g->value[b].init;
 	if (!v || !w || v->type != w->type || v->n != w->n || v->rank != w->rank)
-		return true;
+		return ONX_OK;
 	struct onx_arena mem = { 0 };
 	const size_t width = onx_dtype_store(v->type, true);
 	const bool small = v->n <= sizeof x / sizeof *x;
@@ -44,7 +44,7 @@ static bool same_constant(const struct onx_graph *g, uint32_t a, uint32_t b, boo
 		rc = onx_weight_load(w, &to[1], e);
 	*same = rc == ONX_OK && memcmp(p, q, v->n * width) == 0;
 	onx_arena_release(&mem);
-	return rc == ONX_OK;
+	return rc;
 }
 
 static int64_t setting(const struct onx_node *n, const char *name)
@@ -70,12 +70,10 @@ static int pair(struct onx_graph *g, struct onx_node *n, uint32_t *count, struct
 	if (!q || q->dropped || !is(q, "QuantizeLinear") || setting(q, "axis") != setting(n, "axis") ||
 	    setting(q, "block_size") != setting(n, "block_size") || setting(n, "output_dtype"))
 		return ONX_OK;
-	if (!same_constant(g, input(q, 1), input(n, 1), &scale, e) ||
-	    !same_constant(g, input(q, 2), input(n, 2), &zero, e))
-		return e->code;
-	if (!scale || !zero)
-		return ONX_OK;
-	int rc = onx_op_find("onnx_adapt", "FakeQuantize", n->version, &row, e);
+	int rc = same_constant(g, input(q, 1), input(n, 1), &scale, e);
+	if (rc < 0 || (rc = same_constant(g, input(q, 2), input(n, 2), &zero, e)) < 0 || !scale || !zero)
+		return rc;
+	rc = onx_op_find("onnx_adapt", "FakeQuantize", n->version, &row, e);
 	uint32_t *in = ONX_NEWS(&g->arena, uint32_t, n->n_in + 1);
 	if (rc < 0 || !in)
 		return rc < 0 ? rc : onx_nomem(e, n->n_in * sizeof *in, "a node");
