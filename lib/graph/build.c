@@ -9,6 +9,7 @@ struct build {
 	struct build *outer;            /* of a body: the graph around it              */
 	struct onx_body *body;          /* of a body: what it reads from there         */
 	uint32_t room;                  /* of body's table                             */
+	bool called;                    /* of a body: inside a function, for every call of it */
 };
 
 static int build_graph(struct build *b, struct onx_err *e);
@@ -213,20 +214,24 @@ static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* A constant of a body becomes one of the main graph, under a name that nobody else has. */
-static int hoist(struct build *b, const char *name, const struct onx_weight *w, uint32_t *id, struct onx_err *e)
+/* A constant of a body becomes one of the main graph, under a name that nobody else has.  fixed: it has no tensor of
+ * its own in the file, so training could not write it back. */
+static int hoist(struct build *b, const char *name, const struct onx_weight *w, bool fixed, uint32_t *id,
+		 struct onx_err *e)
 {
 	uint32_t outer;
 	int rc;
 	if (b->outer) {
-		rc = hoist(b->outer, name, w, &outer, e);
+		rc = hoist(b->outer, name, w, fixed, &outer, e);
 		if (rc == ONX_OK)
 			rc = onx_graph_add_value(b->g, name, w->type, id, e);
 		return rc < 0 ? rc : note_capture(b, *id, outer, e);
 	}
 	rc = onx_graph_add_value(b->g, name, w->type, id, e);
-	if (rc == ONX_OK)
+	if (rc == ONX_OK) {
 		constant_value(&b->g->value[*id], w);
+		b->g->value[*id].fixed = fixed;
+	}
 	return rc;
 }
 
@@ -237,7 +242,7 @@ static int take_body_inits(struct build *b, struct onx_err *e)
 		uint32_t outer, id;
 		if (!*w->name || onx_graph_find(b->g, w->name) != ONX_NONE)
 			return onx_fail(e, ONX_FORMAT, "initializer '%s' of a body has no name of its own", w->name);
-		int rc = hoist(b->outer, w->name, w, &outer, e);
+		int rc = hoist(b->outer, w->name, w, b->called, &outer, e);
 		if (rc == ONX_OK)
 			rc = onx_graph_new_value(b->g, w->name, &id, e);
 		if (rc == ONX_OK)
@@ -248,12 +253,14 @@ static int take_body_inits(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int make_body(struct build *b, struct onx_body *t, const struct onx_file_graph *f, struct onx_err *e)
+static int make_body(struct build *b, struct onx_body *t, const struct onx_file_graph *f, bool called,
+		     struct onx_err *e)
 {
 	t->g = onx_heap(1, sizeof *t->g);
 	if (!t->g)
 		return onx_nomem(e, sizeof *t->g, "a body");
-	struct build in = { .g = t->g, .f = f, .lax = b->lax, .outer = b, .body = t };
+	struct build in = { .g = t->g, .f = f, .lax = b->lax, .outer = b, .body = t,
+			    .called = called || b->called };
 	t->g->model = b->g->model;
 	t->g->names.arena = &t->g->arena;
 	int rc = build_graph(&in, e);
@@ -293,7 +300,7 @@ static int make_bodies(struct build *b, uint32_t id, struct onx_err *e)
 			const struct onx_file_attr *a = &n->file->attr[k];
 			if (!a->graph || (strcmp(a->name, "else_branch") == 0) != later)
 				continue;
-			int rc = make_body(b, &n->body[n->n_body++], a->graph, e);
+			int rc = make_body(b, &n->body[n->n_body++], a->graph, n->file->call != NULL, e);
 			if (rc < 0)
 				return rc;
 		}
@@ -316,7 +323,8 @@ static int take_constant(struct build *b, struct onx_node *n, struct onx_err *e)
 		b->g->value[v].from_node = true;
 		return ONX_OK;
 	}
-	rc = hoist(b->outer, b->g->value[v].name, w, &outer, e);
+	const struct onx_file_attr *a = onx_attr_find(n->file->attr, n->file->n_attr, "value");
+	rc = hoist(b->outer, b->g->value[v].name, w, b->called || !a || a->tensor != w, &outer, e);
 	if (rc < 0)
 		return rc;
 	b->g->value[v].def = ONX_NONE;

@@ -128,8 +128,8 @@ int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is,
 		return rc;
 	for (uint32_t v = 0; v < g->n_value; v++) {
 		const struct onx_weight *w = g->value[v].init;
-		m.wanted[v] = w && !in_function(g, v) && trainable_type(w->type) && !m.stat[v] && w->n > 0 &&
-			      (m.wanted[v] || (m.wanted_many[v] && w->n > 1));
+		m.wanted[v] = w && !in_function(g, v) && !g->value[v].fixed && trainable_type(w->type) &&
+			      !m.stat[v] && w->n > 0 && (m.wanted[v] || (m.wanted_many[v] && w->n > 1));
 	}
 	*is = m.wanted;
 	return ONX_OK;
