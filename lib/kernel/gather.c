@@ -21,6 +21,7 @@ static size_t volume(const size_t *d) { return d[0] * d[1] * d[2]; }
 static void cut(gather *g)
 {
 	const size_t tile = g->tile->rows, tiles = onx_pieces(g->rows, tile), k = max_z(g->spans * g->len, 1);
+	const size_t pieces = g->alone ? 1 : PIECES;
 
 	g->cuts = onx_pieces(g->len, ONX_GATHER_CHAIN);
 	g->by_len = onx_pieces(g->len, g->cuts);
@@ -30,9 +31,9 @@ static void cut(gather *g)
 	g->blocks = max_z(onx_pieces(g->spans, g->by_spans) * g->cuts, 1);
 	g->by_rows = g->blocks == 1 && g->ends * k * sizeof(real) <= BY_ROWS;
 	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
-	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, PIECES)), 1);
+	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, pieces)), 1);
 	g->run = g->panels;
-	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < PIECES)
+	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < pieces)
 		g->run = (g->run + 1) / 2;
 }
 
@@ -46,6 +47,10 @@ void onx_gather_close(gather *g)
 		g->len *= g->s.taps[2];
 	}
 	g->rows = g->n * volume(g->s.grid);
+	g->flat = g->spans == 1;
+	for (int d = 0; d < 3; d++)
+		g->flat &= g->s.mul[d] == 1 && g->s.base[d] == 0 && g->s.src[d] == g->s.grid[d] &&
+			   g->s.dst[d] == g->s.grid[d] && g->s.first[d] == 0 && g->s.step[d] == 1;
 	g->panels = onx_pieces(g->m, g->tile->cols);
 	g->ends = up(g->m, g->tile->unit);
 	cut(g);
@@ -173,16 +178,64 @@ static void row_spans(const gather *g, const real *image, const struct place *p,
 	}
 }
 
+/* Positions [lo, hi) of each dimension whose taps are all inside. */
+static void inside_of(const gather *g, size_t *lo, size_t *hi)
+{
+	for (int d = 0; d < 3; d++) {
+		const size_t last = g->s.taps[d] ? g->s.taps[d] - 1 : 0;
+
+		for (lo[d] = 0, hi[d] = g->s.grid[d]; lo[d] < hi[d]; lo[d]++)
+			if (onx_slide_in(&g->s, d, lo[d], 0) && onx_slide_in(&g->s, d, lo[d], last))
+				break;
+		while (hi[d] > lo[d] && !(onx_slide_in(&g->s, d, hi[d] - 1, 0) &&
+					  onx_slide_in(&g->s, d, hi[d] - 1, last)))
+			hi[d]--;
+	}
+}
+
+/* row_spans() of such a position. */
+ONX_INLINE void inner_spans(const gather *g, const real *image, const struct place *p, size_t of, const real **at)
+{
+	const int64_t pitch = (int64_t)(g->groups * g->c), line = (int64_t)g->s.src[2] * pitch;
+	const int64_t area = (int64_t)g->s.src[1] * line;
+	const size_t taps = g->merged ? 1 : g->s.taps[2];
+	int64_t i = ((int64_t)p->o[0] * g->s.mul[0] + g->s.base[0]) * area +
+		    ((int64_t)p->o[1] * g->s.mul[1] + g->s.base[1]) * line +
+		    ((int64_t)p->o[2] * g->s.mul[2] + g->s.base[2]) * pitch;
+
+	for (size_t t0 = g->s.taps[0]; t0; t0--, i += g->s.inc[0] * area) {
+		int64_t j = i;
+
+		for (size_t t1 = g->s.taps[1]; t1; t1--, j += g->s.inc[1] * line) {
+			int64_t k = j;
+
+			for (size_t t2 = taps; t2; t2--, k += g->s.inc[2] * pitch, at += of)
+				*at = image + k;
+		}
+	}
+}
+
 void onx_gather_rows(const gather *g, const real *x, size_t group, size_t r0, size_t r1, size_t of,
 		     const real *zeros, real *stage, const real **at)
 {
 	const size_t image = volume(g->s.src) * g->groups * g->c;
 	struct place p = place_of(g, r0);
-	size_t r = 0;
+	size_t r = 0, lo[3], hi[3];
 
-	for (; r < r1 - r0; r++, step_on(g, &p))
-		row_spans(g, x + p.n * image + group * g->c, &p, of, zeros, &stage,
-			  at + r / of * g->spans * of + r % of);
+	if (g->flat)
+		for (; r < r1 - r0; r++)
+			at[r] = x + (r0 + r) * g->groups * g->c + group * g->c;
+	inside_of(g, lo, hi);
+	for (; r < r1 - r0; r++, step_on(g, &p)) {
+		const real *const from = x + p.n * image + group * g->c;
+		const real **const to = at + r / of * g->spans * of + r % of;
+
+		if (p.o[2] >= lo[2] && p.o[2] < hi[2] && p.o[1] >= lo[1] && p.o[1] < hi[1] && p.o[0] >= lo[0] &&
+		    p.o[0] < hi[0])
+			inner_spans(g, from, &p, of, to);
+		else
+			row_spans(g, from, &p, of, zeros, &stage, to);
+	}
 	for (; r % of; r++)
 		for (size_t s = 0; s < g->spans; s++)
 			at[(r / of * g->spans + s) * of + r % of] = zeros;
@@ -228,7 +281,9 @@ static void y_rows(const gather *g, size_t group, size_t r0, size_t r1, size_t *
 	const size_t all = g->groups * g->m;
 	struct place p = place_of(g, r0);
 
-	for (size_t r = r0; r < r1; r++, step_on(g, &p)) {
+	for (size_t r = r0; g->flat && r < r1; r++)
+		*row++ = r * all + group * g->m;
+	for (size_t r = r0; !g->flat && r < r1; r++, step_on(g, &p)) {
 		size_t at = p.n;
 
 		for (int d = 0; d < 3; d++)
@@ -256,38 +311,38 @@ static void carry(const tile_args *t, const struct part *p, size_t width, const 
 					      (t->add ? t->add[t->row[r] + j] : 0);
 }
 
-static void run_tile(const struct job *j, tile_args *t, const struct part *p, size_t width)
+/* A block of terms of a panel: all of the tiles' arguments but the rows. */
+struct strip { tile_args t; struct part p; size_t width, wide, s0; };
+
+static void run_tile(const struct job *j, struct strip *s)
 {
 	const struct ONX_R(onx_tile) *tile = j->g->tile;
-	const size_t third = tile->rows / ONX_TILE_PARTS, part = onx_pieces(p->rows, third) - 1;
-	const bool whole = p->cols == width && p->rows == (part + 1) * third;
+	tile_args *const t = &s->t;
+	const struct part *const p = &s->p;
+	const size_t third = tile->rows / ONX_TILE_PARTS, part = p->rows == tile->rows ? ONX_TILE_PARTS - 1 :
+								 onx_pieces(p->rows, third) - 1;
+	const bool whole = p->cols == s->width && p->rows == (part + 1) * third;
 
 	if (whole) {
 		t->clamp = p->last && j->clamp;
-		if (t->ahead && part == ONX_TILE_PARTS - 1)
-			tile->fetching[width / tile->unit - 1](t);
-		else
-			tile->gather[part][width / tile->unit - 1](t);
+		tile->gather[part][s->wide](t);
 	} else {
 		real sum[ONX_TILE_ROWS * ONX_TILE_COLS];
 		size_t row[ONX_TILE_ROWS];
 		tile_args beside = *t;
 
 		for (size_t r = 0; r < tile->rows; r++)
-			row[r] = r * width;
+			row[r] = r * s->width;
 		beside.bias = beside.add = NULL;
 		beside.y = sum;
 		beside.row = row;
 		beside.clamp = beside.stream = false;
-		tile->gather[part][width / tile->unit - 1](&beside);
-		carry(t, p, width, sum);
+		tile->gather[part][s->wide](&beside);
+		carry(t, p, s->width, sum);
 	}
 	if (p->last && j->end->f.kind != ONX_FUSE_NONE && !(whole && j->clamp))
 		activate(&j->end->f, t->y, t->row, p);
 }
-
-/* A block of terms of a panel: all of the tiles' arguments but the rows. */
-struct strip { tile_args t; struct part p; size_t width, s0; };
 
 static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block)
 {
@@ -296,6 +351,7 @@ static struct strip strip_of(const struct job *j, size_t group, size_t panel, si
 	struct strip s = { .t = { .y = j->y + j0, .lo = j->lo, .hi = j->hi, .stream = j->stream } };
 
 	s.width = min_z(g->tile->cols, g->ends - j0);
+	s.wide = s.width / g->tile->unit - 1;
 	s.s0 = block / g->cuts * g->by_spans;
 	s.t.first = block % g->cuts * g->by_len;
 	s.t.len = min_z(g->by_len, g->len - s.t.first);
@@ -307,16 +363,33 @@ static struct strip strip_of(const struct job *j, size_t group, size_t panel, si
 	return s;
 }
 
-/* The rows of a piece from r on, as many as a tile takes. */
+/* The rows of a piece from r on, as many as a tile takes; fresh: no panel has seen them. */
 static void run_strip(const struct job *j, struct strip *s, size_t r, size_t rows, const real *const *at,
-		      const size_t *row, size_t turn)
+		      const size_t *row, bool fresh)
 {
 	s->t.at = at + r * j->g->spans + s->s0 * j->g->tile->rows;
 	s->t.row = row + r;
 	s->p.rows = min_z(j->g->tile->rows, rows - r);
-	s->t.ahead = j->g->spans > 1 || turn > 1 ? NULL :
-		     s->t.at[0] + j->g->len * j->g->groups * j->g->tile->rows + 8 * s->t.len * turn;
-	run_tile(j, &s->t, &s->p, s->width);
+	s->t.next = fresh && r + j->g->tile->rows < rows ? s->t.at + j->g->spans * j->g->tile->rows : NULL;
+	run_tile(j, s);
+}
+
+/* All panels for a tile of rows, then the next tile; `AT_ONCE` panels at a time. */
+static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, size_t rows, const real *const *at,
+		       const size_t *row)
+{
+	enum { AT_ONCE = 16 };
+	struct strip s[AT_ONCE];
+
+	for (size_t p = p0; p < p1; p += AT_ONCE) {
+		const size_t n = min_z(AT_ONCE, p1 - p);
+
+		for (size_t k = 0; k < n; k++)
+			s[k] = strip_of(j, group, p + k, 0);
+		for (size_t r = 0; r < rows; r += j->g->tile->rows)
+			for (size_t k = 0; k < n; k++)
+				run_strip(j, &s[k], r, rows, at, row, p + k == p0);
+	}
 }
 
 /* Pieces run over groups, then rows, then columns. */
@@ -336,21 +409,15 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
 	y_rows(g, group, r0, r1, row);
-	if (g->by_rows) {
-		for (size_t r = 0; r < r1 - r0; r += of)
-			for (size_t p = p0; p < p1; p++) {
-				struct strip s = strip_of(j, group, p, 0);
-
-				run_strip(j, &s, r, r1 - r0, at, row, p - p0);
-			}
-	} else {
+	if (g->by_rows)
+		rows_first(j, group, p0, p1, r1 - r0, at, row);
+	else
 		for (size_t b = p0 * g->blocks; b < p1 * g->blocks; b++) {
 			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks);
 
 			for (size_t r = 0; r < r1 - r0; r += of)
-				run_strip(j, &s, r, r1 - r0, at, row, b - p0 * g->blocks);
+				run_strip(j, &s, r, r1 - r0, at, row, b / g->blocks == p0);
 		}
-	}
 	onx_tile_settle();
 }
 

@@ -30,8 +30,9 @@ struct ONX_R(onx_gather) {
 	struct onx_slide s;
 	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k = onx_slide_tap(). */
 	size_t w_group, w_l, w_j;
+	bool alone;                     /* inside a piece: cut for the caches, not for threads */
 	/* By onx_gather_close(): */
-	bool merged;
+	bool merged, flat;              /* flat: row r reads and writes pixel r */
 	size_t spans, len;              /* a row is `spans` spans of len numbers     */
 	size_t rows, panels, ends;      /* rows of all images; panels and columns of a group as packed */
 	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */

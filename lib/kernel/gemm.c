@@ -1,9 +1,10 @@
-/* kernel/gemm.c -- matrix products over OpenBLAS. */
+/* kernel/gemm.c -- matrix products over our own tiles and OpenBLAS. */
 #include "kernel/gemm.h"
 #include <cblas.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include "kernel/blocked.h"
 #include "kernel/fuse_row.h"
 
 #ifdef ONX_F64
@@ -47,6 +48,10 @@ void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real
 {
 	if (g->m == 0 || g->n == 0)
 		return;
+	if ((beta == 0 || beta == 1) && onx_blocked_fits(g, onx_isa())) {
+		onx_blocked(g, onx_isa(), alpha, a, b, beta == 1, c);
+		return;
+	}
 	if (g->k == 0 || g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->lda > INT_MAX ||
 	    g->ldb > INT_MAX || g->ldc > INT_MAX) {
 		onx_gemm_naive(g, alpha, a, b, beta, c);

@@ -27,9 +27,22 @@ VECTOR(v64, 64)
 		if (nh)                                                                               \
 			statement_h;                                                                  \
 	}
-/* a where the mask is 0, else b; v held inside [lo, hi]. */
+/* v held inside [lo, hi]; NaN stays.  x86's maximum and minimum give the second where one is NaN. */
 #define BLEND(V, mask, a, b) (V)(((__typeof__(mask))(a) & ~(mask)) | ((__typeof__(mask))(b) & (mask)))
-#define INSIDE(V, v, lo, hi) BLEND(V, (v) > (hi), BLEND(V, (v) < (lo), v, lo), hi)
+#define INSIDE(V, v, lo, hi) INSIDE_##V(v, lo, hi)
+#define INSIDE_ANY(V, v, lo, hi) BLEND(V, (v) > (hi), BLEND(V, (v) < (lo), v, lo), hi)
+#ifdef __x86_64__
+#ifdef ONX_F64
+#define LESSER(bits, v, lo, hi) _mm##bits##_min_pd(hi, _mm##bits##_max_pd(lo, v))
+#else
+#define LESSER(bits, v, lo, hi) _mm##bits##_min_ps(hi, _mm##bits##_max_ps(lo, v))
+#endif
+#define INSIDE_v16(v, lo, hi) (v16)LESSER(, v, lo, hi)
+#define INSIDE_v32(v, lo, hi) (v32)LESSER(256, v, lo, hi)
+#define INSIDE_v64(v, lo, hi) (v64)LESSER(512, v, lo, hi)
+#else
+#define INSIDE_v16(v, lo, hi) INSIDE_ANY(v16, v, lo, hi)
+#endif
 
 /* To memory past the caches, where the instruction set can. */
 #define STREAM(V, to, v) STREAM_##V(to, v)
@@ -37,17 +50,19 @@ VECTOR(v64, 64)
 #define STREAM_v32(to, v) _mm256_stream_si256((__m256i *)(void *)(to), (__m256i)(v))
 #define STREAM_v64(to, v) _mm512_stream_si512((__m512i *)(void *)(to), (__m512i)(v))
 
+enum { FETCH = 64 / sizeof(real) };     /* terms of a line */
+
 /* nv whole vectors, then nh halves; ROWS: of the pointers' table. */
 #define GATHER(name, attributes, V, H, ROWS)                                                          \
 attributes __attribute__((always_inline))                                                             \
-static inline void name(int rows, int nv, int nh, bool fetch, const gather *t)                 \
+static inline void name(int rows, int nv, int nh, const gather *t)                                    \
 {                                                                                                     \
 	enum { LV = sizeof(V) / sizeof(real), LH = sizeof(H) / sizeof(real) };                        \
 	const size_t width = (size_t)(nv * LV + nh * LH);                                             \
 	const real *b = t->b, *const *at = t->at;                                                     \
 	const size_t *const row = t->row;                                                             \
 	real *const y = t->y;                                                                         \
-	const real *const ahead = t->ahead;                                                           \
+	const real *const *next = t->next;                                                            \
 	V v[ROWS][2], bv[2] = { { 0 }, { 0 } };                                                       \
 	H h[ROWS], bh = { 0 };                                                                        \
                                                                                                       \
@@ -58,16 +73,22 @@ static inline void name(int rows, int nv, int nh, bool fetch, const gather *t)  
 		ONX_UNROLL                                                                            \
 		for (int r = 0; r < rows; r++)                                                        \
 			x[r] = at[r] + t->first;                                                      \
-		for (size_t l = 0; l < t->len; l++, b += width) {                                     \
-			if (fetch)                                                                    \
-				__builtin_prefetch(ahead + 8 * l);                                    \
-			ONX_UNROLL                                                                    \
-			for (int j = 0; j < nv; j++)                                                  \
-				bv[j] = *(const V##_at *)(b + j * LV);                                \
-			if (nh)                                                                       \
-				bh = *(const H##_at *)(b + nv * LV);                                  \
-			ALL(V, H, v[r][j] += bv[j] * x[r][l], h[r] += bh * x[r][l])                   \
+		for (size_t l = 0, some = 0; l < t->len; ) {                                          \
+			some = t->len - l < FETCH ? t->len : l + FETCH;                               \
+			if (next)                                                                     \
+				for (int r = 0; r < rows; r++)                                        \
+					__builtin_prefetch(next[r] + t->first + l);                   \
+			for (; l < some; l++, b += width) {                                           \
+				ONX_UNROLL                                                            \
+				for (int j = 0; j < nv; j++)                                          \
+					bv[j] = *(const V##_at *)(b + j * LV);                        \
+				if (nh)                                                               \
+					bh = *(const H##_at *)(b + nv * LV);                          \
+				ALL(V, H, v[r][j] += bv[j] * x[r][l], h[r] += bh * x[r][l])           \
+			}                                                                             \
 		}                                                                                     \
+		if (next)                                                                             \
+			next += ROWS;                                                                 \
 	}                                                                                             \
 	if (t->bias) {                                                                                \
 		const real *const bias = t->bias;                                                     \
@@ -132,10 +153,9 @@ static inline void name(int rows, int nv, int nh, const outer *t)               
 
 /* One function for each number of rows (thirds of n) and of vectors. */
 #define WIDTH(set, attributes, n, w, nv, nh)                                                          \
-attributes static void set##_g1##w(const gather *t) { set##_gather(n / 3, nv, nh, false, t); }               \
-attributes static void set##_g2##w(const gather *t) { set##_gather(n / 3 * 2, nv, nh, false, t); }           \
-attributes static void set##_g3##w(const gather *t) { set##_gather(n, nv, nh, false, t); }            \
-attributes static void set##_f3##w(const gather *t) { set##_gather(n, nv, nh, true, t); }             \
+attributes static void set##_g1##w(const gather *t) { set##_gather(n / 3, nv, nh, t); }               \
+attributes static void set##_g2##w(const gather *t) { set##_gather(n / 3 * 2, nv, nh, t); }           \
+attributes static void set##_g3##w(const gather *t) { set##_gather(n, nv, nh, t); }            \
 attributes static void set##_o1##w(const outer *t) { set##_outer(n / 3, nv, nh, t); }                 \
 attributes static void set##_o2##w(const outer *t) { set##_outer(n / 3 * 2, nv, nh, t); }             \
 attributes static void set##_o3##w(const outer *t) { set##_outer(n, nv, nh, t); }
@@ -176,12 +196,11 @@ const struct ONX_R(onx_tile) *onx_tile_of(enum onx_isa isa)
 	static const struct ONX_R(onx_tile) table[ONX_ISAS] = {
 		[ONX_ISA_BASE] = { BASE_ROWS, 2 * LANES(v16), LANES(v16),
 				   { { base_g1a, base_g1b }, { base_g2a, base_g2b }, { base_g3a, base_g3b } },
-				   { base_f3a, base_f3b },
 				   { { base_o1a, base_o1b }, { base_o2a, base_o2b }, { base_o3a, base_o3b } } },
 #ifdef ONX_BY_HAND
-		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g), { ROW_OF(half_f3) },
+		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half_g),
 				   FOUR(half_o) },
-		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g), { ROW_OF(wide_f3) },
+		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide_g),
 				     FOUR(wide_o) },
 #endif
 	};

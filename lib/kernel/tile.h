@@ -28,7 +28,7 @@ struct ONX_R(onx_tile_gather) {
 	const real *const *at;
 	size_t first;                   /* added to each pointer */
 	const real *b, *bias, *add;
-	const real *ahead;              /* for `fetching`: what comes next, 8 of it for each term of a span */
+	const real *const *next;        /* as `at`, of the tile to come, whose lines are asked for; or NULL */
 	real *y;
 	const size_t *row;
 	bool clamp, stream;             /* stream: past the caches; then rows of y are aligned */
@@ -45,7 +45,6 @@ struct ONX_R(onx_tile_outer) {
 struct ONX_R(onx_tile) {
 	size_t rows, cols, unit;
 	void (*gather[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);
-	void (*fetching[ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);      /* gather of all rows */
 	void (*outer[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_outer) *t);
 };
 

@@ -99,9 +99,10 @@ struct onx_impl {
 	size_t (*scratch)(const struct onx_infer *s, const void *attr, int threads, bool backward);
 	void   (*forward)(const struct onx_call *c);
 	void   (*backward)(const struct onx_call *c);   /* NULL: the row's (then .saved is NULL too) */
-	/* What forward can make of input 1 once and for all where its numbers never change: bytes, and the
-	 * making (from c->x[1] alone).  forward finds it as c->packed; where that is NULL it makes it in
-	 * scratch, which .scratch leaves room for.  NULL: nothing. */
+	/* What forward can make of input 1, and others from there on that it needs, once and for all where the
+	 * numbers of input 1 never change: bytes, and the making (inputs that may change are absent).  forward
+	 * finds it as c->packed; where that is NULL it makes it in scratch, which .scratch leaves room for.
+	 * NULL: nothing. */
 	size_t (*packed)(const struct onx_infer *s, const void *attr);
 	void   (*pack)(const struct onx_call *c, void *to);
 };

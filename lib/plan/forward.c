@@ -187,16 +187,18 @@ static int pack(struct onx_builder *b, uint32_t id, struct onx_step *s, struct o
 {
 	const struct onx_impl *m = b->impl[id];
 	const struct onx_infer *f = b->p->facts->infer[id];
-	struct onx_view x[2] = { { 0 } };
+	struct onx_view *x = ONX_NEWS(&b->p->arena, struct onx_view, s->n_x + 1);
 	if (b->want->dry || !m || !m->packed ||
 	    s->n_x < 2 || s->x[1] == ONX_NONE || b->p->tensor[s->x[1]].at != ONX_AT_CONST)
 		return ONX_OK;
 	const size_t bytes = m->packed(f, b->g->node[id].attr);
 	void *to = onx_alloc(&b->p->arena, 1, bytes + 1);
-	if (!to)
+	if (!to || !x)
 		return onx_nomem(e, (double)bytes, "packed weights");
-	x[1] = b->p->tensor[s->x[1]].view;
-	m->pack(&(struct onx_call){ .attr = b->g->node[id].attr, .geo = f->geo, .n_x = 2, .x = x }, to);
+	for (uint32_t k = 1; k < s->n_x; k++)
+		if (s->x[k] != ONX_NONE && b->p->tensor[s->x[k]].at == ONX_AT_CONST)
+			x[k] = b->p->tensor[s->x[k]].view;
+	m->pack(&(struct onx_call){ .attr = b->g->node[id].attr, .geo = f->geo, .n_x = (int)s->n_x, .x = x }, to);
 	s->packed = to;
 	return ONX_OK;
 }

@@ -9,8 +9,7 @@
 #include <string.h>
 #include "plan/lower.h"
 
-/* The one node that runs and reads v; ONX_NONE if there is another, or none, or v is asked for. */
-static uint32_t reader(const struct onx_lower *l, uint32_t v)
+uint32_t onx_lower_reader(const struct onx_lower *l, uint32_t v)
 {
 	uint32_t found = ONX_NONE;
 	if (l->target[v])
@@ -155,7 +154,8 @@ static bool silu(const struct onx_lower *l, uint32_t v, struct onx_chain *c, uin
 		return false;
 	for (uint32_t k = 0; k < 2; k++) {
 		const struct onx_node *s = &l->from->node[two[k]], *m = &l->from->node[two[1 - k]];
-		if (onx_lower_is(s, "Sigmoid") && onx_lower_is(m, "Mul") && reader(l, s->out[0]) == two[1 - k] &&
+		if (onx_lower_is(s, "Sigmoid") && onx_lower_is(m, "Mul") &&
+		    onx_lower_reader(l, s->out[0]) == two[1 - k] &&
 		    (m->in[0] == s->out[0] || m->in[1] == s->out[0])) {
 			*sigmoid = two[k];
 			c->act = two[1 - k];
@@ -168,12 +168,12 @@ static bool silu(const struct onx_lower *l, uint32_t v, struct onx_chain *c, uin
 
 void onx_lower_follow(struct onx_lower *l, struct onx_chain *c)
 {
-	uint32_t v = out_of(l, c->end), sigmoid = ONX_NONE, next = reader(l, v), z;
+	uint32_t v = out_of(l, c->end), sigmoid = ONX_NONE, next = onx_lower_reader(l, v), z;
 	if (next != ONX_NONE && adds(l, next, v, &z)) {
 		c->add = c->end = next;
 		c->z = z;
 		v = out_of(l, next);
-		next = reader(l, v);
+		next = onx_lower_reader(l, v);
 	}
 	if (next != ONX_NONE && !l->inner[next] && !l->chain[next] && !l->swap[next] &&
 	    one_output(&l->from->node[next]) && activation(l, next, c))
@@ -212,7 +212,7 @@ int onx_lower_chains(struct onx_lower *l, struct onx_err *e)
 			return onx_nomem(e, sizeof *c, "the plan");
 		*c = (struct onx_chain){ .head = id, .bn = ONX_NONE, .add = ONX_NONE, .act = ONX_NONE, .end = id,
 					 .z = ONX_NONE };
-		const uint32_t next = reader(l, out_of(l, id));
+		const uint32_t next = onx_lower_reader(l, out_of(l, id));
 		if (onx_lower_is(&g->node[id], "Conv") && next != ONX_NONE && fixed_norm(l, next) &&
 		    fixed_weights(l, &g->node[id]))
 			c->bn = c->end = next;

@@ -63,8 +63,7 @@ static int first(struct onx_lower *l, uint32_t node, uint32_t v, struct onx_err 
 	return turn(l, node, l->last[v], v, &l->f->fact[v].shape, false, e);
 }
 
-/* v with channels last; of fewer dimensions: as broadcasting sees it. */
-static int last(struct onx_lower *l, uint32_t node, uint32_t v, uint32_t *out, struct onx_err *e)
+int onx_lower_last(struct onx_lower *l, uint32_t node, uint32_t v, uint32_t *out, struct onx_err *e)
 {
 	struct onx_shape s = l->f->fact[v].shape;
 	uint32_t from = v;
@@ -89,7 +88,7 @@ static int last(struct onx_lower *l, uint32_t node, uint32_t v, uint32_t *out, s
 	return rc;
 }
 
-static int made_last(struct onx_lower *l, uint32_t v, uint32_t *id, struct onx_err *e)
+int onx_lower_made_last(struct onx_lower *l, uint32_t v, uint32_t *id, struct onx_err *e)
 {
 	int rc = onx_lower_value(l, v, id, e);
 	l->last[v] = *id;
@@ -117,23 +116,31 @@ static int step(struct onx_lower *l, const struct onx_chain *c, const char *type
 	if (c->n_par)
 		a[keep++] = (struct onx_file_attr){ .name = "activation_params", .type = ONX_ATTR_FLOATS,
 						    .n = c->n_par, .floats = par };
-	int rc = made_last(l, l->from->node[c->end].out[0], &out, e);
+	int rc = onx_lower_made_last(l, l->from->node[c->end].out[0], &out, e);
 	return rc < 0 ? rc : onx_lower_node(l, "onnx_adapt", type, c->head, in, n_in, out, a, keep, e);
+}
+
+int onx_lower_coefficients(struct onx_lower *l, const struct onx_chain *c, uint32_t *w, uint32_t *b, struct onx_err *e)
+{
+	const struct onx_node *n = &l->from->node[c->head];
+	int rc = ONX_OK;
+	*w = n->in[1];
+	*b = n->n_in > 2 ? n->in[2] : ONX_NONE;
+	if (c->bn != ONX_NONE && !l->want->dry)
+		return onx_lower_folded(l, c, w, b, e);
+	rc = first(l, c->head, *w, e);
+	return rc < 0 || *b == ONX_NONE ? rc : first(l, c->head, *b, e);
 }
 
 static int convolution(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
 {
 	const struct onx_node *n = &l->from->node[c->head];
-	uint32_t in[4] = { ONX_NONE, n->in[1], n->n_in > 2 ? n->in[2] : ONX_NONE, ONX_NONE };
-	int rc = last(l, c->head, n->in[0], &in[0], e);
-	if (rc == ONX_OK && c->bn != ONX_NONE && !l->want->dry)
-		rc = onx_lower_folded(l, c, &in[1], &in[2], e);
-	else
-		for (int i = 1; rc == ONX_OK && i < 3; i++)
-			if (in[i] != ONX_NONE)
-				rc = first(l, c->head, in[i], e);
+	uint32_t in[4] = { ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE };
+	int rc = onx_lower_last(l, c->head, n->in[0], &in[0], e);
+	if (rc == ONX_OK)
+		rc = onx_lower_coefficients(l, c, &in[1], &in[2], e);
 	if (rc == ONX_OK && c->z != ONX_NONE)
-		rc = last(l, c->head, c->z, &in[3], e);
+		rc = onx_lower_last(l, c->head, c->z, &in[3], e);
 	return rc < 0 ? rc : step(l, c, "ConvLast", in, c->z != ONX_NONE ? 4 : in[2] != ONX_NONE ? 3 : 2, e);
 }
 
@@ -141,11 +148,11 @@ static int normalization(struct onx_lower *l, const struct onx_chain *c, struct 
 {
 	const struct onx_node *n = &l->from->node[c->head];
 	uint32_t in[6] = { ONX_NONE, n->in[1], n->in[2], n->in[3], n->in[4], ONX_NONE };
-	int rc = last(l, c->head, n->in[0], &in[0], e);
+	int rc = onx_lower_last(l, c->head, n->in[0], &in[0], e);
 	for (int i = 1; rc == ONX_OK && i < 5; i++)
 		rc = first(l, c->head, in[i], e);
 	if (rc == ONX_OK && c->z != ONX_NONE)
-		rc = last(l, c->head, c->z, &in[5], e);
+		rc = onx_lower_last(l, c->head, c->z, &in[5], e);
 	if (rc == ONX_OK)
 		rc = c->z != ONX_NONE ? step(l, c, "BatchNormAddLast", in, 6, e)
 				      : step(l, c, "BatchNormLast", in, 5, e);
@@ -185,10 +192,11 @@ static int along(struct onx_lower *l, uint32_t id, const char *domain, const cha
 		const struct onx_shape *s = &l->f->fact[in[k]].shape;
 		rc = onx_count(s->rank, s->dim, &count, e);
 		if (rc == ONX_OK)
-			rc = count == 1 && s->rank < OURS ? first(l, id, in[k], e) : last(l, id, in[k], &in[k], e);
+			rc = count == 1 && s->rank < OURS ? first(l, id, in[k], e)
+							  : onx_lower_last(l, id, in[k], &in[k], e);
 	}
 	if (rc == ONX_OK)
-		rc = made_last(l, n->out[0], &out, e);
+		rc = onx_lower_made_last(l, n->out[0], &out, e);
 	if (rc == ONX_OK)
 		rc = onx_lower_node(l, domain, type, id, in, n->n_in, out, attr, n_attr, e);
 	if (rc == ONX_OK && !domain[0] && type == n->type) {    /* its version's meaning and attributes stay */
@@ -270,6 +278,8 @@ int onx_lower_nodes(struct onx_lower *l, struct onx_err *e)
 			continue;
 		if (l->swap[id])
 			rc = swapped(l, l->swap[id], e);
+		else if (c && c->before)
+			rc = onx_lower_run(l, c, e);
 		else if (c)
 			rc = onx_lower_is(&g->node[c->head], "Conv") ? convolution(l, c, e) : normalization(l, c, e);
 		else

@@ -237,6 +237,8 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 	if (rc == ONX_OK && chains)
 		rc = onx_lower_chains(&l, e);
 	if (rc == ONX_OK)
+		onx_lower_strips(&l);
+	if (rc == ONX_OK)
 		rc = onx_lower_blocks(&l, e);
 	if (rc == ONX_OK)
 		rc = onx_lower_nodes(&l, e);

@@ -15,6 +15,7 @@ struct onx_chain {
 	uint32_t z;                     /* value that `add` adds                               */
 	const char *activation;         /* NULL: none                                          */
 	float par[2]; size_t n_par;
+	struct onx_chain *before;       /* one that is computed with it, strip by strip, or NULL */
 };
 
 struct onx_lower {
@@ -48,6 +49,11 @@ int onx_lower_feed(struct onx_lower *l, const struct onx_feed *f, struct onx_err
 
 /* fuse.c: finds the chains. */
 int onx_lower_chains(struct onx_lower *l, struct onx_err *e) ONX_MUST;
+/* fuse.c: the one node that runs and reads v; ONX_NONE if there is another, or none, or v is asked for. */
+uint32_t onx_lower_reader(const struct onx_lower *l, uint32_t v);
+/* lower_strips.c: finds chains that are computed together; writes the step of those that end with c. */
+void onx_lower_strips(struct onx_lower *l);
+int onx_lower_run(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e) ONX_MUST;
 /* fuse.c: takes what follows c->end into the chain: Add, activation. */
 void onx_lower_follow(struct onx_lower *l, struct onx_chain *c);
 /* fuse.c: weights and bias of a Conv with the BatchNormalization behind it folded in. */
@@ -55,6 +61,13 @@ int onx_lower_folded(struct onx_lower *l, const struct onx_chain *c, uint32_t *w
 	ONX_MUST;
 /* layout.c: writes the nodes of `to`, in order. */
 int onx_lower_nodes(struct onx_lower *l, struct onx_err *e) ONX_MUST;
+/* layout.c: v with channels last, for `node`; of fewer dimensions: as broadcasting sees it. */
+int onx_lower_last(struct onx_lower *l, uint32_t node, uint32_t v, uint32_t *out, struct onx_err *e) ONX_MUST;
+/* layout.c: a new value that is v with channels last. */
+int onx_lower_made_last(struct onx_lower *l, uint32_t v, uint32_t *id, struct onx_err *e) ONX_MUST;
+/* layout.c: weights and bias (or ONX_NONE) of a convolution's chain, the normalization in them. */
+int onx_lower_coefficients(struct onx_lower *l, const struct onx_chain *c, uint32_t *w, uint32_t *b, struct onx_err *e)
+	ONX_MUST;
 
 /* The attributes of a node as in its file. */
 static inline const struct onx_file_attr *onx_lower_attr(const struct onx_node *n, size_t *count)

@@ -1,0 +1,28 @@
+/* kernel/blocked.h -- a matrix product in blocks, by the tiles of tile.h, in the calling thread.
+ *
+ *     C = alpha op(A) op(B) (+ C)                     as in gemm.h
+ *
+ * OpenBLAS picks its kernels by the model of the processor, and one that it does not know yet gets those of a
+ * processor of 2004, at a quarter of the speed or less.  These tiles ask for instructions only.
+ *
+ * A panel of B, at most ONX_BLOCKED_DEPTH rows by the columns of a tile, is copied side by side (and turned, if
+ * it is stored transposed); all tiles of a block of rows of A pass along it while it is in the first-level cache.  A is
+ * read where it lies: by rows (`gather`), or, stored transposed, as runs of a column (`outer`).  What is gone over
+ * again and again, A's rows of the block or C's, is held to what fits the second-level cache.
+ * Each element is summed in blocks of ONX_BLOCKED_DEPTH terms, in order, from zero (README.md). */
+#ifndef ONX_BLOCKED_H
+#define ONX_BLOCKED_H
+#include "kernel/cpu.h"
+#include "kernel/gemm.h"
+
+enum { ONX_BLOCKED_DEPTH = 128 };
+
+#define onx_blocked_fits ONX_R(onx_blocked_fits)
+#define onx_blocked ONX_R(onx_blocked)
+
+/* Has the instruction set tiles of its own, and are there enough rows and columns to be worth copying B? */
+bool onx_blocked_fits(const struct onx_mat *g, enum onx_isa isa);
+void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add,
+		 real *c);
+
+#endif

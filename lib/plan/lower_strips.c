@@ -1,0 +1,154 @@
+/* plan/lower_strips.c -- which chains are computed together, strip by strip (kernel/strips.h).
+ *
+ *     [Conv] -> depthwise Conv -> [pointwise Conv]           each with what its chain has behind it
+ *
+ * with fixed weights, in plans that only go forward.  It pays where the tensor between two of them is large beside
+ * the weights that each strip reads anew; where it is small, many samples at a time do the products better. */
+#include "plan/lower.h"
+#include <string.h>
+#include "kernel/strips.h"
+#include "op/strips.h"
+#include "op/window.h"
+
+enum { LARGE = 1 << 18, WEIGHTS = 1 << 18 };    /* bytes of a sample's tensor between two; of a dense stage's weights */
+
+static const struct onx_shape *weights(const struct onx_lower *l, const struct onx_chain *c)
+{
+	return &l->f->fact[l->from->node[c->head].in[1]].shape;
+}
+
+static const struct onx_shape *made(const struct onx_lower *l, const struct onx_chain *c)
+{
+	return &l->f->fact[l->from->node[c->head].out[0]].shape;
+}
+
+static bool fixed(const struct onx_lower *l, const struct onx_chain *c)
+{
+	const struct onx_node *n = &l->from->node[c->head];
+
+	return onx_lower_is(n, "Conv") && l->f->fact[n->in[1]].value &&
+	       (n->n_in < 3 || n->in[2] == ONX_NONE || l->f->fact[n->in[2]].value);
+}
+
+static bool depthwise(const struct onx_lower *l, const struct onx_chain *c)
+{
+	const struct onx_file_attr *group = onx_lower_find(&l->from->node[c->head], "group");
+	const struct onx_shape *w = weights(l, c);
+
+	return group && group->i > 1 && w->dim[1] == 1 && w->dim[0] == group->i;
+}
+
+static bool small_weights(const struct onx_lower *l, const struct onx_chain *c)
+{
+	const struct onx_shape *w = weights(l, c);
+
+	return (double)w->dim[0] * (double)w->dim[1] * (double)w->dim[2] * (double)w->dim[3] * sizeof(float) <= WEIGHTS;
+}
+
+static bool pointwise(const struct onx_lower *l, const struct onx_chain *c)
+{
+	return weights(l, c)->dim[2] == 1 && weights(l, c)->dim[3] == 1;
+}
+
+/* What a sample has between a and b, which alone reads it. */
+static bool joined(const struct onx_lower *l, const struct onx_chain *a, const struct onx_chain *b)
+{
+	const struct onx_shape *s = made(l, a);
+
+	return a->z == ONX_NONE && onx_lower_reader(l, l->from->node[a->end].out[0]) == b->head &&
+	       (double)s->dim[1] * (double)s->dim[2] * (double)s->dim[3] * sizeof(float) >= LARGE;
+}
+
+/* The chain whose result is v. */
+static struct onx_chain *maker(const struct onx_lower *l, uint32_t v)
+{
+	const uint32_t id = l->from->value[v].def;
+
+	return id == ONX_NONE || !l->f->run[id] || l->inner[id] ? NULL : l->chain[id];
+}
+
+static void join(struct onx_lower *l, struct onx_chain *a, struct onx_chain *b)
+{
+	b->before = a;
+	l->inner[a->end] = true;
+}
+
+void onx_lower_strips(struct onx_lower *l)
+{
+	const struct onx_graph *g = l->from;
+
+	if (l->want->loss != ONX_NONE)
+		return;
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		struct onx_chain *c = l->inner[g->order[i]] ? NULL : l->chain[g->order[i]], *p;
+
+		if (!c || !fixed(l, c) || !(p = maker(l, g->node[c->head].in[0])) || !fixed(l, p) || !joined(l, p, c))
+			continue;
+		if (depthwise(l, c) ? !depthwise(l, p) && !p->before && small_weights(l, p)
+				    : depthwise(l, p) && pointwise(l, c) && small_weights(l, c))
+			join(l, p, c);
+	}
+}
+
+/* ---- the step --------------------------------------------------------------------------------------- */
+struct run {
+	int64_t windows[ONX_STRIPS_MOST * ONX_STRIPS_INTS];
+	const char *activation[ONX_STRIPS_MOST];
+	float params[2 * ONX_STRIPS_MOST];
+};
+
+static void list(const struct onx_node *n, const char *name, int64_t none, size_t count, int64_t *to)
+{
+	const struct onx_file_attr *a = onx_lower_find(n, name);
+
+	for (size_t i = 0; i < count; i++)
+		to[i] = a && a->n == count ? a->ints[i] : none;
+}
+
+static void describe(const struct onx_lower *l, const struct onx_chain *c, size_t i, struct run *r)
+{
+	const struct onx_node *n = &l->from->node[c->head];
+	const struct onx_file_attr *pad = onx_lower_find(n, "auto_pad"), *group = onx_lower_find(n, "group");
+	int64_t *to = r->windows + i * ONX_STRIPS_INTS;
+
+	for (to[0] = ONX_PAD_NOTSET; pad && strcmp(pad->s, onx_auto_pads[to[0]]) != 0 && to[0] < ONX_PAD_VALID; )
+		to[0]++;
+	list(n, "strides", 1, 2, to + 1);
+	list(n, "dilations", 1, 2, to + 3);
+	list(n, "pads", 0, 4, to + 5);
+	to[9] = group ? group->i : 1;
+	r->activation[i] = c->activation ? c->activation : "";
+	memcpy(r->params + 2 * i, c->par, sizeof c->par);
+}
+
+int onx_lower_run(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
+{
+	struct run *r = ONX_NEW(&l->to->arena, struct run);
+	const struct onx_chain *stage[ONX_STRIPS_MOST] = { NULL };
+	uint32_t in[2 + 2 * ONX_STRIPS_MOST], n_in = 0, out;
+	size_t k = 0, i = 0;
+	int rc = r ? ONX_OK : onx_nomem(e, sizeof *r, "the plan");
+
+	for (const struct onx_chain *p = c; p; p = p->before)
+		k++;
+	for (const struct onx_chain *p = c; p; p = p->before)
+		stage[k - ++i] = p;
+	if (rc == ONX_OK)
+		rc = onx_lower_last(l, stage[0]->head, l->from->node[stage[0]->head].in[0], &in[n_in++], e);
+	for (i = 0; rc == ONX_OK && i < k; i++, n_in += 2) {
+		rc = onx_lower_coefficients(l, stage[i], &in[n_in], &in[n_in + 1], e);
+		describe(l, stage[i], i, r);
+	}
+	if (rc == ONX_OK && c->z != ONX_NONE)
+		rc = onx_lower_last(l, c->head, c->z, &in[n_in++], e);
+	if (rc == ONX_OK)
+		rc = onx_lower_made_last(l, l->from->node[c->end].out[0], &out, e);
+	if (rc < 0)
+		return rc;
+	const struct onx_file_attr a[] = {
+		{ .name = "windows", .type = ONX_ATTR_INTS, .n = k * ONX_STRIPS_INTS, .ints = r->windows },
+		{ .name = "activations", .type = ONX_ATTR_STRINGS, .n = k, .strings = r->activation },
+		{ .name = "activation_params", .type = ONX_ATTR_FLOATS, .n = 2 * k, .floats = r->params } };
+
+	return onx_lower_node(l, "onnx_adapt", "ConvStripsLast", c->head, in, n_in, out, a, 3, e);
+}

@@ -1,0 +1,64 @@
+/* Matrix products in blocks, with the tiles of every instruction set that this processor has, beside three loops. */
+#include <stdio.h>
+#include "base/arena.h"
+#include "base/rng.h"
+#include "kernel/blocked.h"
+
+static int bad;
+
+static real *numbers(size_t n, uint64_t seed)
+{
+	struct onx_rng r;
+	real *v = onx_heap(n, sizeof *v);
+
+	onx_rng_init(&r, seed, ONX_RNG_TEST, 0, 0);
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = (real)onx_rng_range(&r, -1, 1);
+	return v;
+}
+
+/* The matrices end where their memory ends, so that a sanitizer sees a read beyond them. */
+static void one(enum onx_isa isa, size_t m, size_t n, size_t k, int flags)
+{
+	struct onx_mat g = { .m = m, .n = n, .k = k, .ta = flags & 1, .tb = flags & 2 };
+	const bool add = flags & 4;
+	const size_t gap = flags & 8 ? 5 : 0;
+
+	g.lda = (g.ta ? m : k) + gap;
+	g.ldb = (g.tb ? k : n) + gap;
+	g.ldc = n + gap;
+	const size_t na = ((g.ta ? k : m) - 1) * g.lda + (g.ta ? m : k), nc = (m - 1) * g.ldc + n;
+	real *a = numbers(na, 1), *b = numbers(((g.tb ? n : k) - 1) * g.ldb + (g.tb ? k : n), 2);
+	real *c = numbers(nc, 3), *want = numbers(nc, 3);
+	double worst = 0;
+
+	for (size_t i = 0; !add && i < m * n; i++)
+		c[i / n * g.ldc + i % n] = (real)NAN;
+	onx_gemm_naive(&g, (real)1.5, a, b, add ? 1 : 0, want);
+	onx_blocked(&g, isa, (real)1.5, a, b, add, c);
+	for (size_t i = 0; i < nc; i++) {
+		const double d = fabs((double)c[i] - (double)want[i]);
+
+		worst = d <= worst ? worst : d == d ? d : 1e9;
+	}
+	const bool ok = worst <= (sizeof(real) == sizeof(float) ? 4e-5 : 1e-13) * (1 + sqrt((double)k));
+
+	printf("%s - set %d, %zu x %zu x %zu case %d: %.1e\n", ok ? "ok" : "not ok", (int)isa, m, n, k, flags, worst);
+	bad += !ok;
+	onx_heap_free(a);
+	onx_heap_free(b);
+	onx_heap_free(c);
+	onx_heap_free(want);
+}
+
+int main(void)
+{
+	static const size_t sizes[][3] = { { 4, 8, 8 }, { 5, 9, 11 }, { 12, 32, 128 }, { 13, 33, 129 }, { 97, 31, 260 },
+					   { 200, 70, 17 }, { 11, 300, 9 }, { 130, 257, 190 }, { 700, 40, 300 } };
+
+	for (int isa = ONX_ISA_BASE; isa <= (int)onx_isa(); isa++)
+		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+			for (int flags = 0; flags < 16; flags++)
+				one((enum onx_isa)isa, sizes[i][0], sizes[i][1], sizes[i][2], flags);
+	return bad != 0;
+}
