@@ -1,5 +1,6 @@
 /* kernel/norm_last.c -- statistics, and forward; see the header. */
 #include "kernel/norm_last_i.h"
+#include "kernel/far.h"
 #include "kernel/fuse_row.h"
 
 enum { SAMPLES = 16 };
@@ -10,6 +11,7 @@ struct job {
 	struct onx_bn_band band;
 	const real *x, *z, *m, *a, *b;          /* m, a, b over a stripe: mean, scale * inv, bias */
 	real *to;
+	bool far;                               /* y is stored past the caches */
 	double *part;
 };
 
@@ -105,13 +107,18 @@ ONX_INLINE void banded_row(const struct job *j, const real *x, const real *z, si
 ONX_CLONES
 static void apply_banded(const struct job *j, const struct onx_tile *t)
 {
+	real row[ONX_TILE_COLS];
+
 	for (size_t r = 0; r < t->rows; r++) {
 		const size_t at = t->at + r * t->step;
+		real *const y = j->far ? row : j->to + at;
 
 		if (j->z)
-			banded_row(j, j->x + at, j->z + at, t->col, t->n, j->to + at);
+			banded_row(j, j->x + at, j->z + at, t->col, t->n, y);
 		else
-			banded_row(j, j->x + at, NULL, t->col, t->n, j->to + at);
+			banded_row(j, j->x + at, NULL, t->col, t->n, y);
+		if (j->far)
+			onx_far_row(row, t->n, j->to + at);
 	}
 }
 
@@ -119,11 +126,12 @@ ONX_CLONES
 static void apply(const struct job *j, const struct onx_tile *t)
 {
 	const real *restrict m = j->m + t->col, *restrict a = j->a + t->col, *restrict b = j->b + t->col;
+	real row[ONX_TILE_COLS];
 
 	for (size_t r = 0; r < t->rows; r++) {
 		const size_t at = t->at + r * t->step;
 		const real *restrict x = j->x + at, *restrict z = j->z ? j->z + at : NULL;
-		real *restrict y = j->to + at;
+		real *restrict y = j->far ? row : j->to + at;
 
 		if (z)
 			for (size_t i = 0; i < t->n; i++)
@@ -132,6 +140,8 @@ static void apply(const struct job *j, const struct onx_tile *t)
 			for (size_t i = 0; i < t->n; i++)
 				y[i] = (x[i] - m[i]) * a[i] + b[i];
 		onx_fuse_row(&j->f, y, t->n);
+		if (j->far)
+			onx_far_row(row, t->n, j->to + at);
 	}
 }
 
@@ -152,6 +162,8 @@ static void apply_piece(void *ctx, size_t piece, int worker)
 
 	(void)worker;
 	onx_stripes_each(&j->s, piece, banded ? banded_tile : apply_tile, j);
+	if (j->far)
+		onx_far_done();
 }
 
 void onx_bn_last_apply(struct onx_pool *pool, const struct onx_bn_last *g, const real *x, const real *mean,
@@ -161,6 +173,7 @@ void onx_bn_last_apply(struct onx_pool *pool, const struct onx_bn_last *g, const
 
 	if (j.s.total == 0)
 		return;
+	j.far = onx_is_far(j.s.total);
 	onx_bn_band_of(&g->f, &j.band);
 	j.m = onx_bn_spread(&j.s, mean, NULL, onx_bn_param(&j.s, scratch, 0));
 	j.a = onx_bn_spread(&j.s, inv, scale, onx_bn_param(&j.s, scratch, 1));

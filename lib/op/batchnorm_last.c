@@ -209,7 +209,8 @@ static void bn_backward(const struct onx_call *c)
 	{ .domain = "onnx_adapt", .type = name, .since = 1, .min_in = ins, .max_in = ins, .min_out = 1,    \
 	  .max_out = 3, .grad = { ONX_G_DIFF }, .n_grad = 1,                                               \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2) | (kept), .pass = taken,                  \
-	  .flags = ONX_OP_TRAIN | ONX_OP_TAKES_DY | ONX_OP_AGAIN | ONX_OP_APART, .weight = 6, .stat = 24, \
+	  .flags = ONX_OP_TRAIN | ONX_OP_TAKES_DY | ONX_OP_AGAIN | ONX_OP_APART | ((taken) ? 0 : ONX_OP_OVER_DY), \
+	  .weight = 6, .stat = 24,                                                                         \
 	  .attr = &bn_table,                                                                              \
 	  .infer = bn_infer, .saved = bn_saved, .scratch = bn_scratch, .forward = bn_forward,              \
 	  .backward = bn_backward }

@@ -161,11 +161,13 @@ static bool seen_before(const struct onx_node *n, uint32_t k)
 	return false;
 }
 
-/* The gradient of the input that dy[0] passes on to: the same memory, if nothing was written there yet. */
-static int pass_on(struct onx_builder *b, uint32_t v, const struct onx_step *s, struct onx_err *e)
+/* Input k whose gradient may have dy[0]'s memory: the same, if nothing was written there yet. */
+static int pass_on(struct onx_builder *b, uint32_t k, uint32_t v, const struct onx_step *s, struct onx_err *e)
 {
 	const struct onx_plan *p = b->p;
 	const uint32_t from = s->dy[0];
+	if (k != s->op->pass || (k == 0 && !(s->op->flags & ONX_OP_OVER_DY)) || from == ONX_NONE)
+		return ONX_OK;
 	if (b->grad_tensor[v] != ONX_NONE || p->param_at[v] != SIZE_MAX || p->tensor[from].at != ONX_AT_BLOCK)
 		return ONX_OK;
 	return same_memory(b, v, from, e);
@@ -184,7 +186,7 @@ static int write_back(struct onx_builder *b, uint32_t id, struct onx_step *s, ui
 		if (seen_before(n, k)) {
 			rc = gradient_block(b, v, at, &s->dx[k], e);
 		} else {
-			rc = n->op->pass && k == n->op->pass ? pass_on(b, v, s, e) : ONX_OK;
+			rc = pass_on(b, k, v, s, e);
 			if (rc == ONX_OK)
 				rc = gradient_of(b, v, at, &s->dx[k], e);
 			s->add[k] = b->written[v];

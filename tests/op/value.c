@@ -122,7 +122,8 @@ static void in_dy(struct tally *t, struct op_run *r, const struct onx_impl *impl
 	const int i = r->op->pass;
 	const struct onx_view dx = r->dx[i];
 
-	if (i == 0 || i >= r->s.n_in || !r->cs->grad || !(op_run_wanted(r) >> i & 1))
+	if ((i == 0 && !(r->op->flags & ONX_OP_OVER_DY)) || i >= r->s.n_in || !r->cs->grad ||
+	    !(op_run_wanted(r) >> i & 1))
 		return;
 	run_all(t, r, impl, NULL);
 	void *apart = copy_of(r, &dx);
