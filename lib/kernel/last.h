@@ -30,6 +30,10 @@ struct ONX_R(onx_last_way) {
 	size_t (*scratch)(const struct onx_conv_geo *g, int threads);
 	void (*forward)(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *packed,
 			const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
+	/* From w as it stands; NULL: it is packed, and then forward. */
+	size_t (*fresh_scratch)(const struct onx_conv_geo *g, int threads);
+	void (*fresh)(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *w,
+		      const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
 };
 /* With `add` the result is added to what dx, dw, db hold; else they are not read. */
 struct ONX_R(onx_last_grad) {           /* gradients; chosen apart from the way forward */
@@ -58,7 +62,7 @@ extern const struct ONX_R(onx_last_way) onx_last_way_dense;             /* last_
 extern const struct ONX_R(onx_last_grad) onx_last_grad_dense;           /* last_dense_grad.c */
 extern const struct ONX_R(onx_last_way) onx_last_way_depthwise;         /* last_dw.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_depthwise;       /* last_dw_grad.c */
-extern const struct ONX_R(onx_last_way) onx_last_way_winograd;          /* wino.c */
+extern const struct ONX_R(onx_last_way) onx_last_way_winograd;          /* wino_way.c */
 extern const struct ONX_R(onx_last_grad) onx_last_grad_winograd;
 
 /* db[ch] = sum over the rows of dy [rows][ch], in blocks of single precision added in double (last_bias.c). */

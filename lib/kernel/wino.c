@@ -4,7 +4,10 @@
  * panels.  It transforms its tiles of x once, V [k][tile][c]; then for each panel it makes the 36 products
  * M [k][tile][column] (tile.h, `gather`) and turns them into pixels.  V and M of a piece stay in the second-level
  * cache where the channels are few; where they are many, the products are so long that the third feeds them.  Where
- * the weights themselves are beyond the caches a piece takes more tiles, so that they are read less often. */
+ * the weights themselves are beyond the caches a piece takes more tiles, so that they are read less often.
+ *
+ * Weights that are packed for one run only, beyond the caches, and more than the tiles (`by_panels`): V is made of all
+ * tiles first; then a piece is a panel, which packs its own weights and uses them while it has them. */
 #include "kernel/wino.h"
 #include "kernel/fuse_row.h"
 #include <string.h>
@@ -90,26 +93,30 @@ static void pack_row(const wino *w, const real *taps, size_t l, size_t width, re
 		}
 }
 
-/* A panel of columns and as many l as there are lanes. */
-static void pack_piece(void *ctx, size_t piece, int worker)
+/* Of a panel of columns from j0 on as many l as there are lanes. */
+static void pack_lanes(const wino *w, const real *from, size_t l0, size_t j0, size_t width, real *to)
 {
-	const struct packing *p = ctx;
-	const wino *w = p->w;
-	const size_t downs = w->c / ONX_WINO_LANES, l0 = piece % downs * ONX_WINO_LANES;
-	const size_t j0 = piece / downs * ONX_WINO_COLS, width = min_z(ONX_WINO_COLS, w->m - j0);
 	real taps[ONX_WINO_LANES][9][ONX_WINO_COLS];
-	real *const to = p->to + ONX_WINO_K * w->c * j0;
 
-	(void)worker;
 	for (size_t j = 0; j < width; j++)
 		for (size_t l = 0; l < ONX_WINO_LANES; l++) {
-			const real *const from = p->from + (l0 + l) * w->w_l + (j0 + j) * w->w_j;
+			const real *const at = from + (l0 + l) * w->w_l + (j0 + j) * w->w_j;
 
 			for (size_t k = 0; k < 9; k++)
-				taps[l][k][j] = from[w->turned ? 8 - k : k];
+				taps[l][k][j] = at[w->turned ? 8 - k : k];
 		}
 	for (size_t l = 0; l < ONX_WINO_LANES; l++)
 		pack_row(w, taps[l][0], l0 + l, width, to);
+}
+
+static void pack_piece(void *ctx, size_t piece, int worker)
+{
+	const struct packing *p = ctx;
+	const size_t downs = p->w->c / ONX_WINO_LANES, j0 = piece / downs * ONX_WINO_COLS;
+
+	(void)worker;
+	pack_lanes(p->w, p->from, piece % downs * ONX_WINO_LANES, j0, min_z(ONX_WINO_COLS, p->w->m - j0),
+		   p->to + ONX_WINO_K * p->w->c * j0);
 }
 
 void onx_wino_pack(struct onx_pool *pool, const wino *w, const real *from, real *to)
@@ -125,17 +132,25 @@ struct job {
 	const real *x, *packed, *zeros;
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
+	const real *from; real *v;      /* by panels: weights, and V */
 	char *room;                     /* of all workers */
 };
 
-/* One worker's room, in bytes; distance of the 36 parts in V and in M, in numbers. */
+static bool by_panels(const wino *w)
+{
+	return onx_wino_packed(w) > MANY && w->grid.tiles <= w->m;
+}
+
+/* One worker's room, in bytes; distance of the 36 parts in V and in M, in numbers.  In front stands V of a run of tiles,
+ * or of all tiles and for all workers; or the weights of a panel. */
 struct room { size_t m, at, row, bytes, v_step, m_step; };
 
-static struct room room_of(const wino *w)
+static struct room room_of(const wino *w, bool panels)
 {
-	struct room r = { .v_step = w->t * w->c + AWAY, .m_step = w->t * ONX_WINO_COLS + AWAY };
+	struct room r = { .v_step = (panels ? w->grid.tiles : w->t) * w->c + AWAY,
+			  .m_step = w->t * ONX_WINO_COLS + AWAY };
 
-	r.m = bytes_of(ONX_WINO_K * r.v_step);
+	r.m = bytes_of(ONX_WINO_K * (panels ? w->c * ONX_WINO_COLS : r.v_step));
 	r.at = r.m + bytes_of(ONX_WINO_K * r.m_step);
 	r.row = r.at + up(w->t * sizeof(real *), 64);
 	r.bytes = r.row + up(w->t * sizeof(size_t), 64);
@@ -144,7 +159,15 @@ static struct room room_of(const wino *w)
 
 size_t onx_wino_scratch(const wino *w, int threads)
 {
-	return bytes_of(w->c) + room_of(w).bytes * (size_t)threads;
+	return bytes_of(w->c) + room_of(w, false).bytes * (size_t)threads;
+}
+
+size_t onx_wino_fresh_scratch(const wino *w, int threads)
+{
+	const struct room r = room_of(w, true);
+
+	return by_panels(w) ? bytes_of(w->c) + bytes_of(ONX_WINO_K * r.v_step) + r.bytes * (size_t)threads
+			    : onx_wino_packed(w) + onx_wino_scratch(w, threads);
 }
 
 /* M of one panel for `rows` tiles; terms in blocks that are summed from zero. */
@@ -211,35 +234,96 @@ static void pixels(const struct job *q, size_t tile, size_t j, size_t width, con
 		}
 }
 
+static void transform(const struct job *q, size_t tile, real *v, size_t step)
+{
+	const real *pixel[ONX_WINO_K];
+
+	onx_wino_at(&q->w->grid, tile, q->x, q->w->c, q->zeros, pixel);
+	onx_wino_input(pixel, 0, q->w->c, v, step);
+}
+
+/* Tiles [t0, t1), whose V begins at v, by the panel at column j. */
+static void panel(const struct job *q, const struct room *room, char *mine, const real *packed, size_t j, const real *v,
+		  size_t t0, size_t t1)
+{
+	const wino *w = q->w;
+	const size_t width = min_z(ONX_WINO_COLS, w->m - j);
+	real *const m = (real *)(void *)(mine + room->m);
+	const real **const at = (const real **)(void *)(mine + room->at);
+	size_t *const row = (size_t *)(void *)(mine + room->row);
+
+	for (size_t t = 0; t < w->t; t++) {             /* a tile of rows may end behind the last */
+		at[t] = v + min_z(t, t1 - t0 - 1) * w->c;
+		row[t] = t * ONX_WINO_COLS;
+	}
+	products(w, room, packed, width, t1 - t0, at, row, m);
+	for (size_t t = t0; t < t1; t++)
+		pixels(q, t, j, width, m + row[t - t0], room->m_step);
+}
+
 /* Pieces run over tiles, then panels. */
 static void wino_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *q = ctx;
 	const wino *w = q->w;
-	const struct room room = room_of(w);
+	const struct room room = room_of(w, false);
 	char *const mine = q->room + room.bytes * (size_t)worker;
-	real *const v = (real *)(void *)mine, *const m = (real *)(void *)(mine + room.m);
-	const real **const at = (const real **)(void *)(mine + room.at), *pixel[ONX_WINO_K];
-	size_t *const row = (size_t *)(void *)(mine + room.row), runs = onx_pieces(w->panels, w->run);
+	real *const v = (real *)(void *)mine;
+	const size_t runs = onx_pieces(w->panels, w->run);
 	size_t t0, t1, p0, p1;
 
 	onx_piece(w->grid.tiles, w->t, piece / runs, &t0, &t1);
 	onx_piece(w->panels, w->run, piece % runs, &p0, &p1);
-	for (size_t t = 0; t < w->t; t++) {
-		at[t] = v + t * w->c;
-		row[t] = t * ONX_WINO_COLS;
-	}
-	for (size_t t = t0; t < t1; t++) {
-		onx_wino_at(&w->grid, t, q->x, w->c, q->zeros, pixel);
-		onx_wino_input(pixel, 0, w->c, v + (t - t0) * w->c, room.v_step);
-	}
-	for (size_t p = p0; p < p1; p++) {
-		const size_t j = p * ONX_WINO_COLS, width = min_z(ONX_WINO_COLS, w->m - j);
+	for (size_t t = t0; t < t1; t++)
+		transform(q, t, v + (t - t0) * w->c, room.v_step);
+	for (size_t j = p0 * ONX_WINO_COLS; j < p1 * ONX_WINO_COLS; j += ONX_WINO_COLS)
+		panel(q, &room, mine, q->packed + ONX_WINO_K * w->c * j, j, v, t0, t1);
+}
 
-		products(w, &room, q->packed + ONX_WINO_K * w->c * j, width, t1 - t0, at, row, m);
-		for (size_t t = t0; t < t1; t++)
-			pixels(q, t, j, width, m + row[t - t0], room.m_step);
+enum { FEW = 4 };       /* tiles that are transformed in a piece */
+
+static void transform_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const size_t step = room_of(q->w, true).v_step;
+	size_t t0, t1;
+
+	(void)worker;
+	onx_piece(q->w->grid.tiles, FEW, piece, &t0, &t1);
+	for (size_t t = t0; t < t1; t++)
+		transform(q, t, q->v + t * q->w->c, step);
+}
+
+static void panel_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const wino *w = q->w;
+	const struct room room = room_of(w, true);
+	char *const mine = q->room + room.bytes * (size_t)worker;
+	real *const packed = (real *)(void *)mine;
+	const size_t j = piece * ONX_WINO_COLS, width = min_z(ONX_WINO_COLS, w->m - j);
+
+	for (size_t l = 0; l < w->c; l += ONX_WINO_LANES)
+		pack_lanes(w, q->from, l, j, width, packed);
+	for (size_t t = 0; t < w->grid.tiles; t += w->t)
+		panel(q, &room, mine, packed, j, q->v + t * w->c, t, min_z(t + w->t, w->grid.tiles));
+}
+
+void onx_wino_fresh(struct onx_pool *pool, const wino *w, const real *x, const real *from,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
+{
+	struct job q = { .w = w, .x = x, .from = from, .end = end, .y = y, .zeros = scratch };
+
+	if (!by_panels(w)) {
+		onx_wino_pack(pool, w, from, scratch);
+		onx_wino_run(pool, w, x, scratch, end, y, (char *)scratch + onx_wino_packed(w));
+		return;
 	}
+	q.v = (real *)(void *)((char *)scratch + bytes_of(w->c));
+	q.room = (char *)q.v + bytes_of(ONX_WINO_K * room_of(w, true).v_step);
+	memset(scratch, 0, bytes_of(w->c));
+	onx_parallel(pool, onx_pieces(w->grid.tiles, FEW), transform_piece, &q);
+	onx_parallel(pool, w->panels, panel_piece, &q);
 }
 
 void onx_wino_run(struct onx_pool *pool, const wino *w, const real *x, const real *packed,
@@ -251,90 +335,3 @@ void onx_wino_run(struct onx_pool *pool, const wino *w, const real *x, const rea
 	memset(scratch, 0, bytes_of(w->c));
 	onx_parallel(pool, onx_pieces(w->grid.tiles, w->t) * onx_pieces(w->panels, w->run), wino_piece, &q);
 }
-
-/* ---- for this processor ------------------------------------------------------------------------------ */
-
-/* Multiplications must be saved in earnest: tiles that reach over the edge are work for nothing. */
-static const double least_gain = 1.8;
-
-static bool tiled(size_t h, size_t w)
-{
-	const size_t covered = up(h, ONX_WINO_OUT) * up(w, ONX_WINO_OUT);
-
-	return (double)(h * w) * 4 >= least_gain * (double)covered;
-}
-
-static bool fits(const struct onx_conv_geo *g)
-{
-	const struct onx_window *w = &g->w;
-
-	if (g->groups != 1 || g->c == 0 || g->m == 0 || g->c % ONX_WINO_LANES || g->m % ONX_WINO_LANES ||
-	    w->in[0] != 1 || w->out[0] != 1 || w->kern[0] != 1 || w->pad[0] != 0)
-		return false;
-	for (int d = 1; d < 3; d++)
-		if (w->kern[d] != 3 || w->stride[d] != 1 || w->dil[d] != 1)
-			return false;
-	return tiled(w->out[1], w->out[2]) && tiled(w->in[1], w->in[2]);
-}
-
-static size_t packed(const struct onx_conv_geo *g)
-{
-	wino w;
-
-	onx_wino_forward_of(g, onx_isa(), &w);
-	return onx_wino_packed(&w);
-}
-
-static void pack(struct onx_pool *pool, const struct onx_conv_geo *g, const real *from, void *to)
-{
-	wino w;
-
-	onx_wino_forward_of(g, onx_isa(), &w);
-	onx_wino_pack(pool, &w, from, to);
-}
-
-static size_t scratch_of(const struct onx_conv_geo *g, int threads)
-{
-	wino w;
-
-	onx_wino_forward_of(g, onx_isa(), &w);
-	return onx_wino_scratch(&w, threads);
-}
-
-static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
-		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
-{
-	wino w;
-
-	onx_wino_forward_of(g, onx_isa(), &w);
-	onx_wino_run(pool, &w, x, weights, end, y, scratch);
-}
-
-static size_t grad_scratch(const struct onx_conv_geo *g, int threads)
-{
-	wino w;
-
-	onx_wino_data_of(g, onx_isa(), &w);
-	return max_z(onx_wino_packed(&w) + onx_wino_scratch(&w, threads),
-		     onx_wino_weights_scratch(g, onx_isa(), threads));
-}
-
-static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *weights, const real *dy, real *dx,
-		 bool add, void *scratch)
-{
-	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
-	wino w;
-
-	onx_wino_data_of(g, onx_isa(), &w);
-	onx_wino_pack(pool, &w, weights, scratch);
-	onx_wino_run(pool, &w, dy, scratch, &end, dx, (char *)scratch + onx_wino_packed(&w));
-}
-
-static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *dy, real *dw,
-		    bool add, void *scratch)
-{
-	onx_wino_weights(pool, g, onx_isa(), x, dy, dw, add, scratch);
-}
-
-const struct ONX_R(onx_last_way) onx_last_way_winograd = { "winograd", fits, packed, pack, scratch_of, forward };
-const struct ONX_R(onx_last_grad) onx_last_grad_winograd = { "winograd", fits, grad_scratch, data, weights };

@@ -50,6 +50,8 @@ struct onx_wino_grid {
 #define onx_wino_pack ONX_R(onx_wino_pack)
 #define onx_wino_scratch ONX_R(onx_wino_scratch)
 #define onx_wino_run ONX_R(onx_wino_run)
+#define onx_wino_fresh_scratch ONX_R(onx_wino_fresh_scratch)
+#define onx_wino_fresh ONX_R(onx_wino_fresh)
 #define onx_wino_weights_scratch ONX_R(onx_wino_weights_scratch)
 #define onx_wino_weights ONX_R(onx_wino_weights)
 
@@ -86,6 +88,10 @@ void onx_wino_pack(struct onx_pool *pool, const struct ONX_R(onx_wino) *w, const
 size_t onx_wino_scratch(const struct ONX_R(onx_wino) *w, int threads);  /* bytes */
 void onx_wino_run(struct onx_pool *pool, const struct ONX_R(onx_wino) *w, const real *x, const real *packed,
 		  const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
+/* The same from weights that are not packed; bit by bit. */
+size_t onx_wino_fresh_scratch(const struct ONX_R(onx_wino) *w, int threads);    /* bytes */
+void onx_wino_fresh(struct onx_pool *pool, const struct ONX_R(onx_wino) *w, const real *x, const real *from,
+		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
 
 /* ---- wino_weights.c: as in last.h ---- */
 size_t onx_wino_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);

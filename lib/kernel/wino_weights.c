@@ -3,7 +3,8 @@
  * Tiles are taken in runs whose transforms stay in the caches.  Of each run first x and dy are transformed, into panels
  * V [k][panel of L][tile][l] and Z [k][panel of J][tile][j]; then each piece, one k by one panel of V, adds its
  * products over the tiles to S [k][c][m] (tile.h, `outer`), from zero in blocks of ONX_WINO_CHAIN.  At the end dw is
- * made of S.  With one run for all tiles S is written once. */
+ * made of S.  Where one run has all tiles, a piece makes some rows and columns of S for all k in a room of its own, and
+ * dw of those while it has them. */
 #include "kernel/wino.h"
 #include <string.h>
 
@@ -11,6 +12,7 @@ typedef struct ONX_R(onx_wino) wino;
 typedef struct ONX_R(onx_tile_outer) outer;
 
 enum { L = 48, J = ONX_WINO_COLS, ROOM = 1 << 23, FEW = 8, AWAY = 16 };
+enum { L_ROOM = 2 * L, J_ROOM = 4 * J, S_ROOM = ONX_WINO_K * L_ROOM * J_ROOM };         /* of a piece */
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
@@ -26,6 +28,9 @@ struct job {
 	bool add;
 };
 
+/* S, or a part of it: row l0, column j0 on; numbers between its k and its rows. */
+struct part { real *s; size_t l0, j0, k_step, row; };
+
 static void sizes(const struct onx_conv_geo *g, enum onx_isa isa, struct job *q)
 {
 	onx_wino_forward_of(g, isa, &q->w);
@@ -37,14 +42,20 @@ static void sizes(const struct onx_conv_geo *g, enum onx_isa isa, struct job *q)
 	q->z_step = q->t * q->w.m + AWAY;
 }
 
+static bool one_run(const struct job *q)
+{
+	return q->t >= q->w.grid.tiles && q->w.grid.tiles > 0;
+}
+
 size_t onx_wino_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
 {
 	struct job q;
 
-	(void)threads;
 	sizes(g, isa, &q);
+	const size_t s = one_run(&q) ? S_ROOM * (size_t)threads : ONX_WINO_K * g->c * g->m;
+
 	return bytes_of(max_z(g->c, g->m)) + bytes_of(ONX_WINO_K * q.v_step) + bytes_of(ONX_WINO_K * q.z_step) +
-	       bytes_of(ONX_WINO_K * g->c * g->m);
+	       bytes_of(s);
 }
 
 /* A few tiles of x and of dy. */
@@ -74,13 +85,13 @@ static void transform_piece(void *ctx, size_t piece, int worker)
 	}
 }
 
-/* Tiles [t0, t1) of a panel of V by a panel of Z. */
+/* Tiles of a panel of V by a panel of Z. */
 static void product(const struct job *q, const real *const *at, size_t wide, size_t depth, const real *z, size_t ldz,
-		    bool add, real *s)
+		    bool add, real *s, size_t row)
 {
 	const struct ONX_R(onx_tile) *tile = q->w.tile;
 	const size_t third = tile->rows / ONX_TILE_PARTS;
-	outer o = { .depth = depth, .at = at, .ldb = ldz, .ldc = q->w.m, .add = add };
+	outer o = { .depth = depth, .at = at, .ldb = ldz, .ldc = row, .add = add };
 
 	for (size_t j = 0; j < ldz; j += tile->cols) {
 		const size_t cols = min_z(tile->cols, ldz - j);
@@ -88,46 +99,57 @@ static void product(const struct job *q, const real *const *at, size_t wide, siz
 		o.b = z + j;
 		for (size_t r = 0; r < wide; r += tile->rows) {
 			o.first = r;
-			o.c = s + r * q->w.m + j;
+			o.c = s + r * row + j;
 			tile->outer[onx_pieces(min_z(tile->rows, wide - r), third) - 1][cols / tile->unit - 1](&o);
 		}
 	}
 }
 
-static void product_piece(void *ctx, size_t piece, int worker)
+/* One k, the panel of V at l, columns [j0, j1): the tiles of this run, added to what earlier ones gave. */
+static void products(const struct job *q, size_t k, size_t l, size_t j0, size_t j1, const struct part *p)
 {
-	const struct job *q = ctx;
-	const size_t c = q->w.c, m = q->w.m, panels = onx_pieces(c, L), k = piece / panels, l = piece % panels * L;
-	const size_t wide = min_z(L, c - l), all = q->t1 - q->t0;
+	const size_t wide = min_z(L, q->w.c - l), all = q->t1 - q->t0;
 	const real *const v = q->v + k * q->v_step + l * q->t, *const z = q->z + k * q->z_step;
-	real *const s = q->s + (k * c + l) * m;
+	real *const s = p->s + k * p->k_step + (l - p->l0) * p->row;
 	const real *at[ONX_WINO_CHAIN];
 
-	(void)worker;
 	for (size_t t = 0; t < all; t += ONX_WINO_CHAIN) {
 		const size_t depth = min_z(ONX_WINO_CHAIN, all - t);
 
 		for (size_t i = 0; i < depth; i++)
 			at[i] = v + (t + i) * wide;
-		for (size_t j = 0; j < m; j += J) {
-			const size_t ldz = min_z(J, m - j);
+		for (size_t j = j0; j < j1; j += J) {
+			const size_t ldz = min_z(J, q->w.m - j);
 
-			product(q, at, wide, depth, z + j * q->t + t * ldz, ldz, q->t0 + t > 0, s + j);
+			product(q, at, wide, depth, z + j * q->t + t * ldz, ldz, q->t0 + t > 0, s + (j - p->j0),
+				p->row);
 		}
 	}
 }
 
-/* A panel of columns and as many l as there are lanes, from [k][l][j] to dw [j][l][tap]. */
-static void weights_piece(void *ctx, size_t piece, int worker)
+static struct part whole(const struct job *q)
+{
+	return (struct part){ .s = q->s, .k_step = q->w.c * q->w.m, .row = q->w.m };
+}
+
+static void product_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *q = ctx;
-	const size_t c = q->w.c, m = q->w.m, downs = c / ONX_WINO_LANES, l0 = piece % downs * ONX_WINO_LANES;
-	const size_t j0 = piece / downs * J, width = min_z(J, m - j0);
-	real taps[ONX_WINO_LANES][9][J];
+	const struct part p = whole(q);
+	const size_t panels = onx_pieces(q->w.c, L);
 
 	(void)worker;
+	products(q, piece / panels, piece % panels * L, 0, q->w.m, &p);
+}
+
+/* A panel of columns and as many l as there are lanes, from [k][l][j] to dw [j][l][tap]. */
+static void taps_of(const struct job *q, const struct part *p, size_t l0, size_t j0)
+{
+	const size_t c = q->w.c, width = min_z(J, q->w.m - j0);
+	real taps[ONX_WINO_LANES][9][J];
+
 	for (size_t l = 0; l < ONX_WINO_LANES; l++)
-		onx_wino_dw(q->s + (l0 + l) * m + j0, c * m, width, taps[l][0], J);
+		onx_wino_dw(p->s + (l0 + l - p->l0) * p->row + j0 - p->j0, p->k_step, width, taps[l][0], J);
 	for (size_t j = 0; j < width; j++)
 		for (size_t l = 0; l < ONX_WINO_LANES; l++) {
 			real *const to = q->dw + ((j0 + j) * c + l0 + l) * 9;
@@ -135,6 +157,33 @@ static void weights_piece(void *ctx, size_t piece, int worker)
 			for (size_t k = 0; k < 9; k++)
 				onx_put(&to[k], q->add, taps[l][k][j]);
 		}
+}
+
+static void weights_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const struct part p = whole(q);
+	const size_t downs = q->w.c / ONX_WINO_LANES;
+
+	(void)worker;
+	taps_of(q, &p, piece % downs * ONX_WINO_LANES, piece / downs * J);
+}
+
+/* Both at once. */
+static void room_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *q = ctx;
+	const size_t downs = onx_pieces(q->w.c, L_ROOM);
+	const struct part p = { .s = q->s + S_ROOM * (size_t)worker, .l0 = piece % downs * L_ROOM,
+				.j0 = piece / downs * J_ROOM, .k_step = L_ROOM * J_ROOM, .row = J_ROOM };
+	const size_t l1 = min_z(p.l0 + L_ROOM, q->w.c), j1 = min_z(p.j0 + J_ROOM, q->w.m);
+
+	for (size_t k = 0; k < ONX_WINO_K; k++)
+		for (size_t l = p.l0; l < l1; l += L)
+			products(q, k, l, p.j0, j1, &p);
+	for (size_t j = p.j0; j < j1; j += J)
+		for (size_t l = p.l0; l < l1; l += ONX_WINO_LANES)
+			taps_of(q, &p, l, j);
 }
 
 void onx_wino_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
@@ -148,6 +197,12 @@ void onx_wino_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum 
 	q.v = (real *)(void *)((char *)scratch + zeros);
 	q.z = q.v + bytes_of(ONX_WINO_K * q.v_step) / sizeof *q.z;
 	q.s = q.z + bytes_of(ONX_WINO_K * q.z_step) / sizeof *q.s;
+	if (one_run(&q)) {
+		q.t1 = q.w.grid.tiles;
+		onx_parallel(pool, onx_pieces(q.t1, FEW), transform_piece, &q);
+		onx_parallel(pool, onx_pieces(g->c, L_ROOM) * onx_pieces(g->m, J_ROOM), room_piece, &q);
+		return;
+	}
 	if (q.w.grid.tiles == 0)
 		memset(q.s, 0, ONX_WINO_K * g->c * g->m * sizeof *q.s);
 	for (q.t0 = 0; q.t0 < q.w.grid.tiles; q.t0 = q.t1) {

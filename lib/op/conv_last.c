@@ -115,7 +115,16 @@ static size_t rounded(size_t bytes)
 	return (bytes + 63) / 64 * 64;
 }
 
-/* Scratch: the packed weights, then what the way wants. */
+/* Weights that never change come packed; the others are packed each time, as a rule in front of the scratch. */
+static size_t forward_scratch(const struct last_geo *g, const struct ONX_R(onx_last_way) *way, int threads)
+{
+	const size_t ready = way->scratch(&g->conv, threads);
+	const size_t fresh = way->fresh ? way->fresh_scratch(&g->conv, threads)
+					: rounded(way->packed(&g->conv)) + ready;
+
+	return fresh > ready ? fresh : ready;
+}
+
 static void forward(const struct onx_call *c, const struct ONX_R(onx_last_way) *way)
 {
 	const struct last_geo *g = c->geo;
@@ -124,6 +133,10 @@ static void forward(const struct onx_call *c, const struct ONX_R(onx_last_way) *
 	const void *packed = c->packed;
 	char *scratch = c->scratch;
 
+	if (!packed && way->fresh) {
+		way->fresh(c->pool, &g->conv, c->x[0].v, c->x[1].v, &end, c->y[0].v, scratch);
+		return;
+	}
 	if (!packed) {
 		way->pack(c->pool, &g->conv, c->x[1].v, scratch);
 		packed = scratch;
@@ -179,7 +192,8 @@ static size_t scratch_##name(const struct onx_infer *s, const void *attr, int th
                                                                                                               \
 	if (backward)                                                                                         \
 		return (grad)->scratch(&geo->conv, threads);                                                  \
-	return rounded(packed_##name(s, attr)) + onx_last_way_##name.scratch(s->geo, threads);                \
+	(void)attr;                                                                                           \
+	return forward_scratch(geo, &onx_last_way_##name, threads);                                           \
 }
 #define ROW(way, is_rough)                                                                                    \
 	{ .name = #way, .rough = is_rough, .fits = fits_##way, .scratch = scratch_##way, .packed = packed_##way, \

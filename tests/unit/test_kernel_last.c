@@ -55,6 +55,7 @@ static const struct shape shapes[] = {
 	{ "3x3, 272 to 48, 7x7", 2, 1, 272, 48, { 1, 7, 7 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "3x3, 160 to 96, 4x4", 3, 1, 160, 96, { 1, 4, 4 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "3x3, 128 to 16, many tiles", 1, 1, 128, 16, { 1, 61, 59 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
+	{ "3x3, 352 to 368, 4x4", 1, 1, 352, 368, { 1, 4, 4 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "3x3, batch 0", 0, 1, 16, 16, { 1, 8, 8 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "depthwise 3x3", 2, 37, 1, 1, { 1, 9, 11 }, { 1, 3, 3 }, D1, D1, { 0, 1, 1 }, { 0, 1, 1 } },
 	{ "depthwise 5x5 stride 2", 2, 48, 1, 1, { 1, 13, 14 }, { 1, 5, 5 }, { 1, 2, 2 }, D1, { 0, 2, 2 },
@@ -159,6 +160,24 @@ struct data { real *x, *w, *b, *z, *dy; size_t nx, nw, ny; };
 enum { BARE, BIAS, BESIDE, INSIDE, USES };
 static const char *const use_name[USES] = { "bare", "bias", "bias and z", "bias and z in y" };
 
+/* Winograd's products of weights that are not packed give the bits of those that are. */
+static void fresh(const struct ONX_R(onx_wino) *q, const struct data *t, int use, const struct onx_fuse *f,
+		  struct onx_pool *pool, const real *y)
+{
+	real *have = use == INSIDE ? numbers(t->ny, 5) : garbage((t->ny + 1) * sizeof *have);
+	const struct ONX_R(onx_last_end) end = { use == BARE ? NULL : t->b,
+						 use == BESIDE ? t->z : use == INSIDE ? have : NULL, *f };
+	void *scratch = garbage(onx_wino_fresh_scratch(q, onx_pool_threads(pool)));
+
+	onx_wino_fresh(pool, q, t->x, t->w, &end, have, scratch);
+	if (memcmp(have, y, t->ny * sizeof *y)) {
+		printf("not ok - fresh weights, %zu to %zu channels\n", q->c, q->m);
+		bad++;
+	}
+	onx_heap_free(scratch);
+	onx_heap_free(have);
+}
+
 static real *forward(const struct onx_conv_geo *g, const struct data *t, enum way way, enum onx_isa isa, int use,
 		     const struct onx_fuse *f, struct onx_pool *pool)
 {
@@ -180,6 +199,7 @@ static real *forward(const struct onx_conv_geo *g, const struct data *t, enum wa
 		scratch = garbage(onx_wino_scratch(&q, onx_pool_threads(pool)));
 		onx_wino_pack(pool, &q, t->w, packed);
 		onx_wino_run(pool, &q, t->x, packed, &end, y, scratch);
+		fresh(&q, t, use, f, pool, y);
 	} else {
 		onx_last_dense_forward_of(g, isa, &p);
 		packed = garbage(onx_gather_packed(&p));
@@ -230,14 +250,10 @@ static real *gradient(const struct onx_conv_geo *g, const struct data *t, enum w
 	} else if (way == WINOGRAD) {
 		const struct ONX_R(onx_last_end) end = { .z = add ? d : NULL };
 		struct ONX_R(onx_wino) q;
-		void *packed;
 
 		onx_wino_data_of(g, isa, &q);
-		packed = garbage(onx_wino_packed(&q));
-		scratch = garbage(onx_wino_scratch(&q, threads));
-		onx_wino_pack(pool, &q, t->w, packed);
-		onx_wino_run(pool, &q, t->dy, packed, &end, d, scratch);
-		onx_heap_free(packed);
+		scratch = garbage(onx_wino_fresh_scratch(&q, threads));
+		onx_wino_fresh(pool, &q, t->dy, t->w, &end, d, scratch);
 	} else if (way == DENSE && of_w) {
 		scratch = garbage(onx_last_dense_weights_scratch(g, isa, threads));
 		onx_last_dense_weights(pool, g, isa, t->x, t->dy, d, add, scratch);
