@@ -209,6 +209,14 @@ void *onx_heap_grow(void *p, size_t old_bytes, size_t new_bytes)
 	return q;
 }
 
+void onx_heap_rest(void *p, size_t bytes)
+{
+	const size_t skip = (PAGE - (uintptr_t)p % PAGE) % PAGE;
+
+	if (bytes >= skip + PAGE)
+		(void)madvise((char *)p + skip, (bytes - skip) / PAGE * PAGE, MADV_DONTNEED);
+}
+
 void onx_heap_free(void *p)
 {
 	free(p);

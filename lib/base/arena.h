@@ -34,6 +34,8 @@ void onx_arena_release(struct onx_arena *a);                         /* also res
 void *onx_heap(size_t count, size_t size);              /* NULL on overflow or shortage          */
 void *onx_heap_bare(size_t bytes);                      /* not zeroed: for what is written at once */
 void *onx_heap_grow(void *p, size_t old_bytes, size_t new_bytes);   /* p may move; NULL: p stays */
+/* The pages within these bytes, of a heap block or of an arena, go back to the system; read again they are zeros. */
+void onx_heap_rest(void *p, size_t bytes);
 void onx_heap_free(void *p);
 
 /* Makes the n-th allocation from now fail (0 = never); for the tests. */

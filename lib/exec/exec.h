@@ -20,6 +20,8 @@ struct onx_params {
 int onx_params_new(const struct onx_graph *g, const bool *variable, bool wide, struct onx_params **out,
 		   struct onx_err *e) ONX_MUST;
 void onx_params_free(struct onx_params *p);
+/* From here on they alone hold the numbers: the model's own memory for them goes back, until they are stored. */
+void onx_params_keep_alone(const struct onx_params *p);
 /* Writes the numbers of every parameter back into the model (onx_weight_store). */
 int onx_params_store(const struct onx_params *p, struct onx_err *e) ONX_MUST;
 

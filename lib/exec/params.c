@@ -65,6 +65,12 @@ void onx_params_free(struct onx_params *p)
 	onx_heap_free(p);
 }
 
+void onx_params_keep_alone(const struct onx_params *p)
+{
+	for (uint32_t i = 0; i < p->n_value; i++)
+		onx_weight_rest(p->graph->value[p->value[i]].init);
+}
+
 int onx_params_store(const struct onx_params *p, struct onx_err *e)
 {
 	for (uint32_t i = 0; i < p->n_value; i++) {

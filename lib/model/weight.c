@@ -216,3 +216,11 @@ int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type,
 	int rc = onx_weight_build(&m->arena, name, type, src, &t, e);
 	return rc < 0 ? rc : onx_weight_view(&m->arena, t, NULL, NULL, out, e);
 }
+
+void onx_weight_rest(const struct onx_weight *w)
+{
+	const int bits = onx_dtype_bits(w->type);
+
+	if (w->raw && !w->external && bits >= 8)
+		onx_heap_rest((void *)(uintptr_t)w->raw, w->n * ((size_t)bits / 8));
+}

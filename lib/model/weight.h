@@ -36,6 +36,10 @@ int onx_weight_load(const struct onx_weight *w, const struct onx_view *dst,
 int onx_weight_store(struct onx_model *m, const struct onx_weight *w, const struct onx_view *src,
 		     struct onx_err *e) ONX_MUST;
 
+/* Gives the memory of its numbers back: they are held elsewhere, and nobody reads them here before onx_weight_store
+ * has brought them back. */
+void onx_weight_rest(const struct onx_weight *w);
+
 /* A new tensor (raw_data) in the model's arena: for new layers.  src in memory form; `type` is how
  * it is to be stored. */
 int onx_weight_new(struct onx_model *m, const char *name, enum onx_dtype type,

@@ -50,6 +50,7 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 		rc = onx_optim_init(&b->optim, ask->o, b->params, ask->weight, e);
 	if (rc < 0)
 		return rc;
+	onx_params_keep_alone(b->params);
 	struct onx_feed *all = b->feed = ONX_NEWS(&b->arena, struct onx_feed, n + 2);
 	b->number = ONX_NEWS(&b->arena, void *, n + 2);
 	if (!all || !b->number)

@@ -368,6 +368,7 @@ static int epochs(struct onx_trainer *t, struct onx_train_result *r, struct onx_
 			(unsigned long long)t->best_epoch, (long long)t->o->patience);
 	if (t->best && t->best_epoch)
 		memcpy(t->params->weight, t->best, t->params->n * (t->ask->wide ? 8 : 4));
+	onx_block_release(&t->block);   /* makes room for what the model gets back */
 	return onx_params_store(t->params, e);
 }
 
@@ -383,6 +384,7 @@ int onx_train(const struct onx_train_ask *ask, struct onx_train_result *r, struc
 		rc = onx_trainer_begin(&t, r, e);
 	if (rc == ONX_OK && !ask->dry) {
 		t.began = onx_clock();
+		onx_params_keep_alone(t.params);
 		rc = epochs(&t, r, e);
 	}
 	r->epochs = t.epoch;
