@@ -10,6 +10,7 @@
 
 static const double parts[] = { 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 };
 enum { PARTS = sizeof parts / sizeof *parts, TRIALS = 4 };
+enum { LIGHT = 4 };     /* light steps in a row that are always made again: the additions of a few residual blocks */
 
 struct trial {
 	struct onx_builder *b;
@@ -139,7 +140,7 @@ static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *
 	double least = 0;
 	int rc = ONX_OK, tried = 0;
 	for (int i = 0; rc == ONX_OK && i < PARTS && tried < TRIALS; i++) {
-		struct onx_keep how = { .depth = 3, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
+		struct onx_keep how = { .depth = LIGHT, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
 		rc = attempt(t, &how, budget, e);
 		if (rc < 0 || p->bytes > budget)
 			continue;
@@ -158,12 +159,12 @@ static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *
 static int smallest(struct trial *t, struct onx_err *e)
 {
 	const double held = onx_plan_held(t->b);
-	int rc = attempt(t, &(struct onx_keep){ .depth = 1 }, 0, e);
+	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
 	t->least = t->b->p->bytes;
 	if (rc == ONX_OK && t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true }, 0, e);
+		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true }, 0, e);
 	for (int i = 0; rc == ONX_OK && t->b->want->loss != ONX_NONE && i < PARTS; i++)
-		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true, .until = t->b->n_run,
+		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true, .until = t->b->n_run,
 						    .room = held / parts[i] }, 0, e);
 	return rc;
 }
@@ -173,11 +174,11 @@ static int trials(struct trial *t, struct onx_err *e)
 	struct onx_plan *p = t->b->p;
 	const size_t budget = t->b->want->budget;
 	bool fits = false;
-	int rc = attempt(t, &(struct onx_keep){ .depth = 1 }, 0, e);
+	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
 	if (rc < 0 || !budget || p->bytes <= budget)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = 3, .broad = true }, budget, e);
+		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true }, budget, e);
 	if (rc < 0 || p->bytes <= budget)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)

@@ -129,7 +129,7 @@ static void squeezed(uint32_t (*make)(struct net *), bool wide)
 		run_close(&r);
 		assert_true(percent > 4);
 	}
-	assert_true(cuts > 0 && 5 * least < 4 * plain && least > w.budget);
+	assert_true(cuts > 0 && 6 * least < 5 * plain && least > w.budget);
 	w.budget = least;                               /* what the fault names is enough */
 	e = (struct onx_err){ 0 };
 	must(run_with(&r, &n, w, 0, &e), &e);
