@@ -54,4 +54,5 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 	onx_gather_run(pool, &p, x, weights, end, y, scratch);
 }
 
-const struct ONX_R(onx_last_way) onx_last_way_dense = { "dense", fits, packed, pack, scratch_of, forward, NULL, NULL };
+const struct ONX_R(onx_last_way) onx_last_way_dense = {
+	"dense", fits, packed, pack, scratch_of, forward, NULL, NULL };

@@ -446,4 +446,5 @@ void onx_last_dw_data(struct onx_pool *pool, const struct onx_conv_geo *g, const
 	run(pool, &j, g->n);
 }
 
-const struct ONX_R(onx_last_way) onx_last_way_depthwise = { "depthwise", fits, packed, pack, no_scratch, forward, NULL, NULL };
+const struct ONX_R(onx_last_way) onx_last_way_depthwise = {
+	"depthwise", fits, packed, pack, no_scratch, forward, NULL, NULL };

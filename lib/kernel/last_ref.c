@@ -91,5 +91,6 @@ static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 	}
 }
 
-const struct ONX_R(onx_last_way) onx_last_way_ref = { "reference", fits_all, packed, pack, no_scratch, forward, NULL, NULL };
+const struct ONX_R(onx_last_way) onx_last_way_ref = {
+	"reference", fits_all, packed, pack, no_scratch, forward, NULL, NULL };
 const struct ONX_R(onx_last_grad) onx_last_grad_ref = { "reference", fits_all, no_scratch, data, weights };

@@ -141,8 +141,8 @@ static bool by_panels(const wino *w)
 	return onx_wino_packed(w) > MANY && w->grid.tiles <= w->m;
 }
 
-/* One worker's room, in bytes; distance of the 36 parts in V and in M, in numbers.  In front stands V of a run of tiles,
- * or of all tiles and for all workers; or the weights of a panel. */
+/* One worker's room, in bytes; distance of the 36 parts in V and in M, in numbers.  In front stands V of a run of
+ * tiles; by panels, where V is that of all tiles and for all workers, the weights of a panel. */
 struct room { size_t m, at, row, bytes, v_step, m_step; };
 
 static struct room room_of(const wino *w, bool panels)

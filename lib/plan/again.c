@@ -3,7 +3,8 @@
  * A tensor that backward reads is either kept from forward on or made again: its step runs a second time, after
  * those of its inputs that are not there any more, in forward order.  What is made on the way stays as long as
  * later steps read it, so that the first demand in a segment makes the whole segment once (Chen et al. 2016,
- * arXiv:1604.06174).  A light tensor (plan/keep.c) that hangs on kept ones alone does not stay: it is made anew.
+ * arXiv:1604.06174).  A light tensor (plan/keep.c) does not stay, it is made anew; but without a budget
+ * one that hangs on other light ones does.
  *
  * The second run gives the same bits: random steps draw by (seed, step, node), normalizations take the statistics
  * that they saved, running statistics are left alone (onx_call.again). */
@@ -25,7 +26,7 @@ static bool is_here(const struct onx_builder *b, uint32_t r)
 	if (b->version[r] == ONX_NONE)
 		return false;
 	const struct onx_plan *p = b->p;
-	return !b->light[r] || b->depth[r] > 1 || p->life[p->tensor[b->version[r]].life].last + STALE >= p->n_step;
+	return !b->light[r] || (b->lasting && b->depth[r] > 1) || p->life[p->tensor[b->version[r]].life].last + STALE >= p->n_step;
 }
 
 /* The tensor that holds t's numbers now: itself, or a view of what was made again. */

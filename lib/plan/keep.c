@@ -141,6 +141,7 @@ static void find_light(struct onx_builder *b, const struct onx_keep *how)
 {
 	const struct onx_plan *p = b->p;
 	memset(b->light, 0, p->n_tensor * sizeof *b->light);
+	b->lasting = !how->broad;
 	for (uint32_t i = 0; i < b->n_run; i++) {
 		const struct onx_step *s = &p->step[i];
 		bool yes = how->depth > 0 && cheap(b, s, how->broad) && pure(b, s) && in_block(b, s->y[0]);

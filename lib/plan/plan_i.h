@@ -27,6 +27,7 @@ struct onx_builder {
 	uint32_t *saved;        /* lost: the life that holds it once it was saved again                     */
 	double *crossing;       /* bytes made up to its end that later steps forward read                   */
 	bool *moved;            /* by element of the parameters: the first of a running statistic           */
+	bool lasting;           /* light tensors that are made of light ones stay for the next reader       */
 	uint32_t cap_step, cap_tensor, cap_life;
 	uint32_t n_run;         /* forward steps                                                       */
 };

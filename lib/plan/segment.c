@@ -10,7 +10,8 @@
 
 static const double parts[] = { 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 };
 enum { PARTS = sizeof parts / sizeof *parts, TRIALS = 4 };
-enum { LIGHT = 4 };     /* light steps in a row that are always made again: the additions of a few residual blocks */
+/* Light steps in a row that are made again: always, the additions of a few residual blocks; under a budget. */
+enum { LIGHT = 4, BROAD = 3 };
 
 struct trial {
 	struct onx_builder *b;
@@ -140,7 +141,7 @@ static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *
 	double least = 0;
 	int rc = ONX_OK, tried = 0;
 	for (int i = 0; rc == ONX_OK && i < PARTS && tried < TRIALS; i++) {
-		struct onx_keep how = { .depth = LIGHT, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
+		struct onx_keep how = { .depth = BROAD, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
 		rc = attempt(t, &how, budget, e);
 		if (rc < 0 || p->bytes > budget)
 			continue;
@@ -162,9 +163,9 @@ static int smallest(struct trial *t, struct onx_err *e)
 	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
 	t->least = t->b->p->bytes;
 	if (rc == ONX_OK && t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true }, 0, e);
+		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, 0, e);
 	for (int i = 0; rc == ONX_OK && t->b->want->loss != ONX_NONE && i < PARTS; i++)
-		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true, .until = t->b->n_run,
+		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true, .until = t->b->n_run,
 						    .room = held / parts[i] }, 0, e);
 	return rc;
 }
@@ -178,7 +179,7 @@ static int trials(struct trial *t, struct onx_err *e)
 	if (rc < 0 || !budget || p->bytes <= budget)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = LIGHT, .broad = true }, budget, e);
+		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, budget, e);
 	if (rc < 0 || p->bytes <= budget)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)
