@@ -26,7 +26,8 @@ static bool is_here(const struct onx_builder *b, uint32_t r)
 	if (b->version[r] == ONX_NONE)
 		return false;
 	const struct onx_plan *p = b->p;
-	return !b->light[r] || (b->lasting && b->depth[r] > 1) || p->life[p->tensor[b->version[r]].life].last + STALE >= p->n_step;
+	return !b->light[r] || (b->lasting && b->depth[r] > 1) ||
+	       p->life[p->tensor[b->version[r]].life].last + STALE >= p->n_step;
 }
 
 /* The tensor that holds t's numbers now: itself, or a view of what was made again. */
