@@ -74,7 +74,7 @@ static inline void name(int rows, int nv, int nh, const gather *t)              
 		for (int r = 0; r < rows; r++)                                                        \
 			x[r] = at[r] + t->first;                                                      \
 		for (size_t l = 0, some = 0; l < t->len; ) {                                          \
-			some = t->len - l < FETCH ? t->len : l + FETCH;                               \
+			some = next && t->len - l > FETCH ? l + FETCH : t->len;                       \
 			if (next)                                                                     \
 				for (int r = 0; r < rows; r++)                                        \
 					__builtin_prefetch(next[r] + t->first + l);                   \
