@@ -212,13 +212,25 @@ static real *forward(const struct onx_conv_geo *g, const struct data *t, enum wa
 	return y;
 }
 
+/* Weights beyond the caches, which Winograd's way packs where they are used: the formula takes its time over them, so
+ * once is enough, with the widest instructions. */
+static bool large(const struct data *t)
+{
+	return t->nw > 1 << 20;
+}
+
+static int first_set(const struct data *t)
+{
+	return large(t) ? (int)onx_isa() : 0;
+}
+
 static void forwards(const struct shape *s, const struct onx_conv_geo *g, const struct data *t, enum way way,
 		     struct onx_pool *const *pools)
 {
 	char what[64];
 
-	for (int isa = 0; isa <= (int)onx_isa(); isa++)
-		for (int use = 0; use < USES; use++) {
+	for (int isa = first_set(t); isa <= (int)onx_isa(); isa++)
+		for (int use = 0; use < (large(t) ? 1 : USES); use++) {
 			const size_t turn = (size_t)(s - shapes) + (size_t)use;
 			const struct onx_fuse *f = &ends[turn % (sizeof ends / sizeof *ends)];
 			real *want = forward(g, t, FORMULA, ONX_ISA_BASE, use, f, NULL), *have[THREADS];
@@ -274,8 +286,8 @@ static void gradients(const struct shape *s, const struct onx_conv_geo *g, const
 {
 	char what[64];
 
-	for (int isa = 0; isa <= (int)onx_isa(); isa++)
-		for (int kind = 0; kind < 4; kind++) {
+	for (int isa = first_set(t); isa <= (int)onx_isa(); isa++)
+		for (int kind = 0; kind < (large(t) ? 2 : 4); kind++) {
 			const bool of_w = kind & 1, add = kind & 2;
 			const size_t n = of_w ? t->nw : t->nx;
 			real *want = gradient(g, t, FORMULA, ONX_ISA_BASE, of_w, add, NULL), *have[THREADS];
@@ -349,8 +361,10 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 	t.b = numbers(g.groups * g.m, 3);
 	t.dy = numbers(t.ny, 4);
 	t.z = numbers(t.ny, 5);
-	forwards(s, &g, &t, DENSE, pools);
-	gradients(s, &g, &t, DENSE, pools);
+	if (!large(&t)) {
+		forwards(s, &g, &t, DENSE, pools);
+		gradients(s, &g, &t, DENSE, pools);
+	}
 	if (onx_last_way_winograd.fits(&g)) {
 		forwards(s, &g, &t, WINOGRAD, pools);
 		gradients(s, &g, &t, WINOGRAD, pools);
