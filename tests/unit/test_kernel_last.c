@@ -229,12 +229,12 @@ static void forwards(const struct shape *s, const struct onx_conv_geo *g, const 
 {
 	char what[64];
 
-	for (int isa = first_set(t); isa <= (int)onx_isa(); isa++)
-		for (int use = 0; use < (large(t) ? 1 : USES); use++) {
-			const size_t turn = (size_t)(s - shapes) + (size_t)use;
-			const struct onx_fuse *f = &ends[turn % (sizeof ends / sizeof *ends)];
-			real *want = forward(g, t, FORMULA, ONX_ISA_BASE, use, f, NULL), *have[THREADS];
+	for (int use = 0; use < (large(t) ? 1 : USES); use++) {
+		const size_t turn = (size_t)(s - shapes) + (size_t)use;
+		const struct onx_fuse *f = &ends[turn % (sizeof ends / sizeof *ends)];
+		real *want = forward(g, t, FORMULA, ONX_ISA_BASE, use, f, NULL), *have[THREADS];
 
+		for (int isa = first_set(t); isa <= (int)onx_isa(); isa++) {
 			for (int i = 0; i < THREADS; i++)
 				have[i] = forward(g, t, way, (enum onx_isa)isa, use, f, pools[i]);
 			snprintf(what, sizeof what, "%s, %s, forward, %s, end %d", way_name[way], sets[isa],
@@ -243,8 +243,9 @@ static void forwards(const struct shape *s, const struct onx_conv_geo *g, const 
 			same(have, t->ny, what, s->name);
 			for (int i = 0; i < THREADS; i++)
 				onx_heap_free(have[i]);
-			onx_heap_free(want);
 		}
+		onx_heap_free(want);
+	}
 }
 
 /* dx or dw, alone or added to what is there. */
@@ -286,12 +287,12 @@ static void gradients(const struct shape *s, const struct onx_conv_geo *g, const
 {
 	char what[64];
 
-	for (int isa = first_set(t); isa <= (int)onx_isa(); isa++)
-		for (int kind = 0; kind < (large(t) ? 2 : 4); kind++) {
-			const bool of_w = kind & 1, add = kind & 2;
-			const size_t n = of_w ? t->nw : t->nx;
-			real *want = gradient(g, t, FORMULA, ONX_ISA_BASE, of_w, add, NULL), *have[THREADS];
+	for (int kind = 0; kind < (large(t) ? 2 : 4); kind++) {
+		const bool of_w = kind & 1, add = kind & 2;
+		const size_t n = of_w ? t->nw : t->nx;
+		real *want = gradient(g, t, FORMULA, ONX_ISA_BASE, of_w, add, NULL), *have[THREADS];
 
+		for (int isa = first_set(t); isa <= (int)onx_isa(); isa++) {
 			for (int i = 0; i < THREADS; i++)
 				have[i] = gradient(g, t, way, (enum onx_isa)isa, of_w, add, pools[i]);
 			snprintf(what, sizeof what, "%s, gradient of %s%s, %s", way_name[way],
@@ -300,8 +301,9 @@ static void gradients(const struct shape *s, const struct onx_conv_geo *g, const
 			same(have, n, what, s->name);
 			for (int i = 0; i < THREADS; i++)
 				onx_heap_free(have[i]);
-			onx_heap_free(want);
 		}
+		onx_heap_free(want);
+	}
 }
 
 /* Depthwise ways stand in for the dense ones as the operator chooses them, for this processor. */
