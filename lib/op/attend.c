@@ -13,6 +13,7 @@
 #include "kernel/gemm.h"
 #include "op/attend.h"
 #include "op/infer.h"
+#include "op/whole.h"
 
 #define FIELD(text, what, member, d, lo, hi, about) { text, what, offsetof(struct onx_attend, member), .def = d, \
 	.min = lo, .max = hi, .help = about }
@@ -75,6 +76,16 @@ static int want_past(struct onx_infer *s, struct onx_attend_geo *g, struct onx_e
 	return ONX_OK;
 }
 
+/* A real input, whose numbers are stored as those of Q are. */
+static int want_beside(const struct onx_infer *s, int i, struct onx_err *e)
+{
+	int rc = onx_want_real(s, i, e);
+
+	if (rc == ONX_OK && (s->in[i].type == ONX_DOUBLE) != (s->in[Q].type == ONX_DOUBLE))
+		rc = onx_want_same_type(s, Q, i, e);
+	return rc;
+}
+
 static int want_mask(struct onx_infer *s, struct onx_attend_geo *g, struct onx_err *e)
 {
 	const struct onx_shape *m = &s->in[MASK].shape;
@@ -86,7 +97,7 @@ static int want_mask(struct onx_infer *s, struct onx_attend_geo *g, struct onx_e
 	if (!onx_has_in(s, MASK))
 		return ONX_OK;
 	if ((rc = onx_want_rank(s, MASK, 1, 4, e)) < 0 ||
-	    (s->in[MASK].type != ONX_BOOL && (rc = onx_want_same_type(s, Q, MASK, e)) < 0))
+	    (s->in[MASK].type != ONX_BOOL && !onx_is_whole(s->in[MASK].type) && (rc = want_beside(s, MASK, e)) < 0))
 		return rc;
 	for (int d = 3, own = m->rank - 1; own >= 0; d--, own--) {
 		const int64_t n = m->dim[own];
@@ -132,7 +143,7 @@ static int attend_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if ((rc = onx_want_rank(s, Q, 3, 4, e)) < 0)
 		return rc;
 	for (int i = Q; i <= V; i++)
-		if ((rc = onx_want_real(s, i, e)) < 0 || (rc = onx_want_same_type(s, Q, i, e)) < 0 ||
+		if ((rc = want_beside(s, i, e)) < 0 || (i == K && (rc = onx_want_same_type(s, Q, K, e)) < 0) ||
 		    (rc = onx_want_rank(s, i, s->in[Q].shape.rank, s->in[Q].shape.rank, e)) < 0)
 			return rc;
 	if ((rc = heads_of(s, Q, a->hq, &hq, &q, &d, e)) < 0 || (rc = heads_of(s, K, a->hk, &hk, &kv, &dk, e)) < 0 ||
@@ -185,7 +196,7 @@ static size_t attend_scratch(const struct onx_infer *s, const void *attr, int th
 	struct onx_err e;
 
 	(void)attr;
-	if (back && onx_has_in(s, MASK) && s->in[MASK].type != ONX_BOOL &&
+	if (back && onx_has_in(s, MASK) && onx_dtype_real(s->in[MASK].type) &&
 	    onx_count(s->in[MASK].shape.rank, s->in[MASK].shape.dim, &mask, &e) < 0)
 		return 0;
 	return ((size_t)threads * onx_attend_piece(g, back) + mask) * sizeof(double);
@@ -257,7 +268,7 @@ double onx_head_bias(const struct onx_call *c, const struct onx_head *at, size_t
 	const size_t i = onx_head_mask(g, at, q, k);
 	if (mask->type == ONX_BOOL)
 		return ((const uint8_t *)mask->v)[i] ? 0 : -INFINITY;
-	return ((const real *)mask->v)[i];
+	return onx_dtype_real(mask->type) ? ((const real *)mask->v)[i] : (double)onx_view_int(mask, i);
 }
 
 void onx_head_scores(const struct onx_call *c, const struct onx_head *at, const real *keys, real *s)

@@ -175,6 +175,14 @@ static void of_shape_forward(const struct onx_call *c)
 
 /* ---- Range: start, start + delta, ... below limit ---- */
 
+struct range { int64_t stash; };
+static const struct onx_field range_field[] = {
+	{ "stash_type", F_INT, offsetof(struct range, stash), .def = "1",
+	  .help = "element type that float16 and bfloat16 are computed in; here it is double" },
+	{ .name = NULL }
+};
+static const struct onx_table range_attr = { "Range", sizeof(struct range), range_field, .check = NULL };
+
 static int range_ints(struct onx_infer *s, int64_t *n, struct onx_err *e)
 {
 	int64_t v[3], span;
@@ -217,10 +225,12 @@ static int range_reals(struct onx_infer *s, int64_t *n, struct onx_err *e)
 static int range_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	struct onx_shape y = { .rank = 1 };
+	const int64_t stash = ((const struct range *)attr)->stash;
 	int rc = onx_want_same_type(s, 0, 1, e);
 	size_t count;
 
-	(void)attr;
+	if (stash != ONX_FLOAT && stash != ONX_DOUBLE && stash != ONX_FLOAT16 && stash != ONX_BFLOAT16)
+		return onx_fail(e, ONX_UNSUP, "stash_type is %" PRId64, stash);
 	if (rc == ONX_OK)
 		rc = onx_want_same_type(s, 0, 2, e);
 	if (rc == ONX_OK)
@@ -303,7 +313,7 @@ static void eye_forward(const struct onx_call *c)
 const struct onx_op ONX_R(onx_ops_constant)[] = {
 	MAKE("Constant", 1, 0, &constant_attr, constant_infer, constant_forward),
 	MAKE("ConstantOfShape", 9, 1, &of_shape_attr, of_shape_infer, of_shape_forward),
-	MAKE("Range", 11, 3, NULL, range_infer, range_forward),
+	MAKE("Range", 11, 3, &range_attr, range_infer, range_forward),
 	MAKE("EyeLike", 9, 1, &eye_attr, eye_infer, eye_forward),
 	{ .type = NULL }
 };

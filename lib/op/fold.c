@@ -1,6 +1,7 @@
 /* op/fold.c -- Col2Im: windows laid side by side, [n][c * window][places], added up to the picture that they
  * were cut from (PyTorch's fold).  Up to three spatial dimensions. */
 #include <inttypes.h>
+#include <string.h>
 #include "kernel/im2col.h"
 #include "op/infer.h"
 #include "op/window.h"
@@ -41,7 +42,6 @@ static int fold_sizes(struct onx_infer *s, const struct fold *a, struct onx_wind
 static int fold_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_shape *x = &s->in[0].shape;
-	const enum onx_class class = onx_dtype_class(s->in[0].type);
 	struct fold_geo *g = ONX_NEW(s->mem, struct fold_geo);
 	const int64_t *image;
 	size_t nd, n;
@@ -49,8 +49,8 @@ static int fold_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "Col2Im");
-	if (class != ONX_CLASS_REAL && class != ONX_CLASS_INT && class != ONX_CLASS_UINT)
-		return onx_fail(e, ONX_UNSUP, "input 0 is %s, wanted a number type", onx_dtype_name(s->in[0].type));
+	if (s->in[0].type == ONX_STRING)
+		return onx_fail(e, ONX_SHAPE, "input 0 is string, which cannot be added up");
 	if ((rc = onx_want_rank(s, 0, 3, 3, e)) < 0 || (rc = fold_sizes(s, attr, &g->w, &nd, &image, e)) < 0)
 		return rc;
 	if (x->dim[1] % (int64_t)g->w.kern_n || x->dim[2] != (int64_t)g->w.out_n)
@@ -96,18 +96,31 @@ static size_t tap_at(const struct onx_window *w, size_t k, size_t p)
 	return at;
 }
 
-static void fold_ints(const struct onx_call *c)
+/* y[to] += x[i]; of bools: or */
+static void add_one(const struct onx_view *y, size_t to, const struct onx_view *x, size_t i)
+{
+	if (x->type == ONX_COMPLEX64)
+		for (size_t k = 0; k < 2; k++)
+			((float *)y->v)[2 * to + k] += ((const float *)x->v)[2 * i + k];
+	else if (x->type == ONX_COMPLEX128)
+		for (size_t k = 0; k < 2; k++)
+			((double *)y->v)[2 * to + k] += ((const double *)x->v)[2 * i + k];
+	else
+		onx_view_put_int(y, to, (int64_t)((uint64_t)onx_view_int(y, to) + (uint64_t)onx_view_int(x, i)));
+}
+
+/* What is no real number. */
+static void fold_others(const struct onx_call *c)
 {
 	const struct fold_geo *g = c->geo;
 
-	for (size_t i = 0; i < c->y[0].n; i++)
-		onx_view_put_int(&c->y[0], i, 0);
+	if (c->y[0].n > 0)
+		memset(c->y[0].v, 0, c->y[0].n * c->y[0].width);
 	for (size_t i = 0; i < c->x[0].n; i++) {
 		const size_t p = i % g->w.out_n, k = i / g->w.out_n % g->w.kern_n;
 		const size_t to = tap_at(&g->w, k, p), base = i / g->w.out_n / g->w.kern_n * g->w.in_n;
 		if (to != SIZE_MAX)
-			onx_view_put_int(&c->y[0], base + to, (int64_t)((uint64_t)onx_view_int(&c->y[0], base + to) +
-									(uint64_t)onx_view_int(&c->x[0], i)));
+			add_one(&c->y[0], base + to, &c->x[0], i);
 	}
 }
 
@@ -118,7 +131,7 @@ static void fold_forward(const struct onx_call *c)
 	if (onx_dtype_real(c->x[0].type))
 		onx_parallel(c->pool, g->n * g->c, fold_plane, (void *)c);
 	else
-		fold_ints(c);
+		fold_others(c);
 }
 
 /* dx: the windows of dy. */

@@ -26,20 +26,30 @@ static const struct onx_table new_attr = { "GridSample", sizeof(struct grid_attr
 
 struct grid_geo { int nd; size_t c, in[3], in_n, out_n; };
 
+/* X of any type beside a real grid; what is real is stored alike.  Strings have no mean. */
+static int grid_types(const struct onx_infer *s, const struct grid_attr *a, struct onx_err *e)
+{
+	const enum onx_dtype x = s->in[0].type;
+	int rc = onx_want_real(s, 1, e);
+
+	if (rc == ONX_OK && onx_dtype_real(x) && (x == ONX_DOUBLE) != (s->in[1].type == ONX_DOUBLE))
+		rc = onx_want_same_type(s, 0, 1, e);
+	if (rc == ONX_OK && x == ONX_STRING && a->mode != NEAREST)
+		rc = onx_fail(e, ONX_SHAPE, "input 0 is string, which mode 'nearest' alone can pick from");
+	return rc;
+}
+
 static int grid_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct onx_shape *x = &s->in[0].shape, *grid = &s->in[1].shape;
 	struct grid_geo *g = ONX_NEW(s->mem, struct grid_geo);
 	struct onx_shape y = *x;
 	size_t n;
-	const bool whole = onx_is_whole(s->in[0].type) || s->in[0].type == ONX_BOOL;
-	int rc = onx_want_real(s, whole ? 1 : 0, e);
+	int rc = grid_types(s, attr, e);
 
-	(void)attr;
 	if (!g)
 		return onx_nomem(e, sizeof *g, "GridSample");
-	if (rc < 0 || (!whole && (rc = onx_want_same_type(s, 0, 1, e)) < 0) ||
-	    (rc = onx_want_rank(s, 0, 4, 5, e)) < 0 || (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
+	if (rc < 0 || (rc = onx_want_rank(s, 0, 4, 5, e)) < 0 || (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
 		return rc;
 	*g = (struct grid_geo){ .nd = x->rank - 2, .c = (size_t)x->dim[1], .in_n = 1, .out_n = 1 };
 	if (grid->dim[0] != x->dim[0] || grid->dim[x->rank - 1] != g->nd)
@@ -169,6 +179,49 @@ static int64_t tap(const struct grid_geo *g, const struct place *p, int k, int b
 	return at;
 }
 
+/* Number `part` (0; 1: the imaginary part) of element i. */
+static double number_at(const struct onx_view *x, size_t i, size_t part)
+{
+	switch (x->type) {
+	case ONX_COMPLEX64:  return (double)((const float *)x->v)[2 * i + part];
+	case ONX_COMPLEX128: return ((const double *)x->v)[2 * i + part];
+	default:             return onx_view_real(x, i);
+	}
+}
+
+static void put_number(const struct onx_view *y, size_t i, size_t part, double v)
+{
+	if (y->type == ONX_COMPLEX64)
+		((float *)y->v)[2 * i + part] = (float)v;
+	else if (y->type == ONX_COMPLEX128)
+		((double *)y->v)[2 * i + part] = v;
+	else
+		onx_whole_put(y, i, v);
+}
+
+/* Element `to` of y from plane ch of what is no real number. */
+static void sample_other(const struct onx_call *c, const struct place *p, size_t ch, size_t to)
+{
+	const struct grid_geo *g = c->geo;
+	const struct onx_view *x = &c->x[0], *y = &c->y[0];
+	const size_t parts = onx_dtype_class(x->type) == ONX_CLASS_CPLX ? 2 : 1;
+	double w;
+
+	if (x->type == ONX_STRING) {
+		const int64_t at = tap(g, p, 0, -1, &w);
+		((const char **)y->v)[to] = at < 0 ? "" : ((const char *const *)x->v)[ch * g->in_n + (size_t)at];
+		return;
+	}
+	for (size_t part = 0; part < parts; part++) {
+		double sum = 0;
+		for (int k = 0; k < p->n; k++) {
+			const int64_t at = tap(g, p, k, -1, &w);
+			sum += at < 0 ? 0 : w * number_at(x, ch * g->in_n + (size_t)at, part);
+		}
+		put_number(y, to, part, sum);
+	}
+}
+
 static void sample_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
@@ -184,15 +237,15 @@ static void sample_range(const void *ctx, size_t lo, size_t hi)
 		find_place(c, i, &p);
 		for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++) {
 			double sum = 0;
+			if (!is_real) {
+				sample_other(c, &p, ch, ch * g->out_n + o);
+				continue;
+			}
 			for (int k = 0; k < p.n; k++) {
 				const int64_t at = tap(g, &p, k, -1, &w);
-				const size_t from = ch * g->in_n + (size_t)at;
-				sum += at < 0 ? 0 : w * (is_real ? x[from] : onx_view_real(&c->x[0], from));
+				sum += at < 0 ? 0 : w * x[ch * g->in_n + (size_t)at];
 			}
-			if (is_real)
-				y[ch * g->out_n + o] = (real)sum;
-			else
-				onx_whole_put(&c->y[0], ch * g->out_n + o, sum);
+			y[ch * g->out_n + o] = (real)sum;
 		}
 	}
 }

@@ -176,8 +176,24 @@ struct unique_geo {
 	int64_t *first, *inverse, *count;
 };
 
+/* Complex numbers in the order of their real parts, equal ones in that of the imaginary parts. */
+static int compare_complex(const struct onx_view *x, size_t p, size_t q)
+{
+	const bool twice = x->type == ONX_COMPLEX128;
+
+	for (size_t k = 0; k < 2; k++) {
+		const double a = twice ? ((const double *)x->v)[2 * p + k] : (double)((const float *)x->v)[2 * p + k];
+		const double b = twice ? ((const double *)x->v)[2 * q + k] : (double)((const float *)x->v)[2 * q + k];
+		if (a > b || a < b)
+			return a > b ? 1 : -1;
+	}
+	return 0;
+}
+
 static int compare_at(const struct onx_view *x, size_t p, size_t q)
 {
+	if (onx_dtype_class(x->type) == ONX_CLASS_CPLX)
+		return compare_complex(x, p, q);
 	if (x->type == ONX_STRING)
 		return strcmp(((const char *const *)x->v)[p], ((const char *const *)x->v)[q]);
 	if (onx_dtype_real(x->type)) {
@@ -265,8 +281,6 @@ static int unique_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if (rc < 0 || (rc = onx_count(x->rank, x->dim, &n, e)) < 0 ||
 	    (!flat && (rc = onx_axis(a->axis, x->rank, &axis, e)) < 0))
 		return rc;
-	if (onx_dtype_class(s->in[0].type) == ONX_CLASS_CPLX)
-		return onx_fail(e, ONX_SHAPE, "input 0 is %s, which has no order", onx_dtype_name(s->in[0].type));
 	if (flat)
 		y = (struct onx_shape){ .rank = 1, .dim = { (int64_t)n } };
 	*g = (struct unique_geo){ .x = s->in[0].value, .outer = 1, .n = (size_t)y.dim[axis], .inner = 1 };

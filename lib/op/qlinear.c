@@ -1,5 +1,6 @@
 /* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger, ConvInteger (to int32), QLinearMatMul,
- * QLinearConv (back to 8 bits).  Sums are int32 and wrap as two's complement does. */
+ * QLinearConv (back to 8 bits).  Sums are int32 and wrap as two's complement does; where 8-bit floats are among
+ * the matrices (QLinearMatMul from opset 21 on) they are double. */
 #include "kernel/real.h"
 #include "kernel/window.h"
 #include "op/infer.h"
@@ -8,6 +9,7 @@
 /* Where the parts stand among the inputs; -1: the operator has none. */
 struct ports { int a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero, bias; };
 static const struct ports integer_ports = { 0, -1, 2, 1, -1, 3, -1, -1, -1 };
+static const struct ports linear_matmul_ports = { 0, 1, 2, 3, 4, 5, 6, 7, -1 };
 static const struct ports linear_ports = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
 
 struct q_geo {
@@ -19,12 +21,18 @@ struct q_geo {
 	struct onx_window w;
 };
 
-static int want_byte(const struct onx_infer *s, int i, struct onx_err *e)
+static bool is_float8(enum onx_dtype t)
 {
-	if (i >= 0 && onx_has_in(s, i) && s->in[i].type != ONX_INT8 && s->in[i].type != ONX_UINT8)
-		return onx_fail(e, ONX_SHAPE, "input %d is %s, wanted int8 or uint8", i,
-				onx_dtype_name(s->in[i].type));
-	return ONX_OK;
+	return t >= ONX_FLOAT8E4M3FN && t <= ONX_FLOAT8E5M2FNUZ;
+}
+
+static int want_byte(const struct onx_infer *s, int i, bool float8, struct onx_err *e)
+{
+	if (i < 0 || !onx_has_in(s, i) || s->in[i].type == ONX_INT8 || s->in[i].type == ONX_UINT8 ||
+	    (float8 && is_float8(s->in[i].type)))
+		return ONX_OK;
+	return onx_fail(e, ONX_SHAPE, "input %d is %s, wanted int8%s uint8%s", i, onx_dtype_name(s->in[i].type),
+			float8 ? "," : " or", float8 ? " or an 8-bit float" : "");
 }
 
 /* One element, or `many`. */
@@ -46,10 +54,11 @@ static int check(const struct onx_infer *s, const struct ports *p, size_t rows, 
 {
 	const int byte[] = { p->a, p->b, p->a_zero, p->b_zero, p->y_zero };
 	const int scale[] = { p->a_scale, p->b_scale, p->y_scale };
+	const bool float8 = p == &linear_matmul_ports && s->version >= 21;
 	int rc = ONX_OK;
 
 	for (size_t i = 0; rc == ONX_OK && i < 5; i++)
-		rc = want_byte(s, byte[i], e);
+		rc = want_byte(s, byte[i], float8, e);
 	for (size_t i = 0; rc == ONX_OK && i < 3; i++)
 		if (scale[i] >= 0)
 			rc = onx_want_real(s, scale[i], e);
@@ -111,6 +120,8 @@ static int32_t zero_at(const struct onx_call *c, int port, size_t i)
 {
 	if (port < 0 || port >= c->n_x || !c->x[port].v)
 		return 0;
+	if (is_float8(c->x[port].type))
+		return 0;                       /* they have none */
 	return byte_at(c->x[port].v, c->x[port].n == 1 ? 0 : i, is_signed(&c->x[port]));
 }
 static double scale_at(const struct onx_call *c, int port, size_t i)
@@ -119,19 +130,58 @@ static double scale_at(const struct onx_call *c, int port, size_t i)
 }
 
 /* A sum into element `at` of Y: as it is, or times the scales, rounded to even and moved. */
-static void store(const struct onx_call *c, const struct ports *p, size_t at, int32_t sum, size_t row, size_t col)
+static void store(const struct onx_call *c, const struct ports *p, size_t at, double sum, size_t row, size_t col)
 {
 	if (p->y_scale < 0) {
-		((int32_t *)c->y[0].v)[at] = sum;
+		((int32_t *)c->y[0].v)[at] = (int32_t)sum;
 		return;
 	}
 	const double f = scale_at(c, p->a_scale, row) * scale_at(c, p->b_scale, col) / scale_at(c, p->y_scale, 0);
 	const double lo = is_signed(&c->y[0]) ? -128 : 0, hi = is_signed(&c->y[0]) ? 127 : 255;
+	if (is_float8(c->y[0].type)) {
+		onx_view_put_real(&c->y[0], at, (double)onx_round_to((float)(sum * f), c->y[0].type));
+		return;
+	}
 	const double v = rint(sum * f) + zero_at(c, p->y_zero, 0);
 	onx_view_put_int(&c->y[0], at, (int64_t)(v > hi ? hi : v > lo ? v : lo));
 }
 
 struct job { const struct onx_call *c; };
+
+/* Where the row of A and the matrix of B are that make this row. */
+static void find_row(const struct q_geo *g, size_t row, size_t *from_a, size_t *from_b)
+{
+	size_t rest = row / g->m;
+
+	*from_a = row % g->m * g->k;
+	*from_b = 0;
+	for (int d = 0; d < g->batch; d++) {
+		*from_a += rest % g->dim[d] * g->step_a[d];
+		*from_b += rest % g->dim[d] * g->step_b[d];
+		rest /= g->dim[d];
+	}
+}
+
+/* The same in double, for 8-bit floats beside whole numbers. */
+static void float8_row(void *ctx, size_t row, int worker)
+{
+	const struct onx_call *c = ((const struct job *)ctx)->c;
+	const struct q_geo *g = c->geo;
+	const struct onx_view *a = &c->x[g->p->a], *b = &c->x[g->p->b];
+	double *sum = (double *)c->scratch + (size_t)worker * g->n;
+	size_t from_a, from_b;
+
+	find_row(g, row, &from_a, &from_b);
+	for (size_t j = 0; j < g->n; j++)
+		sum[j] = 0;
+	for (size_t k = 0; k < g->k; k++) {
+		const double v = onx_view_real(a, from_a + k) - zero_at(c, g->p->a_zero, row % g->m);
+		for (size_t j = 0; j < g->n; j++)
+			sum[j] += v * (onx_view_real(b, from_b + k * g->n + j) - zero_at(c, g->p->b_zero, j));
+	}
+	for (size_t j = 0; j < g->n; j++)
+		store(c, g->p, row * g->n + j, sum[j], row % g->m, j);
+}
 
 static void matmul_row(void *ctx, size_t row, int worker)
 {
@@ -139,13 +189,9 @@ static void matmul_row(void *ctx, size_t row, int worker)
 	const struct q_geo *g = c->geo;
 	const struct onx_view *a = &c->x[g->p->a], *b = &c->x[g->p->b];
 	uint32_t *sum = (uint32_t *)c->scratch + (size_t)worker * g->n;
-	size_t from_a = row % g->m * g->k, from_b = 0, rest = row / g->m;
+	size_t from_a, from_b;
 
-	for (int d = 0; d < g->batch; d++) {
-		from_a += rest % g->dim[d] * g->step_a[d];
-		from_b += rest % g->dim[d] * g->step_b[d];
-		rest /= g->dim[d];
-	}
+	find_row(g, row, &from_a, &from_b);
 	for (size_t j = 0; j < g->n; j++)
 		sum[j] = 0;
 	for (size_t k = 0; k < g->k; k++) {
@@ -162,16 +208,17 @@ static void matmul_row(void *ctx, size_t row, int worker)
 static size_t matmul_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
 	(void)attr, (void)backward;
-	return (size_t)threads * ((const struct q_geo *)s->geo)->n * sizeof(uint32_t);
+	return (size_t)threads * ((const struct q_geo *)s->geo)->n * sizeof(double);
 }
 
 static void matmul_forward(const struct onx_call *c)
 {
 	const struct q_geo *g = c->geo;
+	const bool float8 = is_float8(c->x[g->p->a].type) || is_float8(c->x[g->p->b].type);
 	struct job j = { c };
 
 	if (c->y[0].n > 0)
-		onx_parallel(c->pool, c->y[0].n / g->n, matmul_row, &j);
+		onx_parallel(c->pool, c->y[0].n / g->n, float8 ? float8_row : matmul_row, &j);
 }
 
 static int matmul_integer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -183,7 +230,7 @@ static int matmul_integer_infer(struct onx_infer *s, const void *attr, struct on
 static int matmul_linear_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	(void)attr;
-	return matmul_shape(s, &linear_ports, e);
+	return matmul_shape(s, &linear_matmul_ports, e);
 }
 
 /* ---- convolutions ---- */
