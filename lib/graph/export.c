@@ -113,17 +113,18 @@ static int put_constant(struct export *x, const struct onx_node *n, struct onx_f
 			struct onx_err *e)
 {
 	struct onx_file_attr now;
+	size_t at;
 	const struct onx_value *v = n->n_out ? &x->g->value[n->out[0]] : NULL;
 	if (!v || !v->from_node || n->changed)
 		return ONX_OK;
-	int rc = onx_constant_changed(n->file, v->init, x->mem, &now, e);
+	int rc = onx_constant_changed(x->g->model, n->file, v->init, x->mem, &at, &now, e);
 	if (rc <= 0)
 		return rc;
 	struct onx_file_attr *list = ONX_NEWS(x->mem, struct onx_file_attr, f->n_attr + 1);
 	if (!list)
 		return onx_nomem(e, (double)f->n_attr * sizeof *list, "attributes");
 	for (size_t i = 0; i < f->n_attr; i++)
-		list[i] = strcmp(f->attr[i].name, now.name) == 0 ? now : f->attr[i];
+		list[i] = i == at ? now : f->attr[i];
 	f->attr = list;
 	f->changed = x->any = true;
 	return ONX_OK;

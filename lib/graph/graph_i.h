@@ -13,13 +13,13 @@ int onx_graph_inline(struct onx_model *m, const struct onx_file_graph *g, const 
 		     struct onx_err *e) ONX_MUST;
 
 /* The numbers of a Constant node, in whichever attribute it has them; *out NULL where it has none that we
- * can read (sparse).  Non-tensor attributes become a new tensor in the model's arena. */
+ * can read.  Other attributes than `value` become a new tensor in the model's arena. */
 int onx_constant_weight(struct onx_model *m, const struct onx_file_node *n, const struct onx_weight **out,
 			struct onx_err *e) ONX_MUST;
-/* A Constant node that keeps its numbers in value_float or value_floats, which have moved since: writes
- * the attribute as it is now.  1: changed, 0: as it was. */
-int onx_constant_changed(const struct onx_file_node *n, const struct onx_weight *w, struct onx_arena *a,
-			 struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
+/* A Constant node that keeps its numbers in value_float, value_floats or sparse_value, which have moved since:
+ * writes what its attribute *at is now.  1: changed, 0: as it was. */
+int onx_constant_changed(struct onx_model *m, const struct onx_file_node *n, const struct onx_weight *w,
+			 struct onx_arena *a, size_t *at, struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
 
 /* graph/lift.c: attributes that op->lift names become constants, read by the node as inputs 1, 2, ... */
 int onx_lift(struct onx_graph *g, uint32_t node, struct onx_err *e) ONX_MUST;

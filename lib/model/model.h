@@ -27,6 +27,12 @@ enum onx_attr_type {
 };
 
 struct onx_file_graph;
+/* A SparseTensorProto: the values that are not 0, and where they are: [n] places in the flat tensor or [n][rank]. */
+struct onx_file_sparse {
+	const struct onx_weight *values, *indices;
+	int rank;
+	const int64_t *dim;
+};
 struct onx_file_attr {
 	const char *name;
 	enum onx_attr_type type;        /* told by the field that is set in IR 1 and 2 */
@@ -39,6 +45,7 @@ struct onx_file_attr {
 	const float *floats;
 	const char *const *strings;
 	const struct onx_weight *tensor;
+	const struct onx_file_sparse *sparse;
 	const struct onx_file_graph *graph;
 };
 struct onx_file_node {

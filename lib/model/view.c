@@ -15,6 +15,24 @@ static int view_weight(struct onx_model *m, Onnx__TensorProto *t, const struct o
 	return onx_weight_view(&m->arena, t, x, x ? m->data[x->file].base : NULL, out, e);
 }
 
+static int view_sparse(struct onx_model *m, const Onnx__SparseTensorProto *t, const struct onx_file_sparse **out,
+		       struct onx_err *e)
+{
+	struct onx_file_sparse *v = ONX_NEW(&m->arena, struct onx_file_sparse);
+
+	if (!v)
+		return onx_nomem(e, sizeof *v, "a sparse tensor");
+	if (!t->values || !t->indices || t->n_dims > ONX_RANK)
+		return onx_fail(e, t->n_dims > ONX_RANK ? ONX_UNSUP : ONX_FORMAT,
+				"a sparse tensor of %zu dimensions%s", t->n_dims,
+				t->n_dims > ONX_RANK ? "" : " without values or indices");
+	v->rank = (int)t->n_dims;
+	v->dim = t->dims;
+	*out = v;
+	int rc = view_weight(m, t->values, &v->values, e);
+	return rc < 0 ? rc : view_weight(m, t->indices, &v->indices, e);
+}
+
 /* --- attributes ------------------------------------------------------------------------------- */
 
 /* IR 1 and 2 leave the type to be told from what is there. */
@@ -107,6 +125,10 @@ static int view_attr(struct onx_model *m, const Onnx__AttributeProto *p, struct 
 	case ONX_ATTR_GRAPHS:
 		v->n = p->n_graphs;
 		return ONX_OK;
+	case ONX_ATTR_SPARSE_TENSOR:
+		if (p->sparse_tensor)
+			return view_sparse(m, p->sparse_tensor, &v->sparse, e);
+		break;
 	case ONX_ATTR_SPARSE_TENSORS:
 		v->n = p->n_sparse_tensors;
 		return ONX_OK;
@@ -119,7 +141,7 @@ static int view_attr(struct onx_model *m, const Onnx__AttributeProto *p, struct 
 	if (v->ref)
 		return ONX_OK;
 	return onx_fail(e, ONX_FORMAT, "attribute '%s' is said to be a %s and holds none", v->name,
-			v->type == ONX_ATTR_TENSOR ? "tensor" : "graph");
+			v->type == ONX_ATTR_GRAPH ? "graph" : "tensor");
 }
 
 /* --- nodes and values ------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ static int constant_infer(struct onx_infer *s, const void *attr, struct onx_err 
 		if (!v)
 			return onx_nomem(e, sizeof *v, "a constant");
 	} else {
-		return onx_fail(e, ONX_UNSUP, "no value that is supported (sparse_value is not)");
+		return onx_fail(e, ONX_UNSUP, "no value");
 	}
 	if (rc < 0)
 		return rc;
