@@ -43,8 +43,9 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e) ONX_MUST;
 /* The operators that this build knows, with or without a gradient. */
 enum onx_ops_form { ONX_OPS_TEXT, ONX_OPS_JSON, ONX_OPS_PAGE };
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e) ONX_MUST;
-/* "float, int": the types of input 0 that the rule of a row takes, "?" where no guess passes it. */
-void onx_info_types(const struct onx_op *op, struct onx_buf *out);
+/* "float, int": the types of input 0 that the rule of a row takes in version `last` of its domain (or its first), "?"
+ * where no node passes it. */
+void onx_info_types(const struct onx_op *op, int last, struct onx_buf *out);
 
 /* "[N,3,224,224]" as the file declares it: names of symbolic dims, '?' for unknown ones. */
 const char *onx_declared_shape(const struct onx_value *v, char *buf, size_t n);

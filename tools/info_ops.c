@@ -46,6 +46,12 @@ static int until(const struct listing *l, size_t i)
 	return l->row[i + 1]->since - 1;
 }
 
+/* The newest version of a domain. */
+static int newest(const char *domain)
+{
+	return !*domain ? ONX_NEWEST_OPSET : strcmp(domain, "ai.onnx.ml") == 0 ? 5 : 1;
+}
+
 static void as_json(const struct onx_op *op, const char *gradients, const char *types, struct listing *l)
 {
 	struct onx_json *o = onx_json_object();
@@ -73,7 +79,7 @@ static void one(struct listing *l, size_t i)
 
 	gradient(op, &g);
 	if (l->form != ONX_OPS_TEXT)
-		onx_info_types(op, &t);
+		onx_info_types(op, last ? last : newest(op->domain), &t);
 	if (last)
 		snprintf(versions, sizeof versions, "%d-%d", op->since, last);
 	else
@@ -119,8 +125,8 @@ static const char page_head[] =
 	"Printed by `onnx-info --ops --page` from the operators' own rows; `make page` writes it anew.\n\n"
 	"- versions: of the domain's operator set, for which the row is right; `7-` goes on to the newest (ai.onnx: "
 	"28).\n"
-	"- types: of the first input, as its shape rule takes them from small trial nodes; `?` where no trial node "
-	"passes, which says nothing about types. `float` is float, double, float16, bfloat16.\n"
+	"- types: of the first input, as its shape rule takes them from small trial nodes; `float` is float, double, "
+	"float16, bfloat16, `float8` its four kinds with a mantissa, `4-bit` and `2-bit` are whole numbers.\n"
 	"- forward: `runs`, or `planning`: the outputs (sequences, optionals, maps) come from inputs that are "
 	"known while planning; `turns`: the nodes of its bodies stand in the plan once a turn, with their "
 	"gradients; the condition or the number of turns is known while planning.\n"

@@ -250,6 +250,10 @@ static bool not_zero(const struct onx_view *x, size_t i)
 {
 	if (x->type == ONX_STRING)
 		return ((const char *const *)x->v)[i][0] != 0;
+	if (x->type == ONX_COMPLEX64)
+		return ((const float *)x->v)[2 * i] != 0 || ((const float *)x->v)[2 * i + 1] != 0;
+	if (x->type == ONX_COMPLEX128)
+		return ((const double *)x->v)[2 * i] != 0 || ((const double *)x->v)[2 * i + 1] != 0;
 	return onx_dtype_real(x->type) ? onx_view_real(x, i) != 0 : onx_view_int(x, i) != 0;
 }
 
