@@ -222,6 +222,14 @@ static bool guessed(const struct onx_op *op, int version, enum onx_dtype type)
 	return false;
 }
 
+static bool has_sample(const struct onx_op *op)
+{
+	for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+		if (strcmp(samples[i].type, op->type) == 0)
+			return true;
+	return false;
+}
+
 static bool takes(const struct onx_op *op, int last, enum onx_dtype type)
 {
 	for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
@@ -244,7 +252,7 @@ void onx_info_types(const struct onx_op *op, int last, struct onx_buf *out)
 	};
 	const size_t before = out->len;
 
-	if (op->flags & (ONX_OP_RULE | ONX_OP_BODY)) {
+	if ((op->flags & (ONX_OP_RULE | ONX_OP_BODY)) && !has_sample(op)) {
 		onx_buf_str(out, "any");
 		return;
 	}

@@ -21,8 +21,8 @@ static int sparse_place(const struct onx_file_sparse *s, const int64_t *index, s
 	for (int d = 0; !flat && d < s->rank; d++) {
 		const int64_t i = index[k * (size_t)s->rank + (size_t)d];
 		if (i < 0 || i >= s->dim[d])
-			return onx_fail(e, ONX_FORMAT, "a sparse tensor has index %lld on an axis of %lld", (long long)i,
-					(long long)s->dim[d]);
+			return onx_fail(e, ONX_FORMAT, "a sparse tensor has index %lld on an axis of %lld",
+					(long long)i, (long long)s->dim[d]);
 		to = to * s->dim[d] + i;
 	}
 	if (to < 0 || (size_t)to >= n)
@@ -37,7 +37,8 @@ static int sparse_check(const struct onx_file_sparse *s, size_t *n, struct onx_e
 	const bool listed = i->rank == 2 && i->dim[1] == s->rank;
 	int rc = onx_count(s->rank, s->dim, n, e);
 
-	if (rc == ONX_OK && (i->type != ONX_INT64 || v->rank != 1 || (i->rank != 1 && !listed) || i->dim[0] != v->dim[0]))
+	if (rc == ONX_OK && (i->type != ONX_INT64 || v->rank != 1 || (i->rank != 1 && !listed) ||
+			     i->dim[0] != v->dim[0]))
 		rc = onx_fail(e, ONX_FORMAT, "the values and indices of a sparse tensor do not fit");
 	if (rc == ONX_OK && v->type == ONX_STRING)
 		rc = onx_fail(e, ONX_UNSUP, "a sparse tensor of strings");

@@ -206,9 +206,10 @@ static int put_nodes(struct export *x, struct onx_err *e)
 			i += call - 1;
 			continue;
 		}
-		if (x->local[x->g->order[i]])
+		const bool inner = d->file && d->file->call;
+		if (x->local[x->g->order[i]] && !(inner && strcmp(d->domain, "onnx_adapt") == 0))
 			continue;
-		if (d->file && d->file->call) {
+		if (inner) {
 			int rc = same_opset(x, d, e);
 			if (rc < 0)
 				return rc;

@@ -4,34 +4,12 @@
  * A name inside a function is a formal input or output, which stands for the name at the call, or it is the
  * function's own and gets the call's number in front.  That holds in the graphs inside its nodes too.  An attribute
  * that refers to one of the function's (ref_attr_name) takes what the call says, else the function's default;
- * where neither is, the node does not have it.  Only memory changes: a call whose nodes nobody touched is
- * written back as it was (graph/export.c). */
+ * where neither is, the node does not have it.  FlexAttention is such a call too (graph/flex.c).  Only memory changes:
+ * a call whose nodes nobody touched is written back as it was (graph/export.c). */
 #include <string.h>
-#include "graph/graph_i.h"
+#include "graph/inline_i.h"
 
 enum { DEEPEST = 64, NODES_MOST = 1 << 20 };
-
-struct list { struct onx_file_node *v; size_t n, cap; };
-
-struct inliner {
-	struct onx_model *m;
-	struct onx_arena *mem;          /* of the model: what is made here lives as long as its views */
-	const struct onx_file_function *f; size_t n_f;
-	size_t calls, nodes;
-};
-
-/* One call being worked off; up: the call that it stands in. */
-struct frame {
-	const struct onx_file_function *f;
-	const struct onx_file_node *at;         /* with the names and attributes of the main graph */
-	const struct onx_file_call *call;
-	const char *prefix;
-	const struct frame *up;
-	int depth;
-};
-
-static int expand(struct inliner *x, const struct onx_file_node *n, const struct frame *in, struct list *to,
-		  struct onx_err *e);
 
 static int no_memory(struct onx_err *e)
 {
@@ -39,7 +17,7 @@ static int no_memory(struct onx_err *e)
 }
 
 /* Our own kernels come first where a file brings a function for an operator of a known domain. */
-static const struct onx_file_function *called(const struct inliner *x, const struct onx_file_node *n)
+static const struct onx_file_function *called(const struct onx_inliner *x, const struct onx_file_node *n)
 {
 	const struct onx_op *op;
 	struct onx_err e = { 0 };
@@ -51,11 +29,11 @@ static const struct onx_file_function *called(const struct inliner *x, const str
 	return NULL;
 }
 
-static bool calls_in(const struct inliner *x, const struct onx_file_graph *g);
+static bool calls_in(const struct onx_inliner *x, const struct onx_file_graph *g);
 
-static bool calls_any(const struct inliner *x, const struct onx_file_node *n)
+static bool calls_any(const struct onx_inliner *x, const struct onx_file_node *n)
 {
-	if (called(x, n))
+	if (called(x, n) || onx_is_flex(n))
 		return true;
 	for (size_t i = 0; i < n->n_attr; i++)
 		if (n->attr[i].graph && calls_in(x, n->attr[i].graph))
@@ -63,7 +41,7 @@ static bool calls_any(const struct inliner *x, const struct onx_file_node *n)
 	return false;
 }
 
-static bool calls_in(const struct inliner *x, const struct onx_file_graph *g)
+static bool calls_in(const struct onx_inliner *x, const struct onx_file_graph *g)
 {
 	for (size_t i = 0; i < g->n_node; i++)
 		if (calls_any(x, &g->node[i]))
@@ -73,7 +51,19 @@ static bool calls_in(const struct inliner *x, const struct onx_file_graph *g)
 
 /* ---- names and attributes ---- */
 
-static const char *renamed(struct inliner *x, const struct frame *in, const char *name, struct onx_err *e)
+static bool makes(const struct onx_file_graph *g, const char *name)
+{
+	for (size_t i = 0; i < g->n_init; i++)
+		if (strcmp(g->init[i]->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < g->n_node; i++)
+		for (size_t k = 0; k < g->node[i].n_out; k++)
+			if (strcmp(g->node[i].out[k], name) == 0)
+				return true;
+	return false;
+}
+
+const char *onx_inline_name(struct onx_inliner *x, const struct onx_frame *in, const char *name, struct onx_err *e)
 {
 	char *to;
 
@@ -85,6 +75,8 @@ static const char *renamed(struct inliner *x, const struct frame *in, const char
 	for (size_t i = 0; i < in->f->n_out; i++)
 		if (strcmp(in->f->out[i], name) == 0 && i < in->at->n_out && *in->at->out[i])
 			return in->at->out[i];
+	if (in->own && !makes(in->own, name))
+		return name;
 	const size_t a = strlen(in->prefix), b = strlen(name);
 
 	to = onx_alloc(x->mem, a + b + 1, 1);
@@ -97,7 +89,7 @@ static const char *renamed(struct inliner *x, const struct frame *in, const char
 	return to;
 }
 
-static const char *const *names(struct inliner *x, const struct frame *in, const char *const *v, size_t n,
+static const char *const *names(struct onx_inliner *x, const struct onx_frame *in, const char *const *v, size_t n,
 				struct onx_err *e)
 {
 	const char **to = ONX_NEWS(x->mem, const char *, n + 1);
@@ -105,12 +97,12 @@ static const char *const *names(struct inliner *x, const struct frame *in, const
 	if (!to)
 		(void)no_memory(e);
 	for (size_t i = 0; to && i < n; i++)
-		if (!(to[i] = renamed(x, in, v[i], e)))
+		if (!(to[i] = onx_inline_name(x, in, v[i], e)))
 			return NULL;
 	return to;
 }
 
-static int values(struct inliner *x, const struct frame *in, const struct onx_file_value **v, size_t n,
+static int values(struct onx_inliner *x, const struct onx_frame *in, const struct onx_file_value **v, size_t n,
 		  struct onx_err *e)
 {
 	struct onx_file_value *to = ONX_NEWS(x->mem, struct onx_file_value, n + 1);
@@ -119,7 +111,7 @@ static int values(struct inliner *x, const struct frame *in, const struct onx_fi
 		return no_memory(e);
 	for (size_t i = 0; i < n; i++) {
 		to[i] = (*v)[i];
-		if (!(to[i].name = renamed(x, in, to[i].name, e)))
+		if (!(to[i].name = onx_inline_name(x, in, to[i].name, e)))
 			return ONX_NOMEM;
 	}
 	*v = to;
@@ -127,10 +119,11 @@ static int values(struct inliner *x, const struct frame *in, const struct onx_fi
 }
 
 /* A graph inside a node, with its names changed and its calls replaced. */
-static int graph(struct inliner *x, const struct frame *in, const struct onx_file_graph **g, struct onx_err *e)
+static int graph(struct onx_inliner *x, const struct onx_frame *in, const struct onx_file_graph **g,
+		 struct onx_err *e)
 {
 	struct onx_file_graph *to = ONX_NEW(x->mem, struct onx_file_graph);
-	struct list nodes = { 0 };
+	struct onx_node_list nodes = { 0 };
 	int rc = to ? ONX_OK : no_memory(e);
 
 	if (rc < 0)
@@ -146,7 +139,7 @@ static int graph(struct inliner *x, const struct frame *in, const struct onx_fil
 		if (!w)
 			return no_memory(e);
 		*w = *(*g)->init[i];
-		if (!(w->name = renamed(x, in, w->name, e)))
+		if (!(w->name = onx_inline_name(x, in, w->name, e)))
 			return ONX_NOMEM;
 		init[i] = w;
 	}
@@ -156,14 +149,14 @@ static int graph(struct inliner *x, const struct frame *in, const struct onx_fil
 	    (rc = values(x, in, &to->info, to->n_info, e)) < 0)
 		return rc;
 	for (size_t i = 0; rc == ONX_OK && i < (*g)->n_node; i++)
-		rc = expand(x, &(*g)->node[i], in, &nodes, e);
+		rc = onx_inline_expand(x, &(*g)->node[i], in, &nodes, e);
 	to->node = nodes.v;
 	to->n_node = nodes.n;
 	*g = to;
 	return rc;
 }
 
-static int attributes(struct inliner *x, const struct frame *in, const struct onx_file_node *n,
+static int attributes(struct onx_inliner *x, const struct onx_frame *in, const struct onx_file_node *n,
 		      struct onx_file_node *to, struct onx_err *e)
 {
 	struct onx_file_attr *v = ONX_NEWS(x->mem, struct onx_file_attr, n->n_attr + 1);
@@ -201,7 +194,8 @@ static int attributes(struct inliner *x, const struct frame *in, const struct on
 
 /* ---- nodes ---- */
 
-static int append(struct inliner *x, struct list *to, const struct onx_file_node *n, struct onx_err *e)
+int onx_inline_append(struct onx_inliner *x, struct onx_node_list *to, const struct onx_file_node *n,
+		      struct onx_err *e)
 {
 	if (++x->nodes > NODES_MOST)
 		return onx_fail(e, ONX_UNSUP, "the functions of the model make more than %d nodes", (int)NODES_MOST);
@@ -220,34 +214,52 @@ static int append(struct inliner *x, struct list *to, const struct onx_file_node
 	return ONX_OK;
 }
 
+/* The call that a node belongs to: one in the modifier of a FlexAttention is now part of that. */
+static const struct onx_file_call *call_of(struct onx_inliner *x, const struct onx_file_node *n,
+					   const struct onx_frame *in, struct onx_err *e)
+{
+	if (!in->own || !n->call)
+		return in->call;
+	struct onx_file_call *call = ONX_NEW(x->mem, struct onx_file_call);
+
+	if (!call) {
+		(void)no_memory(e);
+		return NULL;
+	}
+	*call = *n->call;
+	call->node = in->call->node;
+	call->once &= in->call->once;
+	return call;
+}
+
 /* A node of the function as the main graph has it. */
-static int copy(struct inliner *x, const struct onx_file_node *n, const struct frame *in, struct onx_file_node *to,
-		struct onx_err *e)
+static int copy(struct onx_inliner *x, const struct onx_file_node *n, const struct onx_frame *in,
+		struct onx_file_node *to, struct onx_err *e)
 {
 	*to = *n;
 	if (in) {
-		to->call = in->call;
 		to->proto = NULL;
-		if (!(to->in = names(x, in, n->in, n->n_in, e)) || !(to->out = names(x, in, n->out, n->n_out, e)) ||
-		    !(to->name = *n->name ? renamed(x, in, n->name, e) : ""))
+		if (!(to->call = call_of(x, n, in, e)) || !(to->in = names(x, in, n->in, n->n_in, e)) ||
+		    !(to->out = names(x, in, n->out, n->n_out, e)) ||
+		    !(to->name = *n->name ? onx_inline_name(x, in, n->name, e) : ""))
 			return ONX_NOMEM;
 	}
 	return attributes(x, in, n, to, e);
 }
 
-static int body(struct inliner *x, const struct onx_file_function *f, const struct onx_file_node *at,
-		const struct onx_file_node *outermost, const struct frame *up, struct list *to, struct onx_err *e)
+static int body(struct onx_inliner *x, const struct onx_file_function *f, const struct onx_file_node *at,
+		const struct onx_file_node *outermost, const struct onx_frame *up, struct onx_node_list *to, struct onx_err *e)
 {
 	struct onx_file_call *call = ONX_NEW(x->mem, struct onx_file_call);
 	const char *prefix = onx_text(x->mem, "%s_%zu.", f->name, ++x->calls);
-	struct frame in = { .f = f, .at = at, .call = call, .prefix = prefix, .up = up,
+	struct onx_frame in = { .f = f, .at = at, .call = call, .prefix = prefix, .up = up,
 			    .depth = up ? up->depth + 1 : 1 };
 	const size_t before = to->n;
 	int rc = ONX_OK;
 
 	if (!call || !prefix)
 		return no_memory(e);
-	for (const struct frame *u = up; u; u = u->up)
+	for (const struct onx_frame *u = up; u; u = u->up)
 		if (u->f == f)
 			return onx_fail(e, ONX_FORMAT, "the function '%s' calls itself", f->name);
 	if (in.depth > DEEPEST)
@@ -257,13 +269,13 @@ static int body(struct inliner *x, const struct onx_file_function *f, const stru
 				at->n_in, at->n_out, f->name, f->n_in, f->n_out);
 	*call = (struct onx_file_call){ .node = outermost, .opset = f->opset, .n_opset = f->n_opset };
 	for (size_t i = 0; rc == ONX_OK && i < f->n_node; i++)
-		rc = expand(x, &f->node[i], &in, to, e);
+		rc = onx_inline_expand(x, &f->node[i], &in, to, e);
 	call->n_node = to->n - before;
 	return rc;
 }
 
-static int expand(struct inliner *x, const struct onx_file_node *n, const struct frame *in, struct list *to,
-		  struct onx_err *e)
+int onx_inline_expand(struct onx_inliner *x, const struct onx_file_node *n, const struct onx_frame *in,
+		      struct onx_node_list *to, struct onx_err *e)
 {
 	const struct onx_file_function *f = called(x, n);
 	struct onx_file_node *at = ONX_NEW(x->mem, struct onx_file_node);
@@ -272,21 +284,23 @@ static int expand(struct inliner *x, const struct onx_file_node *n, const struct
 	if (!at)
 		return no_memory(e);
 	if (!in && !calls_any(x, n))
-		return append(x, to, n, e);
+		return onx_inline_append(x, to, n, e);
 	if ((rc = copy(x, n, in, at, e)) < 0)
 		return rc;
-	return f ? body(x, f, at, in ? in->call->node : n, in, to, e) : append(x, to, at, e);
+	if (!f && onx_is_flex(n))
+		return onx_inline_flex(x, at, in ? in->call->node : n, in, to, e);
+	return f ? body(x, f, at, in ? in->call->node : n, in, to, e) : onx_inline_append(x, to, at, e);
 }
 
 int onx_graph_inline(struct onx_model *m, const struct onx_file_graph *g, const struct onx_file_graph **out,
 		     struct onx_err *e)
 {
-	struct inliner x = { .m = m, .mem = onx_model_arena(m) };
-	struct list nodes = { 0 };
+	struct onx_inliner x = { .m = m, .mem = onx_model_arena(m) };
+	struct onx_node_list nodes = { 0 };
 	int rc = onx_model_functions(m, &x.f, &x.n_f, e);
 
 	*out = g;
-	if (rc < 0 || x.n_f == 0 || !calls_in(&x, g))
+	if (rc < 0 || !calls_in(&x, g))
 		return rc;
 	struct onx_file_graph *to = ONX_NEW(x.mem, struct onx_file_graph);
 
@@ -294,7 +308,7 @@ int onx_graph_inline(struct onx_model *m, const struct onx_file_graph *g, const 
 		return no_memory(e);
 	*to = *g;
 	for (size_t i = 0; rc == ONX_OK && i < g->n_node; i++)
-		rc = expand(&x, &g->node[i], NULL, &nodes, e);
+		rc = onx_inline_expand(&x, &g->node[i], NULL, &nodes, e);
 	to->node = nodes.v;
 	to->n_node = nodes.n;
 	*out = to;

@@ -111,12 +111,14 @@ static bool trainable_type(enum onx_dtype t)
 	return t == ONX_FLOAT || t == ONX_DOUBLE || t == ONX_FLOAT16 || t == ONX_BFLOAT16;
 }
 
-/* A constant inside a function serves every call of it. */
+/* A constant inside a function serves every call of it (not one in a modifier of FlexAttention). */
 static bool in_function(const struct onx_graph *g, uint32_t v)
 {
 	const uint32_t def = g->value[v].def;
 
-	return def != ONX_NONE && g->node[def].file && g->node[def].file->call;
+	const struct onx_file_node *n = def != ONX_NONE ? g->node[def].file : NULL;
+
+	return n && n->call && !n->call->once;
 }
 
 int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e)

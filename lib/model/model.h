@@ -64,6 +64,7 @@ struct onx_file_call {
 	const struct onx_file_node *node;
 	size_t n_node;
 	const struct onx_file_opset *opset; size_t n_opset;     /* the innermost function's imports */
+	bool once;                                              /* its constants serve this call alone */
 };
 struct onx_file_function {                      /* FunctionProto */
 	const char *domain, *name, *overload;

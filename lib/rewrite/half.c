@@ -34,7 +34,8 @@ static bool full(const struct onx_node *n)
 	for (size_t i = 0; full_type[i]; i++)
 		if (strcmp(n->type, full_type[i]) == 0)
 			return true;
-	return *n->domain || n->n_captured;
+	/* A FlexAttention that is written out cannot be changed inside. */
+	return *n->domain || n->n_captured || (n->file && n->file->call && n->file->call->once);
 }
 
 /* Does the node read input k as float, whatever it computes in?  The scales of Resize always are. */
