@@ -140,8 +140,6 @@ static const char page_tail[] =
 	"\n## Not supported\n\n"
 	"| domain | operator | why |\n"
 	"|---|---|---|\n"
-	"| ai.onnx | ImageDecoder | needs the encoded file as a tensor and more formats than are decoded here; "
-	"decode pictures in front of the model |\n"
 	"| ai.onnx.preview.training | Gradient | gradients are taken of a whole model: onnx-train |\n";
 
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)

@@ -13,7 +13,7 @@
 #ifndef ONX_AUGMENT_H
 #define ONX_AUGMENT_H
 #include "base/field.h"
-#include "data/image.h"
+#include "picture/image.h"
 #include "data/preset.h"
 
 struct onx_augment {

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
-#include "data/image.h"
+#include "picture/image.h"
 #include "data/source_i.h"
 
 struct names { const char **v; size_t n, cap; };

@@ -25,7 +25,7 @@
 #ifndef ONX_PRESET_H
 #define ONX_PRESET_H
 #include "base/field.h"
-#include "data/image.h"
+#include "picture/image.h"
 #include "data/resample.h"
 #include "data/source.h"
 
@@ -39,7 +39,7 @@ struct onx_preset_opts {
 	struct onx_reals mean, std;     /* one number or one a channel; empty: the row's            */
 	double scale;                   /* 0: the row's                                             */
 	int order;                      /* auto, rgb, bgr                                           */
-	bool shrink;                    /* large JPEGs by DCT scaling (data/image.h)                */
+	bool shrink;                    /* large JPEGs by DCT scaling (picture/image.h)                */
 	uint64_t given;
 };
 extern const struct onx_table onx_preset_table;
@@ -79,7 +79,7 @@ int onx_preset_fit(const struct onx_preset *p, const struct onx_image *in, struc
 void onx_preset_pixels(const struct onx_preset *p, const struct onx_image *fitted,
 		       const struct onx_view *v);
 /* How a picture file is to be decoded for p: its channels and, where p->shrink, a size that JPEGs may
- * be decoded down to (data/image.h) -- `times` the size that fitting makes of them. */
+ * be decoded down to (picture/image.h) -- `times` the size that fitting makes of them. */
 struct onx_decode onx_preset_decode(const struct onx_preset *p, int times);
 /* The three steps for one file: decode, fit, formula.  For onnx-run's NAME=FILE. */
 int onx_preset_file(const struct onx_preset *p, const char *path, const struct onx_view *v,

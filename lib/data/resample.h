@@ -7,7 +7,7 @@
 #ifndef ONX_RESAMPLE_H
 #define ONX_RESAMPLE_H
 #include "base/err.h"
-#include "data/image.h"
+#include "picture/image.h"
 
 struct onx_box { int x, y, w, h; };     /* pixels; inside the picture */
 

@@ -248,7 +248,8 @@ static int copy(struct onx_inliner *x, const struct onx_file_node *n, const stru
 }
 
 static int body(struct onx_inliner *x, const struct onx_file_function *f, const struct onx_file_node *at,
-		const struct onx_file_node *outermost, const struct onx_frame *up, struct onx_node_list *to, struct onx_err *e)
+		const struct onx_file_node *outermost, const struct onx_frame *up, struct onx_node_list *to,
+		struct onx_err *e)
 {
 	struct onx_file_call *call = ONX_NEW(x->mem, struct onx_file_call);
 	const char *prefix = onx_text(x->mem, "%s_%zu.", f->name, ++x->calls);

@@ -7,7 +7,8 @@
 #include "op/flex.h"
 
 static const struct onx_field flex_field[] = {
-	{ "scale", F_REAL, offsetof(struct onx_flex, scale), .def = "0", .help = "of the scores; default: 1/sqrt(size)" },
+	{ "scale", F_REAL, offsetof(struct onx_flex, scale), .def = "0",
+	  .help = "of the scores; default: 1/sqrt(size)" },
 	{ "softmax_precision", F_INT, offsetof(struct onx_flex, precision), .def = "0",
 	  .help = "element type of scores and probabilities; default: float, beside double double" },
 	{ "score_mod", F_GRAPH, offsetof(struct onx_flex, score_mod), .def = "", .help = "a graph of the scores" },
@@ -62,7 +63,8 @@ static int scores_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	    a->precision != ONX_BFLOAT16)
 		return onx_fail(e, ONX_UNSUP, "softmax_precision is %lld", (long long)a->precision);
 	if (q[3] != k[3])
-		return onx_fail(e, ONX_SHAPE, "heads of Q have %lld numbers, of K %lld", (long long)q[3], (long long)k[3]);
+		return onx_fail(e, ONX_SHAPE, "heads of Q have %lld numbers, of K %lld", (long long)q[3],
+				(long long)k[3]);
 	const struct onx_shape y = { 4, { q[0], q[1], q[2], k[2] } };
 	const double scale = onx_given(&flex_attr, a, "scale") ? a->scale : 1 / sqrt(q[3] > 0 ? (double)q[3] : 1);
 
@@ -152,7 +154,8 @@ static void flex_backward(const struct onx_call *c)
 	const void *dc = c->dy[0].v;
 
 	if (c->dx[0].v)
-		products(c, (struct onx_mat){ .m = g->m, .n = g->k, .k = g->n, .tb = !g->turned }, dc, c->x[1].v, &c->dx[0]);
+		products(c, (struct onx_mat){ .m = g->m, .n = g->k, .k = g->n, .tb = !g->turned }, dc, c->x[1].v,
+			 &c->dx[0]);
 	if (c->dx[1].v && g->turned)
 		products(c, (struct onx_mat){ .m = g->n, .n = g->k, .k = g->m, .ta = true }, dc, c->x[0].v, &c->dx[1]);
 	else if (c->dx[1].v)
@@ -162,7 +165,8 @@ static void flex_backward(const struct onx_call *c)
 #define PART(name, ins, table, part, ...) \
 	{ .domain = "onnx_adapt", .type = name, .since = 1, .min_in = ins, .max_in = ins, .min_out = 1, .max_out = 1, \
 	  .grad = { __VA_ARGS__ }, .n_grad = ins, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1), .flags = ONX_OP_APART,       \
-	  .attr = table, .infer = part##_infer, .macs = flex_macs, .forward = flex_forward, .backward = flex_backward }
+	  .attr = table, .infer = part##_infer, .macs = flex_macs, .forward = flex_forward,                           \
+	  .backward = flex_backward }
 const struct onx_op ONX_R(onx_ops_flex)[] = {
 	{ .domain = "ai.onnx.preview", .type = "FlexAttention", .since = 1, .min_in = 3, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .flags = ONX_OP_BODY | ONX_OP_NOFOLD, .attr = &flex_attr,

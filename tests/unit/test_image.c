@@ -4,7 +4,7 @@
 #include "unit.h"
 #include "lib/pictures.h"
 #include "base/io.h"
-#include "data/image.h"
+#include "picture/image.h"
 
 #define W 40
 #define H 24
@@ -258,7 +258,7 @@ static void test_hostile(void **state)
 	(void)state;
 	assert_true(onx_image_decode(huge, sizeof(huge), "huge", NULL, &m, &e) < 0);
 	must_fail(onx_image_decode("GIF89a......", 12, "x.gif", NULL, &m, &e), ONX_FORMAT, &e,
-		  "'x.gif' is not a JPEG, PNG or WebP picture");
+		  "'x.gif' is not a JPEG, PNG, WebP, BMP or PNM picture");
 	must_fail(onx_image_decode("", 0, "nil", NULL, &m, &e), ONX_FORMAT, &e, "'nil' is empty");
 	must_fail(onx_image_read(in_dir("absent.png"), NULL, &m, &e), ONX_IO, &e, "absent.png");
 	assert_null(m.px);

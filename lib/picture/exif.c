@@ -2,7 +2,7 @@
 #include <libexif/exif-data.h>
 #include <string.h>
 
-#include "data/codec_i.h"
+#include "picture/codec_i.h"
 
 int onx_exif_orientation(const uint8_t *data, size_t n)
 {

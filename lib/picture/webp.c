@@ -2,7 +2,7 @@
 #include <string.h>
 #include <webp/decode.h>
 
-#include "data/codec_i.h"
+#include "picture/codec_i.h"
 
 static uint32_t le32(const uint8_t *p)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "data/codec_i.h"
+#include "picture/codec_i.h"
 
 /* libpng reports through longjmp; everything that must survive it lives here, not in locals. */
 struct png {

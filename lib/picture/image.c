@@ -1,4 +1,4 @@
-#include "data/image.h"
+#include "picture/image.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "base/io.h"
-#include "data/codec_i.h"
+#include "picture/codec_i.h"
 
 static bool is_jpeg(const uint8_t *d, size_t n)
 {
@@ -24,15 +24,27 @@ static bool is_webp(const uint8_t *d, size_t n)
 	return n >= 12 && memcmp(d, "RIFF", 4) == 0 && memcmp(d + 8, "WEBP", 4) == 0;
 }
 
+static bool is_bmp(const uint8_t *d, size_t n)
+{
+	return n >= 2 && d[0] == 'B' && d[1] == 'M';
+}
+
+static bool is_pnm(const uint8_t *d, size_t n)
+{
+	return n >= 3 && d[0] == 'P' && d[1] >= '1' && d[1] <= '6' && isspace(d[2]);
+}
+
 static const struct codec {
 	const char *name;
-	const char *ending[2];
+	const char *ending[4];
 	bool (*is)(const uint8_t *d, size_t n);
 	onx_codec_fn *decode;
 } codecs[] = {
 	{ "JPEG", { ".jpg", ".jpeg" }, is_jpeg, onx_jpeg_decode },
-	{ "PNG", { ".png", NULL }, is_png, onx_png_decode },
-	{ "WebP", { ".webp", NULL }, is_webp, onx_webp_decode },
+	{ "PNG", { ".png" }, is_png, onx_png_decode },
+	{ "WebP", { ".webp" }, is_webp, onx_webp_decode },
+	{ "BMP", { ".bmp" }, is_bmp, onx_bmp_decode },
+	{ "PNM", { ".pnm", ".ppm", ".pgm", ".pbm" }, is_pnm, onx_pnm_decode },
 	{ .name = NULL }
 };
 
@@ -60,7 +72,7 @@ bool onx_image_named(const char *path)
 	if (!dot)
 		return false;
 	for (const struct codec *c = codecs; c->name; c++)
-		for (int i = 0; i < 2; i++)
+		for (int i = 0; i < 4; i++)
 			if (c->ending[i] && strcasecmp(dot, c->ending[i]) == 0)
 				return true;
 	return false;
@@ -149,10 +161,20 @@ static int make_upright(struct onx_image *m, int orientation, struct onx_err *e)
 	return ONX_OK;
 }
 
+/* Formats that are known and not decoded. */
+static const char *other(const uint8_t *d, size_t n)
+{
+	if (n >= 4 && (memcmp(d, "II*\0", 4) == 0 || memcmp(d, "MM\0*", 4) == 0))
+		return "TIFF";
+	if (n >= 12 && (memcmp(d, "\0\0\0\x0cjP  \r\n\x87\n", 12) == 0 || memcmp(d, "\xff\x4f\xff\x51", 4) == 0))
+		return "JPEG 2000";
+	return NULL;
+}
+
 int onx_image_decode(const void *data, size_t n, const char *what, const struct onx_decode *o,
 		     struct onx_image *out, struct onx_err *e)
 {
-	static const struct onx_decode plain = { 0, 0, 0 };
+	static const struct onx_decode plain = { .channels = 0 };
 	const struct codec *c = find_codec(data, n);
 	int orientation = 1, rc;
 
@@ -160,13 +182,16 @@ int onx_image_decode(const void *data, size_t n, const char *what, const struct 
 	o = o ? o : &plain;
 	if (n == 0)
 		return onx_fail(e, ONX_FORMAT, "'%s' is empty", what);
+	if (!c && other(data, n))
+		return onx_fail(e, ONX_UNSUP, "'%s' is a %s picture, wanted JPEG, PNG, WebP, BMP or PNM", what,
+				other(data, n));
 	if (!c)
-		return onx_fail(e, ONX_FORMAT, "'%s' is not a JPEG, PNG or WebP picture", what);
+		return onx_fail(e, ONX_FORMAT, "'%s' is not a JPEG, PNG, WebP, BMP or PNM picture", what);
 	rc = c->decode(data, n, what, o, out, &orientation, e);
 	if (rc < 0)
 		return rc;
 	rc = o->channels ? onx_image_channels(out, o->channels, e) : ONX_OK;
-	if (rc == ONX_OK)
+	if (rc == ONX_OK && !o->lying)
 		rc = make_upright(out, orientation, e);
 	if (rc < 0) {
 		onx_image_release(out);

@@ -1,9 +1,9 @@
-/* data/image.h -- pictures: compressed files to pixels.
+/* picture/image.h -- pictures: compressed files to pixels.
  *
- * JPEG (data/jpeg.c, libjpeg-turbo), PNG (data/png.c, libpng), WebP (data/webp.c, libwebp), told
- * apart by their first bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of
+ * JPEG (picture/jpeg.c, libjpeg-turbo), PNG (picture/png.c, libpng), WebP (picture/webp.c, libwebp), BMP and the
+ * portable formats PBM, PGM, PPM (picture/bmp.c, picture/pnm.c, our own), told apart by their first bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of
  * them: alpha is dropped, 16 bits keep the high byte, CMYK and YCCK are taken as Adobe writes them.
- * EXIF orientation (data/exif.c, libexif) of all three formats is applied: pixels come out upright.
+ * EXIF orientation (picture/exif.c, libexif) of the first three is applied: pixels come out upright.
  *
  * Files are untrusted: a picture above 2^28 pixels or 65,500 on a side is refused before memory is
  * taken; a truncated file is a fault, not a half-grey picture.  Faults name the file.
@@ -28,6 +28,7 @@ struct onx_decode {
 					   differ from the full way by 0.8 grey levels on the average of
 					   small photographs (0.2 of large ones), 12 to 40 at the
 					   sharpest edges                                     */
+	bool lying;                     /* as the pixels are stored, whatever the EXIF orientation says */
 };
 
 /* `what` names the bytes in faults.  o may be NULL: native channels, full size. */
@@ -37,9 +38,9 @@ int onx_image_read(const char *path, const struct onx_decode *o, struct onx_imag
 		   struct onx_err *e) ONX_MUST;
 void onx_image_release(struct onx_image *m);
 
-/* "JPEG", "PNG", "WebP" by the first bytes (12 suffice), or NULL. */
+/* "JPEG", "PNG", "WebP", "BMP", "PNM" by the first bytes (12 suffice), or NULL. */
 const char *onx_image_kind(const void *data, size_t n);
-/* By the ending of a file name: .jpg .jpeg .png .webp in any case. */
+/* By the ending of a file name: .jpg .jpeg .png .webp .bmp .pnm .ppm .pgm .pbm in any case. */
 bool onx_image_named(const char *path);
 
 /* An empty picture of that size (zeroed pixels). */

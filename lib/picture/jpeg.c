@@ -6,7 +6,7 @@
 #include <jerror.h>
 
 #include "base/arena.h"
-#include "data/codec_i.h"
+#include "picture/codec_i.h"
 
 /* libjpeg reports through longjmp; everything that must survive it lives here, not in locals. */
 struct jpeg {
