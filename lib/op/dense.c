@@ -1,6 +1,8 @@
 /* op/dense.c -- Dense: Y = f(X W + B + Z), a step of the plan that stands in no file; plan/lower_dense.c makes it of
  * MatMul or Gemm and what stands behind it.  X [..,K], W [K,N] (transB: [N,K]), B [N], Z like Y [..,N]: one tall
  * product over all leading dimensions. */
+#include "kernel/blocked.h"
+#include "kernel/gather.h"
 #include "kernel/gemm.h"
 #include "kernel/last.h"
 #include "op/fuse.h"
@@ -71,6 +73,77 @@ static void dense_forward(const struct onx_call *c)
 	onx_gemm_fused(c->pool, &g->mat, c->x[0].v, c->x[1].v, &end, c->y[0].v);
 }
 
+/* ---- with W packed: a pointwise convolution over one line of rows ----------------------------------- */
+
+static struct ONX_R(onx_gather) gather_of(const struct dense_geo *g)
+{
+	const struct onx_mat *m = &g->mat;
+	const struct onx_window w = { .in = { 1, 1, m->m }, .out = { 1, 1, m->m }, .kern = { 1, 1, 1 },
+				      .stride = { 1, 1, 1 }, .dil = { 1, 1, 1 } };
+	struct ONX_R(onx_gather) p = { .tile = onx_tile_of(onx_isa()), .n = 1, .groups = 1, .c = m->k, .m = m->n,
+				       .w_l = m->tb ? 1 : m->ldb, .w_j = m->tb ? m->ldb : 1 };
+
+	onx_slide_forward(&w, &p.s);
+	onx_gather_close(&p);
+	return p;
+}
+
+/* As kernel/blocked.h: otherwise copying W is not worth it, or OpenBLAS knows better. */
+static bool packed_fits(const struct onx_infer *s, const void *attr)
+{
+	const struct dense_geo *g = s->geo;
+
+	(void)attr;
+	return onx_blocked_fits(&g->mat, onx_isa());
+}
+
+static size_t packed_bytes(const struct onx_infer *s, const void *attr)
+{
+	const struct ONX_R(onx_gather) p = gather_of(s->geo);
+
+	(void)attr;
+	return onx_gather_packed(&p);
+}
+
+static void packed_pack(const struct onx_call *c, void *to)
+{
+	const struct ONX_R(onx_gather) p = gather_of(c->geo);
+
+	onx_gather_pack(c->pool, &p, c->x[1].v, to);
+}
+
+static size_t packed_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct ONX_R(onx_gather) p = gather_of(s->geo);
+
+	(void)attr;
+	return backward ? 0 : onx_gather_packed(&p) + onx_gather_scratch(&p, threads);
+}
+
+static void packed_forward(const struct onx_call *c)
+{
+	const struct dense_geo *g = c->geo;
+	const struct ONX_R(onx_gather) p = gather_of(g);
+	const struct ONX_R(onx_last_end) end = { c->n_x > 2 ? c->x[2].v : NULL, c->n_x > 3 ? c->x[3].v : NULL, g->f };
+	const void *packed = c->packed;
+	char *scratch = c->scratch;
+
+	if (!packed) {
+		onx_gather_pack(c->pool, &p, c->x[1].v, c->scratch);
+		packed = scratch;
+		scratch += onx_gather_packed(&p);
+	}
+	onx_gather_run(c->pool, &p, c->x[0].v, packed, &end, c->y[0].v, scratch);
+}
+
+static const struct onx_impl dense_impl[] = {
+	{ .name = "packed", .fits = packed_fits, .scratch = packed_scratch, .packed = packed_bytes,
+	  .pack = packed_pack, .forward = packed_forward },
+	{ .name = NULL }
+};
+
+/* ---- backward --------------------------------------------------------------------------------------- */
+
 /* dW = X' dY, all rows in one product */
 static void weights_back(const struct onx_call *c, const real *d)
 {
@@ -120,7 +193,7 @@ static void dense_backward(const struct onx_call *c)
 	  .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .weight = 6, .pass = 3,                            \
 	  .flags = ONX_OP_TAKES_DY | ONX_OP_APART,                                                            \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | (kept), .alias = 8, .attr = &dense_table,                   \
-	  .infer = dense_infer, .macs = dense_macs, .forward = dense_forward,       \
+	  .infer = dense_infer, .macs = dense_macs, .forward = dense_forward, .impl = dense_impl,   \
 	  .backward = dense_backward }
 /* DenseAct: with an activation, whose derivative is had from Y. */
 const struct onx_op ONX_R(onx_ops_dense)[] = {
