@@ -1,5 +1,5 @@
-/* op/picture.c -- ImageDecoder: a picture file in a tensor of bytes to pixels [height][width][channels].  How large they
- * are stands in the bytes, so these are known while planning, and so is the picture. */
+/* op/picture.c -- ImageDecoder: a picture file in a tensor of bytes to pixels [height][width][channels].  How large
+ * they are stands in the bytes, so these are known while planning, and so is the picture. */
 #include <string.h>
 #include "kernel/real.h"
 #include "op/infer.h"

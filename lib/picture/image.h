@@ -1,8 +1,9 @@
 /* picture/image.h -- pictures: compressed files to pixels.
  *
- * JPEG (picture/jpeg.c, libjpeg-turbo), PNG (picture/png.c, libpng), WebP (picture/webp.c, libwebp), BMP and the
- * portable formats PBM, PGM, PPM (picture/bmp.c, picture/pnm.c, our own), told apart by their first bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of
- * them: alpha is dropped, 16 bits keep the high byte, CMYK and YCCK are taken as Adobe writes them.
+ * JPEG (picture/jpeg.c, libjpeg-turbo), PNG (picture/png.c, libpng), WebP (picture/webp.c, libwebp), BMP and
+ * the portable formats PBM, PGM, PPM (picture/bmp.c, picture/pnm.c, our own), told apart by their first
+ * bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of them: alpha is dropped, 16
+ * bits keep the high byte (of a PGM or PPM: are rounded), CMYK and YCCK are taken as Adobe writes them.
  * EXIF orientation (picture/exif.c, libexif) of the first three is applied: pixels come out upright.
  *
  * Files are untrusted: a picture above 2^28 pixels or 65,500 on a side is refused before memory is

@@ -70,7 +70,8 @@ int onx_pnm_decode(const uint8_t *data, size_t n, const char *what, const struct
 {
 	struct pnm p = { data, n, 2 };
 	const int kind = data[1] - '0';
-	const int64_t w = number(&p, INT32_MAX), h = number(&p, INT32_MAX), most = kind % 3 == 1 ? 1 : number(&p, 65535);
+	const int64_t w = number(&p, INT32_MAX), h = number(&p, INT32_MAX);
+	const int64_t most = kind % 3 == 1 ? 1 : number(&p, 65535);
 
 	(void)o, (void)orientation;
 	if (w < 0 || h < 0 || most < 1)
