@@ -162,6 +162,8 @@ int onx_info_gather(struct onx_work *w, const struct onx_info_opts *o, struct on
 	if (rc == ONX_OK)
 		rc = onx_graph_weights(f->g, &w->mem, &f->weight, e);
 	if (rc == ONX_OK)
+		rc = onx_graph_quantised(f->g, &w->mem, &f->quant, &f->n_quant, e);
+	if (rc == ONX_OK)
 		rc = find_trained(f, e);
 	if (rc < 0)
 		return rc;

@@ -25,6 +25,7 @@ struct onx_info {
 	struct onx_probe *probe;        /* by value; NULL: shapes do not allow another batch           */
 	struct onx_op_count *op; uint32_t n_op;         /* most frequent first                         */
 	bool *weight, *stat, *train;    /* by value                                                    */
+	uint32_t *quant, n_quant;       /* nodes: quantised weights, which do not train                */
 	bool marked;                    /* somebody said what trains                                   */
 	uint32_t n_weight, n_train;     /* tensors                                                     */
 	uint64_t weights, trains, stats;/* elements                                                    */

@@ -45,6 +45,10 @@ static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, s
 		if (n == 0)
 			onx_buf_fmt(&f->w->text, "ready: %llu weights in %u tensors can train\n",
 				    (unsigned long long)f->trains, f->n_train);
+		if (n == 0 && f->n_quant)
+			onx_buf_fmt(&f->w->text, "%u more weight%s quantised and stay%s as they are (onnx-freeze "
+				    "--dequantize makes them float)\n", f->n_quant,
+				    f->n_quant == 1 ? " is" : "s are", f->n_quant == 1 ? "s" : "");
 		return n ? onx_fail(e, ONX_NO, "cannot train as it is: %u obstacle%s", n, n == 1 ? "" : "s")
 			 : ONX_OK;
 	}
@@ -57,6 +61,26 @@ static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, s
 	if (rc == ONX_OK && n)
 		rc = onx_fail(e, ONX_NO, "cannot train as it is: %u obstacle%s", n, n == 1 ? "" : "s");
 	return rc;
+}
+
+/* No weight trains; returns how many obstacles that is. */
+static uint32_t nothing_trains(const struct onx_info *f, struct onx_json *list)
+{
+	char name[200], why[120];
+
+	if (f->n_weight || f->n_quant == 0)
+		say_block(f, "the model", "no weight is to train",
+			  "onnx-freeze --last 1, or onnx-head for a new classifier", list);
+	for (uint32_t i = 0; f->n_weight == 0 && i < f->n_quant; i++) {
+		const struct onx_node *x = &f->g->node[f->quant[i]];
+		const struct onx_weight *w = x->n_in && x->in[0] != ONX_NONE ? f->g->value[x->in[0]].init : NULL;
+
+		snprintf(why, sizeof why, "its weight is of %s, whole numbers that do not train",
+			 w ? onx_dtype_name(w->type) : "?");
+		say_block(f, onx_node_text(f->g, f->quant[i], name, sizeof name), why,
+			  "make it float (onnx-freeze --dequantize), or take the float file that was quantised", list);
+	}
+	return f->n_weight || f->n_quant == 0 ? 1 : f->n_quant;
 }
 
 int onx_info_check(const struct onx_info *f, struct onx_err *e)
@@ -81,11 +105,8 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 		say_block(f, onx_node_text(f->g, block[i].node, name, sizeof name), block[i].why,
 			  out, list);
 	}
-	if (f->n_train == 0) {
-		say_block(f, "the model", "no weight is to train",
-			  "onnx-freeze --last 1, or onnx-head for a new classifier", list);
-		n++;
-	}
+	if (f->n_train == 0)
+		n += nothing_trains(f, list);
 	if (!f->plan && n == 0) {
 		say_block(f, "the model", f->why.text, NULL, list);
 		n++;

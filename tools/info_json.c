@@ -97,6 +97,7 @@ int onx_info_json(const struct onx_info *f, struct onx_buf *out, struct onx_err 
 	onx_json_int(top, "parameters", (int64_t)f->weights);
 	onx_json_int(top, "parameter_bytes", (int64_t)f->bytes);
 	onx_json_int(top, "statistics", (int64_t)f->stats);
+	onx_json_int(top, "quantised_tensors", f->n_quant);
 	onx_json_bool(top, "marked", f->marked);
 	if (f->marked) {
 		onx_json_int(top, "train_tensors", f->n_train);

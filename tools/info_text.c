@@ -125,6 +125,8 @@ static void weight_lines(const struct onx_info *f, struct onx_buf *out)
 		onx_buf_str(out, "; and running statistics: ");
 		grouped(out, f->stats);
 	}
+	if (f->n_quant)
+		onx_buf_fmt(out, "; and %u quantised tensors (onnx-freeze --dequantize)", f->n_quant);
 	onx_buf_str(out, "\n");
 	head(out, "trains");
 	if (f->marked) {

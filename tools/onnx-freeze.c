@@ -6,6 +6,8 @@ static const struct onx_example examples[] = {
 	  "onnx-freeze --all model.onnx | onnx-head --classes 5 | onnx-train --data photos/ -o adapted.onnx" },
 	{ "train the last two layers",
 	  "onnx-freeze --last 2 model.onnx | onnx-info --weights" },
+	{ "an int8 file of DequantizeLinear nodes: its weights as float, all of them to train",
+	  "onnx-freeze --dequantize --none model-int8.onnx -o chosen.onnx" },
 	{ "everything but BatchNormalization", "onnx-freeze --none --op BatchNormalization model.onnx -o chosen.onnx" },
 	{ .command = NULL }
 };

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "model/mark.h"
 #include "objective.h"
+#include "plan/plan.h"
 #include "rewrite/straight.h"
 #include "stage.h"
 #include "steptimes.h"
@@ -166,6 +167,28 @@ static int write_attributes(struct onx_problem *p, struct onx_err *e)
 	return ONX_OK;
 }
 
+/* Weights in front of a node that lets no gradient through would train in name only. */
+static int warn_of_blocks(struct onx_work *w, const struct onx_problem *p, struct onx_err *e)
+{
+	struct onx_block *block;
+	char name[200];
+	bool *wants;
+	uint32_t n = 0;
+	int rc = onx_plan_blocks(p->g, p->weight, &p->logits, 1, &w->mem, &block, &n, e);
+
+	if (rc < 0 || n == 0 || (rc = onx_plan_wants(p->g, p->weight, &w->mem, &wants, e)) < 0)
+		return rc;
+	const struct onx_node *x = &p->g->node[block->node];
+	const char *out = onx_straight_known(x->domain, x->type) ? " without --straight-through" : "";
+	onx_node_text(p->g, block->node, name, sizeof name);
+	if (!wants[p->logits])
+		return onx_fail(e, ONX_USAGE, "no trainable weight has a gradient path to the loss%s: %s: %s; onnx-"
+				"info --check says more", out, name, block->why);
+	onx_say(&w->note, ONX_WARN, "%s: %s, so weights in front of it stay as they are%s; onnx-info --check "
+		"says more", name, block->why, out);
+	return ONX_OK;
+}
+
 static int train(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 {
 	const struct onx_train_opts *o = w->opt[TRAIN];
@@ -213,6 +236,8 @@ int onx_stage_train(struct onx_work *w, struct onx_err *e)
 		rc = onx_straight_through(p.g, &n, e);
 	if (rc == ONX_OK && o->straight)
 		onx_say(&w->note, ONX_INFO, "straight through: %u node%s", n, n == 1 ? "" : "s");
+	if (rc == ONX_OK)
+		rc = warn_of_blocks(w, &p, e);
 	if (rc == ONX_OK)
 		rc = log->bench ? bench(w, &p, e) : train(w, &p, e);
 	onx_problem_close(&p);

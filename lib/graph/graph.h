@@ -140,9 +140,14 @@ static inline struct onx_file_attr onx_attr_ints(const char *name, const int64_t
 struct onx_file_attr *onx_attr_copy(struct onx_arena *a, const struct onx_file_attr *attr, size_t n);
 
 /* graph/weights.c: which constants are weights.  A float constant is a weight if it reaches, directly or
- * through data movement (Reshape, Transpose, Gather, Concat, ...) and functions of it alone (Exp, Clip,
- * ...), an input that its operator calls one (op->weight).  A single number beside arithmetic
- * (ONX_OP_SETTING) is a setting, except as the bias behind a MatMul.  is[v] is set for each value. */
+ * through data movement (Reshape, Transpose, Gather, Concat, ...), functions of it alone (Exp, Clip, ...) and
+ * QuantizeLinear with DequantizeLinear, an input that its operator calls one (op->weight).  A single number
+ * beside arithmetic (ONX_OP_SETTING) is a setting, except as the bias behind a MatMul.  is[v] is set for each
+ * value. */
 int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is, struct onx_err *e) ONX_MUST;
+/* Weights that the file keeps quantised, as whole numbers that do not train: the DequantizeLinear nodes that make
+ * them from constants. */
+int onx_graph_quantised(const struct onx_graph *g, struct onx_arena *a, uint32_t **node, uint32_t *n,
+			struct onx_err *e) ONX_MUST;
 
 #endif

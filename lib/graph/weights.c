@@ -1,11 +1,11 @@
 /* graph/weights.c -- which constants are weights: found from the slots that want them, backwards through
- * nodes that only move numbers, and through functions that keep a weight in its range (exp of a scale's
- * logarithm, say). */
+ * nodes that only move or round numbers, and through functions that keep a weight in its range (exp of a
+ * scale's logarithm, say). */
 #include "graph/graph_i.h"
 #include <string.h>
 
 static const char *const movers[] = { "Reshape", "Transpose", "Cast", "Identity", "Squeeze", "Unsqueeze",
-	"Flatten", "DequantizeLinear", "Expand", "Tile", "Gather", "Slice",
+	"Flatten", "QuantizeLinear", "DequantizeLinear", "Expand", "Tile", "Gather", "Slice",
 	"Exp", "Clip", "Sigmoid", "Tanh", "Softplus", NULL };
 
 static bool moves(const struct onx_node *n)
@@ -134,5 +134,31 @@ int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is,
 			      !m.stat[v] && w->n > 0 && (m.wanted[v] || (m.wanted_many[v] && w->n > 1));
 	}
 	*is = m.wanted;
+	return ONX_OK;
+}
+
+int onx_graph_quantised(const struct onx_graph *g, struct onx_arena *a, uint32_t **node, uint32_t *n,
+			struct onx_err *e)
+{
+	struct marks m;
+	int rc = new_marks(g, a, &m, e);
+
+	*n = 0;
+	*node = ONX_NEWS(a, uint32_t, (size_t)g->n_order + 1);
+	if (rc == ONX_OK && !*node)
+		rc = onx_nomem(e, 4.0 * g->n_order, "weights");
+	if (rc < 0 || (rc = mark_graph(g, a, &m, e)) < 0)
+		return rc;
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *x = &g->node[g->order[i]];
+
+		if (*x->domain || strcmp(x->type, "DequantizeLinear") != 0 || x->n_out == 0 || x->out[0] == ONX_NONE)
+			continue;
+		bool constant = m.wanted[x->out[0]] || m.wanted_many[x->out[0]];
+		for (uint32_t k = 0; k < x->n_in; k++)
+			constant &= x->in[k] == ONX_NONE || g->value[x->in[k]].init;
+		if (constant)
+			(*node)[(*n)++] = g->order[i];
+	}
 	return ONX_OK;
 }

@@ -27,6 +27,9 @@ static const struct onx_field fields[] = {
 	{ "match", F_STRS, AT(match), "", .arg = "GLOB",
 	  .help = "freeze weights whose name, or whose node's name, matches" },
 	{ "train", F_STRS, AT(train), "", .arg = "GLOB", .help = "train these, whatever else was said" },
+	{ "dequantize", F_BOOL, AT(dequantize), "no",
+	  .help = "first turn quantised weights, which are whole numbers behind DequantizeLinear, into float weights, "
+	  "which can train" },
 	{ .name = NULL }
 };
 const struct onx_table onx_freeze_table = { "freeze", sizeof(struct onx_freeze_opts), fields, check, 0 };

@@ -21,6 +21,7 @@ struct onx_freeze_opts {
 	const char *up_to;              /* NULL: not asked */
 	int64_t last;                   /* 0: not asked    */
 	struct onx_strs op, match, train;
+	bool dequantize;                /* whoever calls onx_freeze does that first (rewrite/dequantize.h)  */
 };
 extern const struct onx_table onx_freeze_table;
 

@@ -110,15 +110,16 @@ static int dynamic_pair(struct onx_graph *g, struct onx_node *n, uint32_t *count
 	return ONX_OK;
 }
 
-int onx_straight_through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
+static int through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
 {
-	*n = 0;
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		struct onx_node *x = &g->node[i];
 		int rc = ONX_OK;
 
 		if (x->dropped)
 			continue;
+		for (uint32_t b = 0; rc == ONX_OK && b < x->n_body; b++)
+			rc = through(x->body[b].g, n, e);
 		for (size_t k = 0; rc == ONX_OK && k < sizeof steps / sizeof *steps; k++)
 			if (is(x, steps[k]) && onx_op_grad(x->op, 0) == ONX_G_ZERO) {
 				rc = onx_op_find("onnx_adapt", x->type, x->version, &x->op, e);
@@ -132,4 +133,10 @@ int onx_straight_through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
 			return rc;
 	}
 	return onx_graph_order(g, e);
+}
+
+int onx_straight_through(struct onx_graph *g, uint32_t *n, struct onx_err *e)
+{
+	*n = 0;
+	return through(g, n, e);
 }

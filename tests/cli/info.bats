@@ -142,3 +142,48 @@ load pb
 	grep -q 'straight through: 1 node' err
 	grep -q 'samples/s' out
 }
+
+# bytes_of NAME HEX N: an int8 initializer
+bytes_of() { pb_msg 5 "$(pb_int 1 "$3")$(pb_int 2 3)$(pb_str 8 "$1")$(pb_msg 9 "$2")"; }
+
+@test "a weight that is quantised while training: listed, and trained straight through" {
+	w=$(pb_msg 5 "$(pb_tensor w "$(pb_msg 9 0000803f000000400000404000008040)" 4)")
+	s=$(pb_msg 5 "$(pb_tensor s "$(pb_msg 9 0000003f)")")
+	pb_file m "$(pb_graph "$(pb_msg 1 "$(pb_node QuantizeLinear q 'w s' v)")$(
+		pb_msg 1 "$(pb_node DequantizeLinear d 'v s' u)")$(pb_msg 1 "$(pb_node Add a 'x u' y)")$w$s")"
+	run -0 onnx-info --weights m
+	[[ "$output" == *"weight     w  float [4]"* ]]
+	[[ "$output" != *"  s  float"* ]]
+	onnx-freeze --none -o f m
+	run -1 onnx-info --check f
+	[[ "$output" == *"QuantizeLinear 'q'"*"--straight-through"* ]]
+	fault 2 "without --straight-through: QuantizeLinear 'q'" onnx-train -q --bench 1 --batch 1 --loss mse f
+	onnx-train -q --bench 1 --batch 1 --loss mse --straight-through f >out
+	grep -q 'samples/s' out
+}
+
+@test "weights that are whole numbers: named, and float on request" {
+	w=$(bytes_of w_quantized 01020304 4)
+	s=$(pb_msg 5 "$(pb_tensor s "$(pb_msg 9 0000003f)")")
+	pb_file m "$(pb_graph "$(pb_msg 1 "$(pb_node DequantizeLinear d 'w_quantized s' w_DequantizeLinear_Output)")$(
+		pb_msg 1 "$(pb_node Add a 'x w_DequantizeLinear_Output' y)")$w$s")"
+	run -0 onnx-info m
+	[[ "$output" == *"0 in 0 tensors, 0 bytes; and 1 quantised tensor"* ]]
+	run -1 onnx-info --check m
+	[[ "$output" == *"DequantizeLinear 'd': its weight is of int8"*"onnx-freeze --dequantize"* ]]
+	onnx-freeze --none -o f m 2>err
+	grep -q '1 more weight is quantised' err
+	onnx-freeze -q --dequantize --none -o f m
+	run -0 onnx-info --weights --check f
+	[[ "$output" == "ready: 4 weights in 1 tensors can train" ]]
+	run -0 onnx-info --weights f
+	[[ "$output" == *"trains     w  float [4]"* ]]
+	[[ "$output" == *"nodes          1: 1 Add"* ]]
+	bytes "$(pb_tensor x "$(pb_msg 9 00000000000000000000000000000000)" 1 4)" >x.pb
+	onnx-run m x=x.pb >was
+	onnx-run f x=x.pb >now
+	grep -q '0.5 1 1.5 2' now
+	diff was now
+	onnx-freeze --dequantize --all -o g f 2>err
+	grep -q 'warning: 0 quantised weights' err
+}

@@ -1,7 +1,7 @@
-"""Cases of gradients.py: If, Loop and Scan.  The last inputs of a case are read by the bodies from around."""
+"""Cases of gradients.py: If, Loop and Scan, and quantised weights in a branch.  The last inputs of a case are read by the bodies from around."""
 import numpy as np
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from gradcases import case, real
 
@@ -82,3 +82,30 @@ for chosen in (True, False):
          real(3, 2), real(3, 2), around=2,
          then_branch=graph([("Mul", ["x1", "x2"], ["m"]), ("Exp", ["m"], ["y"])], [], [port("y")]),
          else_branch=graph([("Sin", ["x1"], ["z"])], [], [port("z")]))
+
+
+# --- a weight that is quantised and back, one scale a channel, and the same once more for all of it -----------
+
+def quantised(one_scale):
+    scale = np.array(0.125, np.float32) if one_scale else np.array([0.125, 0.03125, 0.0078125], np.float32)
+    zero = np.zeros(scale.shape, np.int8)
+    pair = {} if one_scale else {"axis": 1}
+    return graph([("Constant", [], ["s"], {"value": numpy_helper.from_array(scale)}),
+                  ("Constant", [], ["z"], {"value": numpy_helper.from_array(zero)}),
+                  ("QuantizeLinear", ["x2", "s", "z"], ["q"], pair),
+                  ("DequantizeLinear", ["q", "s", "z"], ["w"], pair), ("MatMul", ["x1", "w"], ["y"])],
+                 [], [port("y")])
+
+
+def one_scale(_c, x, w):
+    return x @ torch.fake_quantize_per_tensor_affine(w, 0.125, 0, -128, 127)
+
+
+def scales(_c, x, w):
+    return x @ torch.fake_quantize_per_channel_affine(w, torch.tensor([0.125, 0.03125, 0.0078125]),
+                                                      torch.zeros(3, dtype=torch.int32), 1, -128, 127)
+
+
+for reference, single in ((one_scale, True), (scales, False)):
+    case("If", 13, reference, np.array(True), real(2, 4), real(4, 3, lo=-3.0, hi=3.0), around=2,
+         note="a quantised weight", then_branch=quantised(single), else_branch=quantised(single))

@@ -1,12 +1,14 @@
 /* peers/gradient.c -- the gradients of a model's only output, a single number, by initializer.
  * usage: gradient auto|frozen MODEL NAME...    a line for each name: it, then its gradient's numbers
  *
- * The first word is for BatchNormalization, as onnx-train's --bn.  The whole graph runs in double,
- * whatever real type the file has.  For gradients.py. */
+ * The first word is for BatchNormalization, as onnx-train's --bn.  Gradients go straight through steps
+ * (onnx-train's --straight-through).  The whole graph runs in double, whatever real type the file has.
+ * For gradients.py. */
 #include <stdio.h>
 #include <string.h>
 #include "exec/exec.h"
 #include "model/model.h"
+#include "rewrite/straight.h"
 
 struct job {
 	struct onx_model *model;
@@ -22,10 +24,13 @@ struct job {
 
 static int open_model(struct job *j, const char *path, struct onx_err *e)
 {
+	uint32_t n;
 	int rc = onx_model_read(path, &j->model, e);
 
 	if (rc == ONX_OK)
 		rc = onx_graph_build(j->model, 0, &j->graph, e);
+	if (rc == ONX_OK)
+		rc = onx_straight_through(j->graph, &n, e);
 	if (rc < 0)
 		return rc;
 	onx_consts_init(&j->consts, j->graph);

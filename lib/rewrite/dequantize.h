@@ -1,0 +1,12 @@
+/* rewrite/dequantize.h -- weights that a quantised file keeps as whole numbers become float weights, which train. */
+#ifndef ONX_DEQUANTIZE_H
+#define ONX_DEQUANTIZE_H
+#include "base/buf.h"
+#include "graph/graph.h"
+
+/* Each DequantizeLinear that makes a weight from constants (onx_graph_quantised) goes; the weight has the
+ * numbers that it computes and the name of its output, without "_DequantizeLinear_Output" and the like.
+ * *n: how many. */
+int onx_dequantize(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e) ONX_MUST;
+
+#endif
