@@ -180,7 +180,7 @@ static void test_shrink(void **state)
 	(void)state;
 	memset(px, 77, sizeof px);
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		const struct onx_decode how = { 0, all[i].ask_w, all[i].ask_h };
+		const struct onx_decode how = { 0, all[i].ask_w, all[i].ask_h, false };
 		const int den = all[i].den, w = (WIDE + den - 1) / den, h = (HIGH + den - 1) / den;
 		const bool turned = all[i].orientation >= 5;
 		struct onx_image m;
