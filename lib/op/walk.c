@@ -85,6 +85,20 @@ static void row(void *to, const void *from, int64_t n, int64_t st, int64_t sf, s
 			       (const char *)from + i * sf * (int64_t)width, width);
 }
 
+/* Elements of 4 bytes whose order is turned: t[r * step + i] = f[r + i * sf], read a line at a time. */
+static void turn4(uint32_t *t, const uint32_t *f, int64_t rows, int64_t step, int64_t n, int64_t sf)
+{
+	enum { LINE = 16 };
+	int64_t r0 = 0;
+
+	for (; r0 + LINE <= rows; r0 += LINE)
+		for (int64_t i = 0; i < n; i++)
+			for (int64_t r = r0; r < r0 + LINE; r++)
+				t[r * step + i] = f[r + i * sf];
+	for (; r0 < rows; r0++)
+		row4(t + r0 * step, f + r0, n, 1, sf);
+}
+
 struct job {
 	const struct onx_walk *w;
 	void *to;
@@ -107,6 +121,14 @@ static void copy_piece(void *ctx, size_t piece, int worker)
 	(void)worker;
 	onx_piece(j->rows, j->grain, piece, &lo, &hi);
 	seek(w, outer, lo, idx, &to, &from);
+	if (j->width == sizeof(uint32_t) && outer > 0 && st == 1 && sf != 1 && w->from[outer - 1] == 1)
+		for (int64_t run; lo < hi; lo += (size_t)run) {
+			const int64_t left = w->dim[outer - 1] - idx[outer - 1];
+
+			run = left < (int64_t)(hi - lo) ? left : (int64_t)(hi - lo);
+			turn4((uint32_t *)j->to + to, (const uint32_t *)j->from + from, run, w->to[outer - 1], n, sf);
+			seek(w, outer, lo + (size_t)run, idx, &to, &from);
+		}
 	for (size_t r = lo; r < hi; r++) {
 		row((char *)j->to + to * (int64_t)j->width, (const char *)j->from + from * (int64_t)j->width,
 		    n, st, sf, j->width);
