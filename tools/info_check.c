@@ -3,14 +3,15 @@
 #include <string.h>
 #include "info.h"
 #include "model/mark.h"
+#include "rewrite/scores.h"
 #include "rewrite/straight.h"
 
-/* What the loss works on: the marked logits, else the outputs. */
+/* What the loss works on: the marked logits, a classifier's scores, else the outputs. */
 static const uint32_t *targets(const struct onx_info *f, uint32_t *logits, uint32_t *n)
 {
 	const char *name = onx_model_meta(f->w->model, ONX_MARK "logits");
 
-	*logits = name ? onx_graph_find(f->g, name) : ONX_NONE;
+	*logits = name ? onx_graph_find(f->g, name) : onx_scores(f->g);
 	if (*logits != ONX_NONE) {
 		*n = 1;
 		return logits;

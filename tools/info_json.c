@@ -12,7 +12,7 @@ static void values(const struct onx_info *f, struct onx_json *top, const char *k
 		struct onx_json *o = onx_json_object();
 
 		onx_json_str(o, "name", v->name);
-		onx_json_str(o, "type", onx_dtype_name(v->type));
+		onx_json_str(o, "type", v->composite ? "sequence, map or optional" : onx_dtype_name(v->type));
 		if (v->has_shape) {
 			struct onx_json *dims = onx_json_array();
 

@@ -78,8 +78,11 @@ static void value_lines(const struct onx_info *f, const char *word, const uint32
 		char shape[600], batch[200];
 
 		head(out, i ? "" : word);
-		onx_buf_fmt(out, "%s  %s %s", v->name, onx_dtype_name(v->type),
-			    onx_declared_shape(v, shape, sizeof shape));
+		if (v->composite)
+			onx_buf_fmt(out, "%s  sequence, map or optional", v->name);
+		else
+			onx_buf_fmt(out, "%s  %s %s", v->name, onx_dtype_name(v->type),
+				    onx_declared_shape(v, shape, sizeof shape));
 		if (f->probe && follows_batch(v, &f->probe[id[i]]))
 			onx_buf_fmt(out, "  (any batch works: %s)",
 				    onx_probe_text(&f->probe[id[i]], batch, sizeof batch));

@@ -4,6 +4,7 @@
 #include "model/mark.h"
 #include "objective.h"
 #include "rewrite/loss.h"
+#include "rewrite/scores.h"
 #include "trial.h"
 
 /* The weights that a list mark names, by value. */
@@ -110,14 +111,15 @@ static int class_weights(struct onx_problem *p, const char *text, const struct o
 	return i == c ? ONX_OK : onx_fail(e, ONX_USAGE, "'class-weights' has %zu numbers for %zu classes", i, c);
 }
 
-static const char *loss_type(int kind, bool regress)
+/* apart: each class has a logistic function of its own in the file. */
+static const char *loss_type(int kind, bool regress, bool apart)
 {
 	static const char *const type[] = {
 		[ONX_LOSS_CE] = "CrossEntropy", [ONX_LOSS_BCE] = "BCEWithLogits", [ONX_LOSS_MSE] = "MSE",
 		[ONX_LOSS_L1] = "L1", [ONX_LOSS_HUBER] = "Huber"
 	};
 
-	return type[kind != ONX_LOSS_AUTO ? kind : regress ? ONX_LOSS_MSE : ONX_LOSS_CE];
+	return type[kind != ONX_LOSS_AUTO ? kind : regress ? ONX_LOSS_MSE : apart ? ONX_LOSS_BCE : ONX_LOSS_CE];
 }
 
 /* As many outputs as classes, or as targets; one output tells two classes apart with bce. */
@@ -138,7 +140,8 @@ int onx_problem_attach(struct onx_problem *p, const struct onx_train_opts *o, co
 		       bool regress, struct onx_err *e)
 {
 	const uint32_t values = p->g->n_value;
-	struct onx_loss_opts lo = { .type = loss_type(o->loss, regress), .label_smoothing = o->label_smoothing,
+	const bool apart = onx_scores_apart(p->g, p->logits);
+	struct onx_loss_opts lo = { .type = loss_type(o->loss, regress, apart), .label_smoothing = o->label_smoothing,
 				    .ignore_index = o->ignore_index, .delta = o->huber_delta };
 	struct onx_loss made;
 	bool *more[2] = { p->weight, p->fresh };

@@ -5,6 +5,7 @@
 #include "data/preset.h"
 #include "model/mark.h"
 #include "rewrite/head.h"
+#include "rewrite/scores.h"
 #include "run.h"
 #include "trial.h"
 
@@ -80,24 +81,56 @@ static int labels(struct onx_run_job *r, struct onx_err *e)
 {
 	if (r->o->labels)
 		return onx_labels_read(r->o->labels, &r->s.mem, &r->label, &r->n_label, e);
-	return onx_mark_list(r->w->model, ONX_MARK "labels", &r->s.mem, &r->label, &r->n_label, e);
+	int rc = onx_mark_list(r->w->model, ONX_MARK "labels", &r->s.mem, &r->label, &r->n_label, e);
+	return rc < 0 || r->label ? rc : onx_scores_labels(r->s.g, &r->s.mem, &r->label, &r->n_label, e);
+}
+
+/* A plan, unless some output is a sequence or a map, or the graph is one that cannot be planned. */
+static int plan(struct onx_run_job *r, bool *planned, struct onx_err *e)
+{
+	const struct onx_graph *g = r->s.g;
+	struct onx_err why = { 0 };
+
+	*planned = true;
+	for (uint32_t i = 0; i < g->n_output; i++)
+		*planned &= !g->value[g->output[i]].composite;
+	int rc = *planned ? onx_session_plan(&r->s, r->feed, g->n_input, &why) : ONX_OK;
+	*planned &= rc != ONX_UNSUP;
+	if (rc < 0 && *planned)
+		*e = why;
+	return *planned ? rc : ONX_OK;
+}
+
+static int run_once(struct onx_run_job *r, bool planned, uint64_t i, struct onx_err *e)
+{
+	const struct onx_graph *g = r->s.g;
+
+	for (uint32_t k = 0; k < g->n_input; k++)
+		if (planned)
+			onx_exec_feed(r->s.x, g->input[k], r->in[k].v);
+		else
+			r->feed[k].known = &r->in[k];
+	if (!planned)
+		return onx_session_evaluate(&r->s, r->feed, g->n_input, e);
+	onx_exec_forward(r->s.x, 0, i);
+	return ONX_OK;
 }
 
 /* One run, or one for each picture. */
 static int run_all(struct onx_run_job *r, struct onx_err *e)
 {
 	size_t runs = r->n_picture ? r->n_picture : 1;
-	int rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
+	bool planned;
+	int rc = plan(r, &planned, e);
 
 	for (size_t i = 0; rc == ONX_OK && i < runs; i++) {
 		if (i)
 			rc = onx_run_picture(r, i, e);
 		if (rc < 0)
 			break;
-		for (uint32_t k = 0; k < r->s.g->n_input; k++)
-			onx_exec_feed(r->s.x, r->s.g->input[k], r->in[k].v);
-		onx_exec_forward(r->s.x, 0, i);
-		rc = onx_run_outputs(r, r->n_picture ? r->picture[i] : NULL, e);
+		rc = run_once(r, planned, i, e);
+		if (rc == ONX_OK)
+			rc = onx_run_outputs(r, r->n_picture ? r->picture[i] : NULL, e);
 	}
 	return rc;
 }

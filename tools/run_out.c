@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "data/npy.h"
 #include "run.h"
+#include "tensor/seq.h"
 
 static void number(const struct onx_view *v, size_t i, struct onx_buf *out)
 {
@@ -85,7 +86,21 @@ static int top(struct onx_run_job *r, const struct onx_view *v, const char *what
 	return ONX_OK;
 }
 
-static void print(struct onx_run_job *r, const char *name, const struct onx_view *v)
+static void print_map(const struct onx_view *map, struct onx_buf *out)
+{
+	const struct onx_view *key = onx_seq_at(map, 0), *v = onx_seq_at(map, 1);
+
+	onx_buf_str(out, "  {");
+	for (size_t i = 0; i < key->n; i++) {
+		onx_buf_str(out, i ? ", " : "");
+		number(key, i, out);
+		onx_buf_str(out, ": ");
+		number(v, i, out);
+	}
+	onx_buf_str(out, "}\n");
+}
+
+static void print_tensor(struct onx_run_job *r, const char *name, const struct onx_view *v)
 {
 	struct onx_buf *out = &r->w->text;
 	size_t n = r->o->print == 0 || v->n < (size_t)r->o->print ? v->n : (size_t)r->o->print;
@@ -103,23 +118,76 @@ static void print(struct onx_run_job *r, const char *name, const struct onx_view
 		onx_buf_fmt(out, "  ... and %zu more\n", v->n - n);
 }
 
+/* Depth is bounded by that of the types in the file. */
+static void print(struct onx_run_job *r, const char *name, const struct onx_view *v)
+{
+	struct onx_buf *out = &r->w->text;
+	size_t n = r->o->print == 0 || v->n < (size_t)r->o->print ? v->n : (size_t)r->o->print;
+	char element[256];
+
+	if (!onx_holds_views(v->type)) {
+		print_tensor(r, name, v);
+		return;
+	}
+	onx_buf_fmt(out, "%s  %s", name, onx_dtype_name(v->type));
+	onx_buf_fmt(out, v->type == ONX_SEQUENCE ? " of %zu\n" : "\n", v->n);
+	if (v->type == ONX_MAP)
+		print_map(v, out);
+	for (size_t i = 0; v->type == ONX_SEQUENCE && i < n; i++)
+		if (onx_seq_at(v, i)->type == ONX_MAP) {
+			print_map(onx_seq_at(v, i), out);
+		} else {
+			snprintf(element, sizeof element, "%.200s[%zu]", name, i);
+			print(r, element, onx_seq_at(v, i));
+		}
+	if (v->type == ONX_SEQUENCE && n < v->n)
+		onx_buf_fmt(out, "  ... and %zu more\n", v->n - n);
+}
+
+static void list_number(struct onx_json *j, const char *key, const struct onx_view *v, size_t i)
+{
+	if (v->type == ONX_STRING)
+		onx_json_str(j, key, ((const char *const *)v->v)[i]);
+	else if (onx_dtype_real(v->type))
+		onx_json_real(j, key, onx_view_real(v, i));
+	else
+		onx_json_int(j, key, onx_view_int(v, i));
+}
+
+/* A tensor as the list of its numbers, a sequence as one of its elements, a map as an object. */
+static void list_values(struct onx_json *j, const char *key, const struct onx_view *v)
+{
+	struct onx_json *o = v->type == ONX_MAP ? onx_json_object() : onx_json_array();
+	struct onx_buf name = { 0 };
+
+	for (size_t i = 0; v->type == ONX_MAP && i < onx_seq_at(v, 0)->n; i++) {
+		const struct onx_view *k = onx_seq_at(v, 0);
+
+		name.len = 0;
+		if (k->type != ONX_STRING)
+			onx_buf_fmt(&name, "%lld", (long long)onx_view_int(k, i));
+		list_number(o, k->type == ONX_STRING ? ((const char *const *)k->v)[i] : name.data ? name.data : "",
+			    onx_seq_at(v, 1), i);
+	}
+	for (size_t i = 0; v->type != ONX_MAP && i < v->n; i++)
+		if (v->type == ONX_SEQUENCE)
+			list_values(o, NULL, onx_seq_at(v, i));
+		else
+			list_number(o, NULL, v, i);
+	onx_json_put(j, key, o);
+	onx_buf_release(&name);
+}
+
 static struct onx_json *listed(const char *name, const struct onx_view *v)
 {
-	struct onx_json *o = onx_json_object(), *dims = onx_json_array(), *values = onx_json_array();
+	struct onx_json *o = onx_json_object(), *dims = onx_json_array();
 
 	onx_json_str(o, "name", name);
 	onx_json_str(o, "type", onx_dtype_name(v->type));
-	for (int d = 0; d < v->rank; d++)
+	for (int d = 0; v->type != ONX_MAP && d < v->rank; d++)
 		onx_json_int(dims, NULL, v->dim[d]);
 	onx_json_put(o, "shape", dims);
-	for (size_t i = 0; i < v->n; i++)
-		if (v->type == ONX_STRING)
-			onx_json_str(values, NULL, ((const char *const *)v->v)[i]);
-		else if (onx_dtype_real(v->type))
-			onx_json_real(values, NULL, onx_view_real(v, i));
-		else
-			onx_json_int(values, NULL, onx_view_int(v, i));
-	onx_json_put(o, "values", values);
+	list_values(o, "values", v);
 	return o;
 }
 
@@ -146,32 +214,51 @@ static int write_one(struct onx_run_job *r, const char *what, const char *name, 
 
 	if (!path)
 		return onx_nomem(e, 0, "a file name");
+	if (onx_holds_views(v->type)) {
+		onx_say(&r->w->note, ONX_WARN, "output '%s' is a %s, which is not written as a file", name,
+			onx_dtype_name(v->type));
+		return ONX_OK;
+	}
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST)
 		return onx_fail(e, ONX_IO, "cannot make folder '%s': %s", dir, strerror(errno));
 	return r->o->format == ONX_RUN_PB ? onx_tensor_file_write(path, name, v, e)
 					  : onx_npy_write(path, v, e);
 }
 
+/* The output that --top is about: the first of real numbers; none: all are printed as they are. */
+static uint32_t ranked(const struct onx_run_job *r)
+{
+	const struct onx_graph *g = r->s.g;
+
+	for (uint32_t i = 0; r->o->top && i < g->n_output; i++) {
+		const struct onx_view *v = onx_session_view(&r->s, g->output[i]);
+		if (v && onx_dtype_real(v->type))
+			return i;
+	}
+	return ONX_NONE;
+}
+
 int onx_run_outputs(struct onx_run_job *r, const char *what, struct onx_err *e)
 {
 	struct onx_json *result = r->json ? onx_json_object() : NULL, *list = r->json ? onx_json_array() : NULL;
+	const uint32_t best_of = ranked(r);
 	int rc = ONX_OK;
 
 	if (result && what)
 		onx_json_str(result, "picture", what);
 	for (uint32_t i = 0; rc == ONX_OK && i < r->s.g->n_output; i++) {
 		const char *name = r->s.g->value[r->s.g->output[i]].name;
-		const struct onx_view *v = onx_exec_view(r->s.x, r->s.g->output[i]);
+		const struct onx_view *v = onx_session_view(&r->s, r->s.g->output[i]);
 
 		if (!v)
 			rc = onx_fail(e, ONX_UNSUP, "output '%s' was not computed", name);
 		else if (r->w->common.output)
 			rc = write_one(r, what, name, v, e);
-		else if (r->o->top && i == 0 && onx_dtype_real(v->type))
+		else if (i == best_of)
 			rc = top(r, v, what, result, e);
 		else if (r->json)
 			onx_json_put(list, NULL, listed(name, v));
-		else if (!r->o->top) {
+		else if (best_of == ONX_NONE) {
 			if (what && i == 0)
 				onx_buf_fmt(&r->w->text, "%s\n", what);
 			print(r, name, v);

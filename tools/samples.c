@@ -1,6 +1,7 @@
 /* tools/samples.c -- from the options and marks to loaders. */
 #include <string.h>
 #include "model/mark.h"
+#include "rewrite/scores.h"
 #include "samples.h"
 
 /* What each input of the model wants to be fed. */
@@ -45,6 +46,8 @@ static int open_source(const struct onx_samples_ask *a, struct onx_samples *s, c
 			ask.columns = &old.columns;
 	}
 	if (rc < 0)
+		return rc;
+	if (ask.n_label == 0 && (rc = onx_scores_labels(a->g, &s->mem, &ask.label, &ask.n_label, e)) < 0)
 		return rc;
 	if (!onx_given(&onx_source_table, &opts, "task") && task && strcmp(task, "regress") == 0)
 		opts.task = ONX_TASK_REGRESS;
@@ -124,16 +127,19 @@ static int hash(struct onx_samples *s, struct onx_err *e)
 int onx_samples_open(const struct onx_samples_ask *a, struct onx_samples *s, struct onx_err *e)
 {
 	const char *stored = onx_model_meta(a->w->model, ONX_MARK "preprocess");
+	struct onx_preset_opts preset = *a->preset;
 	bool table;
 	int rc;
 
 	rc = wants(a, s, e);
 	if (rc == ONX_OK && s->n_want == 0)
 		rc = onx_fail(e, ONX_UNSUP, "the model has no inputs that data could go into");
+	if (!stored && !preset.preset && onx_scores_of_features(a->g))
+		preset.preset = onx_preset_find("none");
 	if (rc == ONX_OK)
 		rc = open_source(a, s, a->data->data, NULL, &s->src, e);
 	if (rc == ONX_OK)
-		rc = onx_preset_resolve(a->preset, stored, &s->want[0], s->src, &s->mem, &s->preset, e);
+		rc = onx_preset_resolve(&preset, stored, &s->want[0], s->src, &s->mem, &s->preset, e);
 	if (rc < 0)
 		return rc;
 	table = s->preset.kind == ONX_PRESET_TABLE;

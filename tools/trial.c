@@ -83,13 +83,14 @@ int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struc
 		rc = feed(x, in, n, batch, first, mem, e);
 	if (rc == ONX_OK) {
 		onx_exec_forward(x, 0, 0);
-		out->n = g->n_output;
+		out->n = 0;
 		out->out = ONX_NEWS(mem, struct onx_view, (size_t)g->n_output + 1);
 		if (!out->out)
 			rc = onx_nomem(e, 0, "the outputs");
 	}
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_output; i++)
-		rc = copy_out(x, g->output[i], mem, &out->out[i], e);
+		if (!g->value[g->output[i]].composite)
+			rc = copy_out(x, g->output[i], mem, &out->out[out->n++], e);
 	onx_exec_free(x);
 	onx_plan_free(plan);
 	onx_block_release(&block);

@@ -28,6 +28,14 @@ static const char *const preset_names[] = { "auto", "imagenet", "tf", "caffe", "
 static const char *const fit_names[] = { "auto", "squash", "crop", "pad", NULL };
 static const char *const order_names[] = { "auto", "rgb", "bgr", NULL };
 
+int onx_preset_find(const char *name)
+{
+	for (int i = 1; preset_names[i]; i++)
+		if (strcmp(preset_names[i], name) == 0)
+			return i;
+	return 0;
+}
+
 const char *onx_fit_name(enum onx_fit fit)
 {
 	return fit_names[fit];

@@ -64,6 +64,8 @@ struct onx_preset {
 int onx_preset_resolve(const struct onx_preset_opts *o, const char *stored,
 		       const struct onx_data_want *want, const struct onx_source *src,
 		       struct onx_arena *a, struct onx_preset *out, struct onx_err *e) ONX_MUST;
+/* The number of a preset's name in the options; 0, which is auto, if there is none of that name. */
+int onx_preset_find(const char *name);
 /* `standard`: mean and standard deviation of the samples in list (n of them); no-op otherwise. */
 int onx_preset_learn(struct onx_preset *p, const struct onx_source *src, const uint32_t *list,
 		     size_t n, struct onx_arena *a, struct onx_err *e) ONX_MUST;

@@ -17,6 +17,8 @@ static int build_graph(struct build *b, struct onx_err *e);
 static void declare(struct onx_value *v, const struct onx_file_value *f)
 {
 	v->type = f->type;
+	v->composite = f->kind && (strcmp(f->kind, "sequence") == 0 || strcmp(f->kind, "map") == 0 ||
+				   strcmp(f->kind, "optional") == 0);
 	v->proto = f->proto;
 	v->has_shape = f->has_shape && f->rank <= ONX_RANK;
 	v->rank = v->has_shape ? f->rank : 0;

@@ -25,13 +25,14 @@ static int start(struct work *w, struct onx_err *e)
 	f->wide = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->variable = ONX_NEWS(&f->arena, bool, nv + 1);
 	w->fed = ONX_NEWS(&f->arena, bool, nv + 1);
-	f->n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
-	f->target = ONX_NEWS(&f->arena, uint32_t, f->n_target + 1);
+	const uint32_t n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
+	const uint32_t *target = w->want->n_target ? w->want->target : w->g->output;
+	f->target = ONX_NEWS(&f->arena, uint32_t, n_target + 1);
 	if (!f->fact || !f->infer || !f->run || !f->wide || !f->variable || !w->fed || !f->target)
 		return onx_nomem(e, nv * sizeof *f->fact, "facts");
-	if (f->n_target)
-		memcpy(f->target, w->want->n_target ? w->want->target : w->g->output,
-		       f->n_target * sizeof *f->target);
+	for (uint32_t i = 0; i < n_target; i++)
+		if (w->want->n_target || w->want->evaluate || !w->g->value[target[i]].composite)
+			f->target[f->n_target++] = target[i];
 	if (w->want->variable)
 		memcpy(f->variable, w->want->variable, nv * sizeof *f->variable);
 	return ONX_OK;

@@ -23,7 +23,8 @@ struct onx_feed {
 
 struct onx_facts_want {
 	const struct onx_feed *feed;    uint32_t n_feed;
-	const uint32_t *target;         uint32_t n_target;      /* none: the outputs of the graph */
+	const uint32_t *target;         uint32_t n_target;      /* none: the outputs of the graph, and unless
+					   `evaluate` without those that are sequences or maps     */
 	const bool *variable;           /* by value: constants whose numbers will change (weights in
 					   training, running statistics); NULL: none              */
 	const bool *train;              /* by node: runs in training mode; NULL: none             */

@@ -26,6 +26,7 @@ struct onx_value {
 	bool input, output;             /* of the graph.  An IR 3 initializer is also an input        */
 	bool from_node;                 /* made by a Constant node rather than an initializer         */
 	bool fixed;                     /* of a body: training could not write it back (graph/build.c)  */
+	bool composite;                 /* declared as a sequence, map or optional: no plan computes it   */
 	bool lifted;                    /* stands in an attribute of the node that reads it (graph/lift.c) */
 	void *proto;                    /* the ValueInfoProto that declares it; NULL: none             */
 	bool changed;                   /* the declared type or shape was edited; !has_shape: forget it */

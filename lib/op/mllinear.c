@@ -1,5 +1,6 @@
 /* op/mllinear.c -- LinearClassifier and LinearRegressor of ai.onnx.ml: scores = X W' + b, then a transform
- * and, for the classifier, the label of the best. */
+ * and, for the classifier, the label of the best.  LinearScores is the classifier's scores before all that: what a
+ * loss works on (rewrite/scores.h). */
 #include "op/ml.h"
 #include <string.h>
 
@@ -35,7 +36,7 @@ static const struct onx_table regressor_table = { "LinearRegressor", sizeof(stru
 						  .check = NULL };
 
 /* twice: one row of W tells two classes apart, with scores -s and s. */
-struct geo { size_t rows, cols, n, outs, labels; bool twice; };
+struct geo { size_t rows, cols, n, outs, labels; bool twice; enum onx_post post; };
 
 /* W and b are attributes, or inputs 1 and 2 (op.h, lift). */
 static size_t count(const struct onx_infer *s, int i, const struct onx_reals *list)
@@ -96,10 +97,24 @@ static int classifier_infer(struct onx_infer *s, const void *attr, struct onx_er
 		return onx_fail(e, ONX_SHAPE, "%zu class labels for %zu scores", g->labels, g->outs);
 	const struct onx_shape y = { 1, { (int64_t)g->rows } };
 	const struct onx_shape z = { 2, { (int64_t)g->rows, (int64_t)g->outs } };
+	g->post = (enum onx_post)a->post;
 	s->geo = g;
-	onx_set_out(s, 0, type, &y);
-	onx_set_out(s, 1, ONX_FLOAT, &z);
+	if (s->n_out > 1) {
+		onx_set_out(s, 0, type, &y);
+		onx_set_out(s, 1, ONX_FLOAT, &z);
+	} else {
+		onx_set_out(s, 0, ONX_FLOAT, &z);
+	}
 	return ONX_OK;
+}
+
+static int scores_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	int rc = classifier_infer(s, attr, e);
+
+	if (rc == ONX_OK)
+		((struct geo *)s->geo)->post = ONX_POST_NONE;
+	return rc;
 }
 
 static int regressor_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -110,6 +125,7 @@ static int regressor_infer(struct onx_infer *s, const void *attr, struct onx_err
 	if (!g)
 		return onx_nomem(e, sizeof *g, "a regressor");
 	g->n = g->outs = (size_t)a->targets;
+	g->post = (enum onx_post)a->post;
 	int rc = shape(s, a, g, e);
 	if (rc < 0)
 		return rc;
@@ -175,12 +191,12 @@ static void classify(const struct onx_call *c, size_t row, double *mem)
 	double *s = mem + g->cols;
 
 	score(c, row, mem, s);
-	onx_ml_post((enum onx_post)a->post, s, g->outs);
+	onx_ml_post(g->post, s, g->outs);
 	if (c->n_y > 1)
 		put(&c->y[1], row, s, g->outs);
 	if (g->outs > 1)
 		onx_ml_put_label(&a->labels, &c->y[0], row, onx_ml_best(s, g->outs));
-	else if (s[0] >= (a->post == ONX_POST_NONE ? 0 : 0.5))
+	else if (s[0] >= (g->post == ONX_POST_NONE ? 0 : 0.5))
 		onx_ml_put_label(&a->labels, &c->y[0], row, g->labels ? 0 : 1);
 	else if (c->y[0].v && c->y[0].type == ONX_STRING)
 		((const char **)c->y[0].v)[row] = "";
@@ -200,8 +216,8 @@ static void regress(const struct onx_call *c, size_t row, double *mem)
 	const struct geo *g = c->geo;
 
 	score(c, row, mem, mem + g->cols);
-	onx_ml_post((enum onx_post)((const struct linear *)c->attr)->post, mem + g->cols, g->n);
-	put(&c->y[0], row, mem + g->cols, g->n);
+	onx_ml_post(g->post, mem + g->cols, g->outs);
+	put(&c->y[0], row, mem + g->cols, g->outs);
 }
 
 static void regressor_forward(const struct onx_call *c)
@@ -215,15 +231,14 @@ static void regressor_forward(const struct onx_call *c)
 static double *row_slope(const struct onx_call *c, size_t row, double *mem, const struct onx_view *dy)
 {
 	const struct geo *g = c->geo;
-	const struct linear *a = c->attr;
 	double *s = mem + g->cols, *y = s + g->outs, *d = y + g->outs;
 
 	score(c, row, mem, s);
 	memcpy(y, s, g->outs * sizeof *y);
-	onx_ml_post((enum onx_post)a->post, y, g->outs);
+	onx_ml_post(g->post, y, g->outs);
 	for (size_t k = 0; k < g->outs; k++)
 		d[k] = onx_view_real(dy, row * g->outs + k);
-	onx_ml_post_back((enum onx_post)a->post, s, y, d, g->outs);
+	onx_ml_post_back(g->post, s, y, d, g->outs);
 	if (g->twice)
 		d[0] = d[1] - d[0];
 	return d;
@@ -303,14 +318,15 @@ static void regressor_backward(const struct onx_call *c)
 }
 
 static const char *const lifted[] = { "coefficients", "intercepts", NULL };
-#define LINEAR(name, outs, part) \
-	{ .domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = outs, \
+#define LINEAR(dom, name, outs, part, attr_, bodies) \
+	{ .domain = dom, .type = name, .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = outs, \
 	  .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_DIFF }, .n_grad = 3, .weight = 6, .lift = lifted,      \
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .flags = ONX_OP_WIDTHS,                 \
-	  .attr = &part##_table, .infer = part##_infer, .scratch = scratch, .macs = macs,              \
-	  .forward = part##_forward, .backward = part##_backward }
+	  .attr = &attr_##_table, .infer = part##_infer, .scratch = scratch, .macs = macs,             \
+	  .forward = bodies##_forward, .backward = bodies##_backward }
 const struct onx_op ONX_R(onx_ops_mllinear)[] = {
-	LINEAR("LinearClassifier", 2, classifier),
-	LINEAR("LinearRegressor", 1, regressor),
+	LINEAR(ONX_ML, "LinearClassifier", 2, classifier, classifier, classifier),
+	LINEAR(ONX_ML, "LinearRegressor", 1, regressor, regressor, regressor),
+	LINEAR("onnx_adapt", "LinearScores", 1, scores, classifier, regressor),
 	{ .type = NULL }
 };

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "graph/probe.h"
 #include "model/mark.h"
-#include "rewrite/patch.h"
+#include "rewrite/scores.h"
 
 int onx_loss_logits(const struct onx_graph *g, uint32_t *logits, uint32_t *behind, struct onx_err *e)
 {
@@ -11,7 +11,8 @@ int onx_loss_logits(const struct onx_graph *g, uint32_t *logits, uint32_t *behin
 	*behind = ONX_NONE;
 	if (g->n_output == 0)
 		return onx_fail(e, ONX_SHAPE, "the model has no output to take a loss from");
-	uint32_t v = g->output[0];
+	const uint32_t scores = onx_scores(g);
+	uint32_t v = scores != ONX_NONE ? scores : g->output[0];
 	const struct onx_node *n = g->value[v].def == ONX_NONE ? NULL : &g->node[g->value[v].def];
 	if (n && !*n->domain && n->n_in > 0 && n->in[0] != ONX_NONE &&
 	    (strcmp(n->type, "Softmax") == 0 || strcmp(n->type, "LogSoftmax") == 0 ||
@@ -91,10 +92,10 @@ int onx_loss_append(struct onx_graph *g, uint32_t logits, const struct onx_loss_
 			      (long long)out->classes);
 	if (rc < 0)
 		goto out;
-	uint32_t y = logits, target, loss;
+	uint32_t y = onx_scores_patch(&p, g, logits), target, loss;
 	const struct onx_file_attr axis = onx_attr_int("axis", 1);
 	if (rank != 2)
-		y = onx_patch_op(&p, "Flatten", ONX_MARK "flat", g->value[logits].type, &logits, 1, &axis, 1);
+		y = onx_patch_op(&p, "Flatten", ONX_MARK "flat", g->value[logits].type, &y, 1, &axis, 1);
 	describe(&p, y, o, out->classes, &target, &loss);
 	rc = onx_patch_apply(g, &p, log, e);
 	if (rc < 0)

@@ -22,7 +22,8 @@ struct onx_loss { uint32_t loss, target, logits;        /* logits: as the loss n
 		  int64_t classes; };                   /* C                                          */
 
 /* The tensor that the loss works on: the mark onnx_adapt.logits, else the model's only (or first) output,
- * in front of a last Softmax, LogSoftmax or Sigmoid.  *behind: that node, or ONX_NONE. */
+ * in front of a last Softmax, LogSoftmax or Sigmoid.  *behind: that node, or ONX_NONE.  Of a classifier of
+ * ai.onnx.ml its scores, without their transform (rewrite/scores.h). */
 int onx_loss_logits(const struct onx_graph *g, uint32_t *logits, uint32_t *behind, struct onx_err *e) ONX_MUST;
 /* Appends the loss and the graph input 'onnx_adapt.target' for its labels. */
 int onx_loss_append(struct onx_graph *g, uint32_t logits, const struct onx_loss_opts *o, struct onx_loss *out,
