@@ -187,11 +187,11 @@ static int pack(struct onx_builder *b, uint32_t id, struct onx_step *s, struct o
 {
 	const struct onx_impl *m = b->impl[id];
 	const struct onx_infer *f = b->p->facts->infer[id];
-	struct onx_view *x = ONX_NEWS(&b->p->arena, struct onx_view, s->n_x + 1);
 	if (b->want->dry || !m || !m->packed ||
 	    s->n_x < 2 || s->x[1] == ONX_NONE || b->p->tensor[s->x[1]].at != ONX_AT_CONST)
 		return ONX_OK;
 	const size_t bytes = m->packed(f, b->g->node[id].attr);
+	struct onx_view *x = ONX_NEWS(&b->p->arena, struct onx_view, s->n_x);
 	void *to = onx_alloc(&b->p->arena, 1, bytes + 1);
 	if (!to || !x)
 		return onx_nomem(e, (double)bytes, "packed weights");

@@ -32,6 +32,7 @@ setup_file() {
 	onnx-head -q --input x:float:Nx4 --layers 'gemm:8 relu gemm:3' -o iris.onnx
 	onnx-freeze -q --all model.onnx | onnx-head -q --labels flowers.txt -o headed.onnx
 	onnx-train -q --data flowers --epochs 2 --events slow.jsonl headed.onnx -o trained.onnx
+	onnx-export -q --int8 model.onnx -o model-int8.onnx
 	cp slow.jsonl fast.jsonl
 	cp slow.jsonl run.jsonl
 	for c in adapted flowers better; do cp trained.onnx $c.onnx; done
