@@ -67,6 +67,38 @@ ONX_INLINE void onx_fuse_row(const struct onx_fuse *f, real *y, size_t n)
 	}
 }
 
+/* The same over rows of n numbers from y + row[r] on.  Each kind has a loop over rows of its own, and one for `usual`
+ * numbers a row, known at compile time: of short rows, what is set up anew for each would cost as much as the row. */
+ONX_INLINE void onx_fuse_rows(const struct onx_fuse *f, real *y, const size_t *row, size_t rows, size_t n,
+			      const size_t usual)
+{
+#define EACH(k)                                                                         \
+	case k: {                                                                       \
+		const struct onx_fuse one = { k, f->a, f->b };                          \
+                                                                                        \
+		for (size_t r = 0; n == usual && r < rows; r++)                         \
+			onx_fuse_row(&one, y + row[r], usual);                          \
+		for (size_t r = 0; n != usual && r < rows; r++)                         \
+			onx_fuse_row(&one, y + row[r], n);                              \
+		break;                                                                  \
+	}
+	switch (f->kind) {
+	case ONX_FUSE_NONE:
+		break;
+	EACH(ONX_FUSE_RELU)
+	EACH(ONX_FUSE_CLIP)
+	EACH(ONX_FUSE_LEAKY)
+	EACH(ONX_FUSE_HARD_SIGMOID)
+	EACH(ONX_FUSE_HARD_SWISH)
+	EACH(ONX_FUSE_TANH)
+	EACH(ONX_FUSE_SIGMOID)
+	EACH(ONX_FUSE_SILU)
+	EACH(ONX_FUSE_GELU)
+	EACH(ONX_FUSE_GELU_TANH)
+	}
+#undef EACH
+}
+
 /* g = dy f', where f' follows from y (HARD_SWISH, SILU and GELU have none such: 1).  g may be dy. */
 ONX_INLINE void onx_slope_row(const struct onx_fuse *f, const real *y, const real *dy, real *g, size_t n)
 {

@@ -298,8 +298,7 @@ struct part { size_t rows, cols; bool first, last; };
 ONX_CLONES
 static void activate(const struct onx_fuse *f, real *y, const size_t *row, const struct part *p)
 {
-	for (size_t r = 0; r < p->rows; r++)
-		onx_fuse_row(f, y + row[r], p->cols);
+	onx_fuse_rows(f, y, row, p->rows, p->cols, ONX_TILE_COLS);
 }
 
 /* A tile at the edge is computed beside and carried over here. */

@@ -374,7 +374,9 @@ static void row(const struct job *j, size_t phase, size_t r)
 		pixels(j, phase, image, k, o, lo + n, ch / LINE * LINE, z, y);
 	o[2] = lo + n;
 	pixels(j, phase, image, k, o, s->grid[2], 0, z, y);
-	if (j->end->f.kind != ONX_FUSE_NONE)
+	if (j->end->f.kind != ONX_FUSE_NONE && pitch == ch)
+		finish(&j->end->f, y, s->grid[2] * ch);
+	else if (j->end->f.kind != ONX_FUSE_NONE)
 		for (size_t i = 0; i < s->grid[2]; i++)
 			finish(&j->end->f, y + i * pitch, ch);
 }

@@ -3,7 +3,7 @@
 #include "kernel/pool_last.h"
 #include "kernel/cpu.h"
 
-enum { BLOCK = 128, TAPS = 64, PIECE_WORK = 1 << 16 };
+enum { BLOCK = 128, TAPS = 64, NINE = 9, PIECE_WORK = 1 << 16 };
 
 struct job {
 	const struct onx_pool_last *g;
@@ -105,6 +105,53 @@ static void keep_taps(const int32_t *restrict which, size_t n, uint8_t *restrict
 			tap32[i] = (uint32_t)which[i];
 }
 
+/* Where nobody asks which tap it was, the largest so far stays in a register: nine, three or one tap at a time. */
+ONX_INLINE void top_taps(const real *const *at, const size_t taps, bool first, size_t n, real *restrict top)
+{
+	const real *x[NINE] = { 0 };
+
+	ONX_UNROLL
+	for (size_t k = 0; k < taps; k++)
+		x[k] = at[k];
+	ONX_ALIKE
+	for (size_t i = 0; i < n; i++) {
+		real v = first ? -(real)INFINITY : top[i];
+
+		ONX_UNROLL
+		for (size_t k = 0; k < taps; k++)
+			v = (x[k][i] > v) | (x[k][i] != x[k][i]) ? x[k][i] : v;
+		top[i] = v;
+	}
+}
+
+ONX_CLONES
+static void max_values(const struct taps *t, size_t n, real *top)
+{
+	bool first = t->first;
+	size_t k = 0;
+
+	if (first && t->n == 0)
+		top_taps(t->x, 0, true, n, top);
+	else if (first && t->n == NINE)
+		top_taps(t->x, NINE, true, n, top);
+	else
+		for (; k < t->n; k++, first = false)
+			if (k + 3 <= t->n) {
+				top_taps(t->x + k, 3, first, n, top);
+				k += 2;
+			} else {
+				top_taps(t->x + k, 1, first, n, top);
+			}
+}
+
+static void max_block(const struct job *j, const struct taps *t, size_t n, real *top, int32_t *which)
+{
+	if (j->tap8 || j->tap32)
+		max_taps(t, n, top, which);
+	else
+		max_values(t, n, top);
+}
+
 static void max_pixel(const struct job *j, size_t n, const size_t *at)
 {
 	const struct onx_window *w = &j->g->w;
@@ -123,7 +170,7 @@ static void max_pixel(const struct job *j, size_t n, const size_t *at)
 			for (int64_t h = r.lo[1]; h < r.hi[1]; h++)
 				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
 					if (t.n == TAPS) {
-						max_taps(&t, len, j->to + to + lo, which);
+						max_block(j, &t, len, j->to + to + lo, which);
 						t.first = false;
 						t.n = 0;
 					}
@@ -131,7 +178,7 @@ static void max_pixel(const struct job *j, size_t n, const size_t *at)
 								  (int64_t)w->kern[2] + k);
 					t.x[t.n++] = j->x + input_of(w, n, &r, d, h, k) * c + lo;
 				}
-		max_taps(&t, len, j->to + to + lo, which);
+		max_block(j, &t, len, j->to + to + lo, which);
 		keep_taps(which, len, j->tap8 ? j->tap8 + to + lo : NULL, j->tap32 ? j->tap32 + to + lo : NULL);
 	}
 }

@@ -20,7 +20,7 @@ struct onx_pool_last { size_t n, c; struct onx_window w; bool count_pad; };
 #define onx_meanlast_backward ONX_R(onx_meanlast_backward)
 
 /* y = max over the window; which tap it was goes to `tap`, one byte for each element of y, four where the
- * window has more than 255 taps.  Ties and NaN as kernel/pooling.h. */
+ * window has more than 255 taps; NULL: nobody asks, which is faster.  Ties and NaN as kernel/pooling.h. */
 size_t onx_maxlast_taps(const struct onx_pool_last *g);         /* bytes */
 void onx_maxlast_forward(struct onx_pool *pool, const struct onx_pool_last *g, const real *x, real *y, void *tap);
 void onx_maxlast_backward(struct onx_pool *pool, const struct onx_pool_last *g, const real *dy, const void *tap,

@@ -124,14 +124,14 @@ static void mean_backward(const struct onx_call *c)
 	onx_meanlast_backward(c->pool, g->n, g->rows, g->c, c->dy[0].v, c->dx[0].v, c->dx[0].add);
 }
 
-#define POOL(t, table, part, shape, work, bytes) \
+#define POOL(t, table, part, shape, work, bytes, more) \
 	{ .domain = "onnx_adapt", .type = t, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .attr = table, .infer = shape, .saved = bytes, .macs = work,   \
-	  .flags = ONX_OP_APART, \
+	  .flags = ONX_OP_APART | (more), \
 	  .forward = part##_forward, .backward = part##_backward }
 const struct onx_op ONX_R(onx_ops_pool_last)[] = {
-	POOL("MaxPoolLast", &max_table, max, pool_infer, pool_macs, max_saved),
-	POOL("AveragePoolLast", &avg_table, avg, pool_infer, pool_macs, NULL),
-	POOL("GlobalAveragePoolLast", NULL, mean, mean_infer, mean_macs, NULL),
+	POOL("MaxPoolLast", &max_table, max, pool_infer, pool_macs, max_saved, ONX_OP_SPARES),
+	POOL("AveragePoolLast", &avg_table, avg, pool_infer, pool_macs, NULL, 0),
+	POOL("GlobalAveragePoolLast", NULL, mean, mean_infer, mean_macs, NULL, 0),
 	{ .type = NULL }
 };

@@ -173,7 +173,8 @@ static int memory(struct onx_builder *b, uint32_t id, struct onx_step *s, uint32
 	size_t (*saved)(const struct onx_infer *, const void *) =
 		m && m->backward ? m->saved : s->op->saved;
 	size_t (*scratch)(const struct onx_infer *, const void *, int, bool) = m ? m->scratch : s->op->scratch;
-	const size_t bytes = saved ? saved(f, attr) : 0;
+	const bool spare = b->want->loss == ONX_NONE && (s->op->flags & ONX_OP_SPARES);
+	const size_t bytes = saved && !spare ? saved(f, attr) : 0;
 	const size_t tmp = scratch ? scratch(f, attr, b->want->threads, false) : 0;
 	if (bytes && (s->save = onx_plan_add_life(b, "saved", id, bytes, at)) == ONX_NONE)
 		return onx_nomem(e, (double)bytes, "the plan");
