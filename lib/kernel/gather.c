@@ -276,9 +276,13 @@ size_t onx_gather_scratch(const gather *g, int threads)
 	return zeros_bytes(g) + room_of(g).bytes * (size_t)threads;
 }
 
-static void y_rows(const gather *g, size_t group, size_t r0, size_t r1, size_t *row)
+static size_t pitch_of(const gather *g, const struct ONX_R(onx_last_end) *end)
 {
-	const size_t all = g->groups * g->m;
+	return end->pitch ? end->pitch : g->groups * g->m;
+}
+
+static void y_rows(const gather *g, size_t all, size_t group, size_t r0, size_t r1, size_t *row)
+{
 	struct place p = place_of(g, r0);
 
 	for (size_t r = r0; g->flat && r < r1; r++)
@@ -407,7 +411,7 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	onx_piece(g->rows, rows, piece / runs % downs, &r0, &r1);
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
-	y_rows(g, group, r0, r1, row);
+	y_rows(g, pitch_of(g, j->end), group, r0, r1, row);
 	if (g->by_rows)
 		rows_first(j, group, p0, p1, r1 - r0, at, row);
 	else
@@ -423,7 +427,7 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 /* Results that no cache holds until they are read need not pass through it; whole lines only. */
 static bool streams(const gather *g, const struct ONX_R(onx_last_end) *end, const real *y)
 {
-	const size_t ch = g->groups * g->m * sizeof *y;
+	const size_t ch = pitch_of(g, end) * sizeof *y;
 
 	return g->blocks == 1 && end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
 	       g->m * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;

@@ -20,6 +20,8 @@
 struct ONX_R(onx_last_end) {            /* what happens to a sum before it is stored */
 	const real *b, *z;              /* NULL: none.  z may be y                   */
 	struct onx_fuse f;
+	size_t pitch;                   /* from a pixel of y and z to the next, where y is a part of more channels;
+					   0: groups * m.  Of the ways `dense` and `winograd` alone      */
 };
 
 struct ONX_R(onx_last_way) {

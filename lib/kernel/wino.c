@@ -222,12 +222,13 @@ static void pixels(const struct job *q, size_t tile, size_t j, size_t width, con
 	const struct onx_wino_grid *g = &q->w->grid;
 	const size_t all = g->across[0] * g->across[1], n = tile / all, in = tile % all;
 	const size_t y0 = in / g->across[1] * ONX_WINO_OUT, x0 = in % g->across[1] * ONX_WINO_OUT;
+	const size_t pitch = q->end->pitch ? q->end->pitch : q->w->m;
 	real out[ONX_WINO_OUT * ONX_WINO_OUT][ONX_WINO_COLS];
 
 	onx_wino_output(m, step, width, out[0], ONX_WINO_COLS);
 	for (size_t i = 0; i < min_z(ONX_WINO_OUT, g->dst[0] - y0); i++)
 		for (size_t k = 0; k < min_z(ONX_WINO_OUT, g->dst[1] - x0); k++) {
-			const size_t at = ((n * g->dst[0] + y0 + i) * g->dst[1] + x0 + k) * q->w->m + j;
+			const size_t at = ((n * g->dst[0] + y0 + i) * g->dst[1] + x0 + k) * pitch + j;
 
 			finish(q->end, j, width, out[i * ONX_WINO_OUT + k], q->end->z ? q->end->z + at : NULL,
 			       q->y + at);

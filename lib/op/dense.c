@@ -124,7 +124,8 @@ static void packed_forward(const struct onx_call *c)
 {
 	const struct dense_geo *g = c->geo;
 	const struct ONX_R(onx_gather) p = gather_of(g);
-	const struct ONX_R(onx_last_end) end = { c->n_x > 2 ? c->x[2].v : NULL, c->n_x > 3 ? c->x[3].v : NULL, g->f };
+	const struct ONX_R(onx_last_end) end = { .b = c->n_x > 2 ? c->x[2].v : NULL,
+						 .z = c->n_x > 3 ? c->x[3].v : NULL, .f = g->f };
 	const void *packed = c->packed;
 	char *scratch = c->scratch;
 

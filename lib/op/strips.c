@@ -2,66 +2,23 @@
  * stands in no file; plan/lower_strips.c makes it.  X [n][y][x][channels]; for each stage W as Conv has it and B or
  * nothing; then Z like Y, or nothing.  Forward only. */
 #include "kernel/strips.h"
-#include <string.h>
-#include "op/fuse.h"
-#include "op/infer.h"
-#include "op/strips.h"
-#include "op/window.h"
+#include "op/stages.h"
 
-struct strips_attr { struct onx_ints windows; struct onx_strs activations; struct onx_reals params; };
-
-static const struct onx_field strips_field[] = {
-	{ "windows", F_INTS, offsetof(struct strips_attr, windows), .def = "",
-	  .help = "of each stage: auto_pad, strides, dilations, pads, group" },
-	{ "activations", F_STRS, offsetof(struct strips_attr, activations), .def = "",
-	  .help = "of each stage: what acts on the sum; Identity: nothing" },
-	{ "activation_params", F_REALS, offsetof(struct strips_attr, params), .def = "",
-	  .help = "two numbers a stage" },
-	{ .name = NULL }
-};
-static const struct onx_table strips_table = { "ConvStripsLast", sizeof(struct strips_attr), strips_field,
+static const struct onx_field strips_field[] = { ONX_STAGES_FIELDS, { .name = NULL } };
+static const struct onx_table strips_table = { "ConvStripsLast", sizeof(struct onx_stages_attr), strips_field,
 					       .check = NULL };
-
-static int stage_infer(const struct onx_infer *s, const struct strips_attr *a, size_t i, const struct onx_shape *x,
-		       struct onx_strips *to, struct onx_err *e)
-{
-	const int64_t *const v = a->windows.v + i * ONX_STRIPS_INTS;
-	const struct onx_win_attr win = { .auto_pad = (int)v[0], .strides = { v + 1, 2 }, .dilations = { v + 3, 2 },
-					  .pads = { v + 5, 4 } };
-	const struct onx_fact *w = &s->in[1 + 2 * i], *b = &s->in[2 + 2 * i];
-	struct onx_conv_geo *g = &to->g[i];
-	const char *act = a->activations.v[i];
-	int rc = onx_want_rank(s, (int)(1 + 2 * i), 4, 4, e);
-
-	if (rc < 0)
-		return rc;
-	const int64_t group = v[9], ch = x->dim[3], *d = w->shape.dim;
-
-	if (group < 1 || ch % group != 0 || d[1] != ch / group || d[0] % group != 0)
-		return onx_fail(e, ONX_SHAPE, "stage %zu has %lld channels in %lld groups, weights %lld by %lld", i,
-				(long long)ch, (long long)group, (long long)d[0], (long long)d[1]);
-	if (b->type != ONX_UNDEFINED && (b->shape.rank != 1 || b->shape.dim[0] != d[0]))
-		return onx_fail(e, ONX_SHAPE, "the bias of stage %zu has not %lld elements", i, (long long)d[0]);
-	*g = (struct onx_conv_geo){ .n = (size_t)x->dim[0], .groups = (size_t)group, .c = (size_t)d[1],
-				    .m = (size_t)(d[0] / group) };
-	if ((rc = onx_win_read(&win, 2, x->dim + 1, d + 2, &g->w, e)) < 0 ||
-	    (rc = onx_win_slide(&win, 2, false, &g->w, e)) < 0)
-		return rc;
-	return onx_fuse_read(strcmp(act, "Identity") ? act : NULL, a->params.v + 2 * i, 2, &to->f[i], e);
-}
 
 static int strips_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
-	const struct strips_attr *a = attr;
+	const struct onx_stages_attr *a = attr;
 	struct onx_strips *t = ONX_NEW(s->mem, struct onx_strips);
 	const size_t k = a->activations.n;
-	struct onx_shape x = s->in[0].shape;
-	size_t count;
+	struct onx_shape x = s->in[0].shape, y;
 	int rc = ONX_OK;
 
 	if (!t)
 		return onx_nomem(e, sizeof *t, "ConvStripsLast");
-	if (k == 0 || k > ONX_STRIPS_MOST || a->windows.n != k * ONX_STRIPS_INTS || a->params.n != 2 * k ||
+	if (k == 0 || k > ONX_STRIPS_MOST || a->windows.n != k * ONX_STAGE_INTS || a->params.n != 2 * k ||
 	    (size_t)s->n_in < 1 + 2 * k)
 		return onx_fail(e, ONX_SHAPE, "%zu stages with %zu numbers of windows, %zu of activations, %d inputs",
 				k, a->windows.n, a->params.n, s->n_in);
@@ -71,15 +28,9 @@ static int strips_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if (rc < 0 || (rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 4, 4, e)) < 0)
 		return rc;
 	t->k = k;
-	for (size_t i = 0; i < k; i++) {
-		if ((rc = stage_infer(s, a, i, &x, t, e)) < 0)
+	for (size_t i = 0; i < k; i++, x = y)
+		if ((rc = onx_stage_read(s, a, i, &x, (int)(1 + 2 * i), &t->g[i], &t->f[i], &y, e)) < 0)
 			return rc;
-		x.dim[1] = (int64_t)t->g[i].w.out[1];
-		x.dim[2] = (int64_t)t->g[i].w.out[2];
-		x.dim[3] = s->in[1 + 2 * i].shape.dim[0];
-		if ((rc = onx_count(x.rank, x.dim, &count, e)) < 0)
-			return rc;
-	}
 	if (onx_has_in(s, (int)(1 + 2 * k)) && !onx_shape_equal(&s->in[1 + 2 * k].shape, &x))
 		return onx_fail(e, ONX_SHAPE, "what is added has another shape than the output");
 	if (!onx_strips_fits(t))

@@ -280,6 +280,8 @@ int onx_lower_nodes(struct onx_lower *l, struct onx_err *e)
 			rc = swapped(l, l->swap[id], e);
 		else if (c && c->before)
 			rc = onx_lower_run(l, c, e);
+		else if (l->concat[id])
+			rc = onx_lower_concat(l, id, e);
 		else if (c)
 			rc = onx_lower_is(&g->node[c->head], "Conv") ? convolution(l, c, e) : normalization(l, c, e);
 		else

@@ -150,11 +150,12 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	l->target = ONX_NEWS(a, bool, g->n_value + 1);
 	l->chain = ONX_NEWS(a, struct onx_chain *, g->n_node + 1);
 	l->inner = ONX_NEWS(a, bool, g->n_node + 1);
+	l->concat = ONX_NEWS(a, bool, g->n_node + 1);
 	l->swap = ONX_NEWS(a, struct onx_swap *, g->n_node + 1);
 	l->last = ONX_NEWS(a, uint32_t, g->n_value + 1);
 	l->first = ONX_NEWS(a, bool, g->n_value + 1);
 	l->fed = ONX_NEWS(a, bool, g->n_value + 1);
-	if (!l->target || !l->chain || !l->inner || !l->swap || !l->last || !l->first || !l->fed)
+	if (!l->target || !l->chain || !l->inner || !l->concat || !l->swap || !l->last || !l->first || !l->fed)
 		return onx_nomem(e, g->n_value * 16.0, "the plan");
 	memset(l->last, 0xff, g->n_value * sizeof *l->last);
 	for (uint32_t i = 0; i < l->f->n_target; i++)
@@ -236,8 +237,10 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 		rc = tables(&l, e);
 	if (rc == ONX_OK && chains)
 		rc = onx_lower_chains(&l, e);
-	if (rc == ONX_OK)
+	if (rc == ONX_OK) {
 		onx_lower_strips(&l);
+		onx_lower_concats(&l);
+	}
 	if (rc == ONX_OK)
 		rc = onx_lower_blocks(&l, e);
 	if (rc == ONX_OK)

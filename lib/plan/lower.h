@@ -28,6 +28,7 @@ struct onx_lower {
 	bool *target, *wants;           /* by value of `from`: asked for; depends on a weight  */
 	struct onx_chain **chain;       /* by node: the chain that ends here                   */
 	bool *inner;                    /* by node: part of a chain or a swap that ends later  */
+	bool *concat;                   /* by node: convolutions in front of it write into it  */
 	struct onx_swap **swap;         /* by node: the swap that ends here (lower_block.h)    */
 	uint32_t *last;                 /* by value: its twin with channels last, ONX_NONE     */
 	bool *first;                    /* by value: there with channels first, as in the file */
@@ -51,9 +52,22 @@ int onx_lower_feed(struct onx_lower *l, const struct onx_feed *f, struct onx_err
 int onx_lower_chains(struct onx_lower *l, struct onx_err *e) ONX_MUST;
 /* fuse.c: the one node that runs and reads v; ONX_NONE if there is another, or none, or v is asked for. */
 uint32_t onx_lower_reader(const struct onx_lower *l, uint32_t v);
+/* Convolutions of one step as op/stages.h has them; `n` of them, none described yet. */
+struct onx_lower_stages { size_t n; int64_t *windows; const char **activation; float *params; };
+
 /* lower_strips.c: finds chains that are computed together; writes the step of those that end with c. */
 void onx_lower_strips(struct onx_lower *l);
 int onx_lower_run(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e) ONX_MUST;
+/* lower_strips.c: the chain whose result is v, or NULL; are it a convolution's and its numbers known? */
+struct onx_chain *onx_lower_maker(const struct onx_lower *l, uint32_t v);
+bool onx_lower_fixed(const struct onx_lower *l, const struct onx_chain *c);
+int onx_lower_stages(struct onx_lower *l, size_t n, struct onx_lower_stages *to, struct onx_err *e) ONX_MUST;
+void onx_lower_stage(const struct onx_lower *l, const struct onx_chain *c, size_t i, struct onx_lower_stages *to);
+int onx_lower_stages_node(struct onx_lower *l, const char *type, uint32_t like, const uint32_t *in, uint32_t n_in,
+			  uint32_t out, const struct onx_lower_stages *s, struct onx_err *e) ONX_MUST;
+/* lower_concat.c: finds what is joined behind convolutions that can write their part of it; writes that step. */
+void onx_lower_concats(struct onx_lower *l);
+int onx_lower_concat(struct onx_lower *l, uint32_t id, struct onx_err *e) ONX_MUST;
 /* fuse.c: takes what follows c->end into the chain: Add, activation. */
 void onx_lower_follow(struct onx_lower *l, struct onx_chain *c);
 /* fuse.c: weights and bias of a Conv with the BatchNormalization behind it folded in. */

@@ -165,8 +165,8 @@ static void fresh(const struct ONX_R(onx_wino) *q, const struct data *t, int use
 		  struct onx_pool *pool, const real *y)
 {
 	real *have = use == INSIDE ? numbers(t->ny, 5) : garbage((t->ny + 1) * sizeof *have);
-	const struct ONX_R(onx_last_end) end = { use == BARE ? NULL : t->b,
-						 use == BESIDE ? t->z : use == INSIDE ? have : NULL, *f };
+	const struct ONX_R(onx_last_end) end = { .b = use == BARE ? NULL : t->b, .f = *f,
+						 .z = use == BESIDE ? t->z : use == INSIDE ? have : NULL };
 	void *scratch = garbage(onx_wino_fresh_scratch(q, onx_pool_threads(pool)));
 
 	onx_wino_fresh(pool, q, t->x, t->w, &end, have, scratch);
@@ -184,8 +184,8 @@ static real *forward(const struct onx_conv_geo *g, const struct data *t, enum wa
 	struct ONX_R(onx_gather) p;
 	struct ONX_R(onx_wino) q;
 	real *y = use == INSIDE ? numbers(t->ny, 5) : garbage((t->ny + 1) * sizeof *y);
-	const struct ONX_R(onx_last_end) end = { use == BARE ? NULL : t->b,
-						 use == BESIDE ? t->z : use == INSIDE ? y : NULL, *f };
+	const struct ONX_R(onx_last_end) end = { .b = use == BARE ? NULL : t->b, .f = *f,
+						 .z = use == BESIDE ? t->z : use == INSIDE ? y : NULL };
 	void *packed, *scratch;
 
 	if (way == FORMULA) {
@@ -314,7 +314,7 @@ static real *depthwise(const struct onx_conv_geo *g, const struct data *t, int k
 	const struct ONX_R(onx_last_way) *way = ref ? &onx_last_way_ref : &onx_last_way_depthwise;
 	const struct ONX_R(onx_last_grad) *grad = ref ? &onx_last_grad_ref : &onx_last_grad_depthwise;
 	real *d = add ? numbers(n, 6) : garbage((n + 1) * sizeof *d);
-	const struct ONX_R(onx_last_end) end = { t->b, add ? d : NULL, { ONX_FUSE_CLIP, -0.5, 2 } };
+	const struct ONX_R(onx_last_end) end = { .b = t->b, .z = add ? d : NULL, .f = { ONX_FUSE_CLIP, -0.5, 2 } };
 	void *packed = garbage(way->packed(g)), *scratch = garbage(grad->scratch(g, onx_pool_threads(pool)));
 
 	if (kind == 0) {
