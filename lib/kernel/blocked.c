@@ -90,7 +90,7 @@ static void by_rows(const struct pass *p, size_t i, size_t rows, size_t part, bo
 	const real *at[ONX_TILE_ROWS];
 	size_t row[ONX_TILE_ROWS];
 	struct ONX_R(onx_tile_gather) t = { .spans = 1, .len = p->depth, .at = at, .first = p->k0, .b = p->b,
-					    .add = add ? c : NULL, .y = c, .row = row };
+					    .add = add ? c : NULL, .y = c, .row = row, .add_row = row };
 
 	for (size_t r = 0; r < p->tile->rows; r++) {
 		at[r] = p->a + (i + min_z(r, rows - 1)) * g->lda;

@@ -9,6 +9,9 @@ typedef struct ONX_R(onx_tile_gather) tile_args;
 
 /* A piece: about ROW_TERMS numbers of the left operand, in TILES_LEAST to TILES_MOST tiles; at least PIECES. */
 enum { TILES_LEAST = 8, TILES_MOST = 32, ROW_TERMS = 1 << 15, PIECES = 16 };
+/* Rows that lie a multiple of ALIKE bytes apart fall into the same few sets of the nearest cache, and throw each other
+ * out: where as many as PANELS panels read them they are copied, APART bytes between them. */
+enum { ALIKE = 4096, PANELS = 4, APART = 64 };
 /* Bytes of weights that are read again for each tile of rows; of results beyond the caches. */
 enum { BY_ROWS = 1 << 17, STREAM = 1 << 24 };
 
@@ -32,6 +35,8 @@ static void cut(gather *g)
 	g->by_rows = g->blocks == 1 && g->ends * k * sizeof(real) <= BY_ROWS;
 	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
 	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, pieces)), 1);
+	g->copied = g->spans == 1 && !g->merged && g->groups * g->c * sizeof(real) % ALIKE == 0 &&
+		    g->panels >= PANELS;
 	g->run = g->panels;
 	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < pieces)
 		g->run = (g->run + 1) / 2;
@@ -252,17 +257,25 @@ struct job {
 	real lo, hi;
 };
 
-/* One worker's room: pointers, offsets of the rows in y, copied spans. */
-struct room { size_t at, row, stage, bytes; };
+/* One worker's room: pointers, offsets of the rows in y and in the sums so far, those sums, copied spans. */
+struct room { size_t at, row, so_far, sum, stage, bytes; };
+
+static size_t copy_pitch(const gather *g)
+{
+	return up(g->len * sizeof(real), 64) / sizeof(real) + APART / sizeof(real);
+}
 
 static struct room room_of(const gather *g)
 {
-	const size_t rows = g->tiles * g->tile->rows;
+	const size_t rows = g->tiles * g->tile->rows, cols = g->blocks > 1 ? g->tile->cols : 0;
 	struct room r = { .at = 0 };
 
 	r.row = up(rows * g->spans * sizeof(real *), 64);
-	r.stage = r.row + up(rows * sizeof(size_t), 64);
-	r.bytes = r.stage + (g->merged ? up(rows * g->spans * g->len * sizeof(real), 64) : 0);
+	r.so_far = r.row + up(rows * sizeof(size_t), 64);
+	r.sum = r.so_far + up(rows * sizeof(size_t), 64);
+	r.stage = r.sum + up(rows * cols * sizeof(real), 64);
+	r.bytes = r.stage + (g->merged ? up(rows * g->spans * g->len * sizeof(real), 64) : 0) +
+		  (g->copied ? rows * copy_pitch(g) * sizeof(real) : 0);
 	return r;
 }
 
@@ -311,7 +324,7 @@ static void carry(const tile_args *t, const struct part *p, size_t width, const 
 	for (size_t r = 0; r < p->rows; r++)
 		for (size_t j = 0; j < p->cols; j++)
 			t->y[t->row[r] + j] = sum[r * width + j] + (t->bias ? t->bias[j] : 0) +
-					      (t->add ? t->add[t->row[r] + j] : 0);
+					      (t->add ? t->add[t->add_row[r] + j] : 0);
 }
 
 /* A block of terms of a panel: all of the tiles' arguments but the rows. */
@@ -347,11 +360,12 @@ static void run_tile(const struct job *j, struct strip *s)
 		activate(&j->end->f, t->y, t->row, p);
 }
 
-static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block)
+/* Sums of several blocks gather in `sum` and go to y with the last. */
+static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block, real *sum)
 {
 	const gather *g = j->g;
 	const size_t j0 = panel * g->tile->cols, col = group * g->m + j0;
-	struct strip s = { .t = { .y = j->y + j0, .lo = j->lo, .hi = j->hi, .stream = j->stream } };
+	struct strip s = { .t = { .lo = j->lo, .hi = j->hi } };
 
 	s.width = min_z(g->tile->cols, g->ends - j0);
 	s.wide = s.width / g->tile->unit - 1;
@@ -362,18 +376,21 @@ static struct strip strip_of(const struct job *j, size_t group, size_t panel, si
 	s.t.b = j->packed + (group * g->ends + j0) * g->spans * g->len + (s.s0 * g->len + s.t.first) * s.width;
 	s.p = (struct part){ .cols = min_z(s.width, g->m - j0), .first = block == 0, .last = block + 1 == g->blocks };
 	s.t.bias = s.p.first && j->end->b ? j->end->b + col : NULL;
-	s.t.add = !s.p.first ? s.t.y : j->end->z ? j->end->z + j0 : NULL;
+	s.t.add = !s.p.first ? sum : j->end->z ? j->end->z + j0 : NULL;
+	s.t.y = s.p.last ? j->y + j0 : sum;
+	s.t.stream = s.p.last && j->stream;
 	return s;
 }
 
 /* The rows of a piece from r on, as many as a tile takes; fresh: no panel has seen them. */
 static void run_strip(const struct job *j, struct strip *s, size_t r, size_t rows, const real *const *at,
-		      const size_t *row, bool fresh)
+		      const size_t *row, const size_t *so_far, bool fresh)
 {
 	s->t.at = at + r * j->g->spans + s->s0 * j->g->tile->rows;
-	s->t.row = row + r;
+	s->t.row = (s->p.last ? row : so_far) + r;
+	s->t.add_row = (s->p.first ? row : so_far) + r;
 	s->p.rows = min_z(j->g->tile->rows, rows - r);
-	s->t.next = fresh && r + j->g->tile->rows < rows ? s->t.at + j->g->spans * j->g->tile->rows : NULL;
+	s->t.next = fresh && !j->g->copied && r + j->g->tile->rows < rows ? s->t.at + j->g->spans * j->g->tile->rows : NULL;
 	run_tile(j, s);
 }
 
@@ -388,10 +405,18 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 		const size_t n = min_z(AT_ONCE, p1 - p);
 
 		for (size_t k = 0; k < n; k++)
-			s[k] = strip_of(j, group, p + k, 0);
+			s[k] = strip_of(j, group, p + k, 0, NULL);
 		for (size_t r = 0; r < rows; r += j->g->tile->rows)
 			for (size_t k = 0; k < n; k++)
-				run_strip(j, &s[k], r, rows, at, row, p + k == p0);
+				run_strip(j, &s[k], r, rows, at, row, NULL, p + k == p0);
+	}
+}
+
+static void copy_rows(const gather *g, size_t rows, const real **at, real *to)
+{
+	for (size_t r = 0; r < rows; r++, to += copy_pitch(g)) {
+		memcpy(to, at[r], g->len * sizeof *to);
+		at[r] = to;
 	}
 }
 
@@ -404,6 +429,7 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	char *const mine = j->room + room.bytes * (size_t)worker;
 	const real **const at = (const real **)(void *)(mine + room.at);
 	size_t *const row = (size_t *)(void *)(mine + room.row);
+	size_t *const so_far = (size_t *)(void *)(mine + room.so_far);
 	const size_t runs = onx_pieces(g->panels, g->run), rows = g->tiles * g->tile->rows, of = g->tile->rows;
 	const size_t downs = onx_pieces(g->rows, rows), group = piece / runs / downs;
 	size_t r0, r1, p0, p1;
@@ -412,14 +438,19 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
 	y_rows(g, pitch_of(g, j->end), group, r0, r1, row);
+	if (g->copied)
+		copy_rows(g, r1 - r0, at, (real *)(void *)(mine + room.stage));
+	for (size_t r = 0; g->blocks > 1 && r < rows; r++)
+		so_far[r] = r * g->tile->cols;
 	if (g->by_rows)
 		rows_first(j, group, p0, p1, r1 - r0, at, row);
 	else
 		for (size_t b = p0 * g->blocks; b < p1 * g->blocks; b++) {
-			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks);
+			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks,
+						  (real *)(void *)(mine + room.sum));
 
 			for (size_t r = 0; r < r1 - r0; r += of)
-				run_strip(j, &s, r, r1 - r0, at, row, b / g->blocks == p0);
+				run_strip(j, &s, r, r1 - r0, at, row, so_far, b / g->blocks == p0);
 		}
 	onx_tile_settle();
 }
@@ -429,7 +460,7 @@ static bool streams(const gather *g, const struct ONX_R(onx_last_end) *end, cons
 {
 	const size_t ch = pitch_of(g, end) * sizeof *y;
 
-	return g->blocks == 1 && end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
+	return end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
 	       g->m * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;
 }
 

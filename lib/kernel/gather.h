@@ -38,6 +38,7 @@ struct ONX_R(onx_gather) {
 	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */
 	size_t tiles, run;              /* of a piece: tiles of rows, panels */
 	bool by_rows;                   /* all panels for a tile of rows, then the next */
+	bool copied;                    /* rows are copied first, away from each other   */
 };
 
 #define onx_gather_close ONX_R(onx_gather_close)

@@ -97,8 +97,9 @@ static inline void name(int rows, int nv, int nh, const gather *t)              
 	}                                                                                             \
 	if (t->add) {                                                                                 \
 		const real *const add = t->add;                                                       \
-		ALL(V, H, v[r][j] += *(const V##_at *)(add + row[r] + j * LV),                        \
-		    h[r] += *(const H##_at *)(add + row[r] + nv * LV))                                \
+		const size_t *const from = t->add_row;                                                \
+		ALL(V, H, v[r][j] += *(const V##_at *)(add + from[r] + j * LV),                       \
+		    h[r] += *(const H##_at *)(add + from[r] + nv * LV))                               \
 	}                                                                                             \
 	if (t->clamp) {                 /* NaN stays, as in onx_fuse_row */                           \
 		const V lo = (V){ 0 } + t->lo, hi = (V){ 0 } + t->hi;                                 \

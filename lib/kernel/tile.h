@@ -22,7 +22,8 @@
 
 enum { ONX_TILE_PARTS = 3, ONX_TILE_WIDTHS = 4, ONX_TILE_ROWS = 12, ONX_TILE_COLS = 32 };   /* the largest */
 
-/* Row r of C is y + row[r].  bias [width] and add (rows as y's) may be NULL; clamp: to [lo, hi] at the end. */
+/* Row r of C is y + row[r].  bias [width] and add (row r at add + add_row[r]) may be NULL; clamp: to [lo, hi] at the
+ * end. */
 struct ONX_R(onx_tile_gather) {
 	size_t spans, len;
 	const real *const *at;
@@ -30,7 +31,7 @@ struct ONX_R(onx_tile_gather) {
 	const real *b, *bias, *add;
 	const real *const *next;        /* as `at`, of the tile to come, whose lines are asked for; or NULL */
 	real *y;
-	const size_t *row;
+	const size_t *row, *add_row;
 	bool clamp, stream;             /* stream: past the caches; then rows of y are aligned */
 	real lo, hi;
 };

@@ -189,7 +189,7 @@ static void products(const wino *w, const struct room *room, const real *packed,
 					const size_t part = onx_pieces(min_z(t->rows, rows - r), third) - 1;
 
 					a.at = at + r;
-					a.row = row + r;
+					a.row = a.add_row = row + r;
 					t->gather[part][cols / t->unit - 1](&a);
 				}
 			}
