@@ -390,7 +390,8 @@ static void run_strip(const struct job *j, struct strip *s, size_t r, size_t row
 	s->t.row = (s->p.last ? row : so_far) + r;
 	s->t.add_row = (s->p.first ? row : so_far) + r;
 	s->p.rows = min_z(j->g->tile->rows, rows - r);
-	s->t.next = fresh && !j->g->copied && r + j->g->tile->rows < rows ? s->t.at + j->g->spans * j->g->tile->rows : NULL;
+	fresh &= !j->g->copied && r + j->g->tile->rows < rows;
+	s->t.next = fresh ? s->t.at + j->g->spans * j->g->tile->rows : NULL;
 	run_tile(j, s);
 }
 
