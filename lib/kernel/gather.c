@@ -35,8 +35,8 @@ static void cut(gather *g)
 	g->by_rows = g->blocks == 1 && g->ends * k * sizeof(real) <= BY_ROWS;
 	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
 	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, pieces)), 1);
-	g->copied = g->spans == 1 && !g->merged && g->groups * g->c * sizeof(real) % ALIKE == 0 &&
-		    g->panels >= PANELS;
+	g->copied = g->scale || (g->spans == 1 && !g->merged && g->groups * g->c * sizeof(real) % ALIKE == 0 &&
+				 g->panels >= PANELS);
 	g->run = g->panels;
 	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < pieces)
 		g->run = (g->run + 1) / 2;
@@ -413,11 +413,23 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 	}
 }
 
-static void copy_rows(const gather *g, size_t rows, const real **at, real *to)
+/* Rows [r0, r1) of a group. */
+ONX_CLONES
+static void copy_rows(const gather *g, size_t group, size_t r0, size_t r1, const real **at, real *to)
 {
-	for (size_t r = 0; r < rows; r++, to += copy_pitch(g)) {
-		memcpy(to, at[r], g->len * sizeof *to);
-		at[r] = to;
+	const size_t image = max_z(volume(g->s.grid), 1);
+
+	for (size_t r = r0; r < r1; r++, at++, to += copy_pitch(g)) {
+		const real *restrict from = *at, *restrict scale = NULL;
+		real *restrict row = to;
+
+		if (g->scale)
+			scale = g->scale + (r / image * g->groups + group) * g->c;
+		for (size_t i = 0; scale && i < g->len; i++)
+			row[i] = from[i] * scale[i];
+		if (!scale)
+			memcpy(row, from, g->len * sizeof *row);
+		*at = row;
 	}
 }
 
@@ -440,7 +452,7 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
 	y_rows(g, pitch_of(g, j->end), group, r0, r1, row);
 	if (g->copied)
-		copy_rows(g, r1 - r0, at, (real *)(void *)(mine + room.stage));
+		copy_rows(g, group, r0, r1, at, (real *)(void *)(mine + room.stage));
 	for (size_t r = 0; g->blocks > 1 && r < rows; r++)
 		so_far[r] = r * g->tile->cols;
 	if (g->by_rows)

@@ -15,7 +15,10 @@
  * block of W stays in the first-level cache, the rows in the second.  A small W with few terms is read anew
  * for each tile of rows, so that x and y pass once and in their order, y beside the caches where it is large.
  * Blocks are summed from zero and then added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN
- * terms. */
+ * terms; until the last they gather in a run of memory of their own, so that y is written once.
+ *
+ * Rows that would throw each other out of the nearest cache, or that are scaled, are copied first, once for all
+ * panels of a piece. */
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
 #include "kernel/last.h"
@@ -30,6 +33,7 @@ struct ONX_R(onx_gather) {
 	struct onx_slide s;
 	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k = onx_slide_tap(). */
 	size_t w_group, w_l, w_j;
+	const real *scale;              /* [n][groups * c], multiplies x; NULL: none.  Of single spans alone */
 	bool alone;                     /* inside a piece: cut for the caches, not for threads */
 	/* By onx_gather_close(): */
 	bool merged, flat;              /* flat: row r reads and writes pixel r */

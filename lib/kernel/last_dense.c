@@ -5,12 +5,17 @@
 
 typedef struct ONX_R(onx_gather) gather;
 
-void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, gather *p)
+void onx_last_dense_scaled_of(const struct onx_conv_geo *g, enum onx_isa isa, const real *scale, gather *p)
 {
-	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->c, .m = g->m,
+	*p = (gather){ .scale = scale, .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->c, .m = g->m,
 		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->w.kern_n, .w_j = g->c * g->w.kern_n };
 	onx_slide_forward(&g->w, &p->s);
 	onx_gather_close(p);
+}
+
+void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, gather *p)
+{
+	onx_last_dense_scaled_of(g, isa, NULL, p);
 }
 
 enum { TAPS_MOST = 2048 };

@@ -4,6 +4,7 @@
 #include "kernel/gather.h"
 
 #define onx_last_dense_forward_of ONX_R(onx_last_dense_forward_of)
+#define onx_last_dense_scaled_of ONX_R(onx_last_dense_scaled_of)
 #define onx_last_dense_data_of ONX_R(onx_last_dense_data_of)
 #define onx_last_dense_data_scratch ONX_R(onx_last_dense_data_scratch)
 #define onx_last_dense_data ONX_R(onx_last_dense_data)
@@ -11,6 +12,9 @@
 #define onx_last_dense_weights ONX_R(onx_last_dense_weights)
 
 void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, struct ONX_R(onx_gather) *p);
+/* A pointwise one of x * scale (gather.h); whether there is a scale decides sizes, not where it is. */
+void onx_last_dense_scaled_of(const struct onx_conv_geo *g, enum onx_isa isa, const real *scale,
+			      struct ONX_R(onx_gather) *p);
 
 /* last_dense_grad.c.  The gradients as in last.h; scratch in bytes. */
 void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t phase, struct ONX_R(onx_gather) *p);

@@ -211,7 +211,7 @@ int onx_lower_chains(struct onx_lower *l, struct onx_err *e)
 		if (!c)
 			return onx_nomem(e, sizeof *c, "the plan");
 		*c = (struct onx_chain){ .head = id, .bn = ONX_NONE, .add = ONX_NONE, .act = ONX_NONE, .end = id,
-					 .z = ONX_NONE };
+					 .z = ONX_NONE, .x = ONX_NONE, .scale = ONX_NONE };
 		const uint32_t next = onx_lower_reader(l, out_of(l, id));
 		if (onx_lower_is(&g->node[id], "Conv") && next != ONX_NONE && fixed_norm(l, next) &&
 		    fixed_weights(l, &g->node[id]))

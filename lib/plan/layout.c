@@ -95,10 +95,10 @@ int onx_lower_made_last(struct onx_lower *l, uint32_t v, uint32_t *id, struct on
 	return rc;
 }
 
-static int step(struct onx_lower *l, const struct onx_chain *c, const char *type, const uint32_t *in, uint32_t n_in,
-		struct onx_err *e)
+/* n: whose attributes it has besides those of the chain. */
+static int step(struct onx_lower *l, const struct onx_chain *c, const struct onx_node *n, const char *type,
+		const uint32_t *in, uint32_t n_in, struct onx_err *e)
 {
-	const struct onx_node *n = &l->from->node[c->head];
 	size_t count, keep = 0;
 	const struct onx_file_attr *own = onx_lower_attr(n, &count);
 	struct onx_file_attr *a = ONX_NEWS(&l->to->arena, struct onx_file_attr, count + 2);
@@ -132,16 +132,34 @@ int onx_lower_coefficients(struct onx_lower *l, const struct onx_chain *c, uint3
 	return rc < 0 || *b == ONX_NONE ? rc : first(l, c->head, *b, e);
 }
 
+/* A pointwise one of x * scale; its windows say nothing. */
+static int scaled(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
+{
+	static const struct onx_node bare;
+	uint32_t in[5] = { ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE };
+	int rc = onx_lower_last(l, c->head, c->x, &in[0], e);
+	if (rc == ONX_OK)
+		rc = onx_lower_last(l, c->head, c->scale, &in[1], e);
+	if (rc == ONX_OK)
+		rc = onx_lower_coefficients(l, c, &in[2], &in[3], e);
+	if (rc == ONX_OK && c->z != ONX_NONE)
+		rc = onx_lower_last(l, c->head, c->z, &in[4], e);
+	const uint32_t n_in = c->z != ONX_NONE ? 5 : in[3] != ONX_NONE ? 4 : 3;
+	return rc < 0 ? rc : step(l, c, &bare, "ConvScaledLast", in, n_in, e);
+}
+
 static int convolution(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
 {
 	const struct onx_node *n = &l->from->node[c->head];
 	uint32_t in[4] = { ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE };
+	if (c->scale != ONX_NONE)
+		return scaled(l, c, e);
 	int rc = onx_lower_last(l, c->head, n->in[0], &in[0], e);
 	if (rc == ONX_OK)
 		rc = onx_lower_coefficients(l, c, &in[1], &in[2], e);
 	if (rc == ONX_OK && c->z != ONX_NONE)
 		rc = onx_lower_last(l, c->head, c->z, &in[3], e);
-	return rc < 0 ? rc : step(l, c, "ConvLast", in, c->z != ONX_NONE ? 4 : in[2] != ONX_NONE ? 3 : 2, e);
+	return rc < 0 ? rc : step(l, c, n, "ConvLast", in, c->z != ONX_NONE ? 4 : in[2] != ONX_NONE ? 3 : 2, e);
 }
 
 static int normalization(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
@@ -154,8 +172,8 @@ static int normalization(struct onx_lower *l, const struct onx_chain *c, struct 
 	if (rc == ONX_OK && c->z != ONX_NONE)
 		rc = onx_lower_last(l, c->head, c->z, &in[5], e);
 	if (rc == ONX_OK)
-		rc = c->z != ONX_NONE ? step(l, c, "BatchNormAddLast", in, 6, e)
-				      : step(l, c, "BatchNormLast", in, 5, e);
+		rc = c->z != ONX_NONE ? step(l, c, n, "BatchNormAddLast", in, 6, e)
+				      : step(l, c, n, "BatchNormLast", in, 5, e);
 	if (rc == ONX_OK)
 		l->train[l->to->n_node - 1] = l->f->infer[c->head]->train;
 	return rc;

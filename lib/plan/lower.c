@@ -239,6 +239,7 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 		rc = onx_lower_chains(&l, e);
 	if (rc == ONX_OK) {
 		onx_lower_strips(&l);
+		onx_lower_scales(&l);
 		onx_lower_concats(&l);
 	}
 	if (rc == ONX_OK)

@@ -13,6 +13,7 @@ struct onx_chain {
 	uint32_t head, bn, add, act;
 	uint32_t end;                   /* the last of them: the step stands where it stood   */
 	uint32_t z;                     /* value that `add` adds                               */
+	uint32_t x, scale;              /* `scale` is none, or the head's input is x * scale (lower_scale.c) */
 	const char *activation;         /* NULL: none                                          */
 	float par[2]; size_t n_par;
 	struct onx_chain *before;       /* one that is computed with it, strip by strip, or NULL */
@@ -65,6 +66,8 @@ int onx_lower_stages(struct onx_lower *l, size_t n, struct onx_lower_stages *to,
 void onx_lower_stage(const struct onx_lower *l, const struct onx_chain *c, size_t i, struct onx_lower_stages *to);
 int onx_lower_stages_node(struct onx_lower *l, const char *type, uint32_t like, const uint32_t *in, uint32_t n_in,
 			  uint32_t out, const struct onx_lower_stages *s, struct onx_err *e) ONX_MUST;
+/* lower_scale.c: finds scales of channels that pointwise convolutions take in. */
+void onx_lower_scales(struct onx_lower *l);
 /* lower_concat.c: finds what is joined behind convolutions that can write their part of it; writes that step. */
 void onx_lower_concats(struct onx_lower *l);
 int onx_lower_concat(struct onx_lower *l, uint32_t id, struct onx_err *e) ONX_MUST;

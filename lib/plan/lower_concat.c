@@ -23,8 +23,8 @@ static bool writes(const struct onx_lower *l, uint32_t id, uint32_t v)
 {
 	const struct onx_chain *c = onx_lower_maker(l, v);
 
-	if (!c || c->before || c->z != ONX_NONE || !onx_lower_fixed(l, c) || onx_lower_reader(l, v) != id ||
-	    !once(&l->from->node[id], v))
+	if (!c || c->before || c->z != ONX_NONE || c->scale != ONX_NONE || !onx_lower_fixed(l, c) ||
+	    onx_lower_reader(l, v) != id || !once(&l->from->node[id], v))
 		return false;
 	const struct onx_node *n = &l->from->node[c->head];
 	const struct onx_file_attr *group = onx_lower_find(n, "group");

@@ -1,6 +1,5 @@
 /* Which convolutions a plan lets write into what joins them (plan/lower_concat.c), and that the numbers stay. */
 #include "unit/lib/net.h"
-#include <math.h>
 
 enum { SAMPLES = 2, SIDE = 13, WIDE = 16 };
 enum change { NONE, ASKED_FOR, READ_TWICE, JOINED_TWICE, ALONG_LINES, TRAINED, CHANGES };
@@ -74,17 +73,7 @@ static void one(enum change c)
 	steps = joins(a.plan, &parts);
 	if (steps != changes[c].steps || parts != changes[c].parts)
 		fail_msg("%s: %d steps, %d convolutions", changes[c].name, steps, parts);
-	run_forward(&a, &n);
-	run_forward(&b, &n);
-	for (uint32_t k = 0; k < asked; k++) {
-		const struct onx_view *u = onx_exec_view(a.exec, out[k]), *v = onx_exec_view(b.exec, out[k]);
-
-		assert_int_equal(u->n, v->n);
-		for (size_t i = 0; i < u->n; i++)
-			if (!(fabs(onx_view_real(u, i) - onx_view_real(v, i)) < 1e-5 * (1 + fabs(onx_view_real(v, i)))))
-				fail_msg("%s: element %zu is %g, wanted %g", changes[c].name, i,
-					 onx_view_real(u, i), onx_view_real(v, i));
-	}
+	run_alike(&a, &b, &n, out, asked, changes[c].name);
 	run_close(&a);
 	run_close(&b);
 	net_free(&n);

@@ -1,6 +1,5 @@
 /* Which convolutions a plan computes strip by strip (plan/lower_strips.c), and that the numbers stay. */
 #include "unit/lib/net.h"
-#include <math.h>
 
 enum { SAMPLES = 2, SIDE = 64, WIDE = 16 };
 enum change { NONE, ASKED_FOR, READ_TWICE, SMALL, TRAINED, CHANGES };
@@ -61,17 +60,7 @@ static void same_numbers(void **state)
 			assert_true(strips(a.plan) <= 1);
 		else if (strips(a.plan) != steps[c])
 			fail_msg("%s: %d steps", change_name[c], strips(a.plan));
-		run_forward(&a, &n);
-		run_forward(&b, &n);
-		for (uint32_t k = 0; k < asked; k++) {
-			const struct onx_view *u = onx_exec_view(a.exec, out[k]), *v = onx_exec_view(b.exec, out[k]);
-
-			assert_int_equal(u->n, v->n);
-			for (size_t i = 0; i < u->n; i++)
-				if (!(fabs(onx_view_real(u, i) - onx_view_real(v, i)) < 1e-5))
-					fail_msg("%s: element %zu is %g, wanted %g", change_name[c], i,
-						 onx_view_real(u, i), onx_view_real(v, i));
-		}
+		run_alike(&a, &b, &n, out, asked, change_name[c]);
 		run_close(&a);
 		run_close(&b);
 		net_free(&n);

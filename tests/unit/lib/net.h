@@ -5,6 +5,7 @@
 #ifndef TEST_NET_H
 #define TEST_NET_H
 #include "unit/unit.h"
+#include <math.h>
 #include "exec/exec.h"
 #include "rewrite/patch.h"
 
@@ -206,6 +207,25 @@ static inline void run_forward(struct run *r, const struct net *n)
 static inline double run_real(struct run *r, uint32_t v)
 {
 	return onx_view_real(onx_exec_view(r->exec, v), 0);
+}
+
+/* Both go forward; then the values have the same numbers in both. */
+static inline void run_alike(struct run *a, struct run *b, struct net *n, const uint32_t *value, uint32_t values,
+			     const char *name)
+{
+	run_forward(a, n);
+	run_forward(b, n);
+	for (uint32_t k = 0; k < values; k++) {
+		const struct onx_view *u = onx_exec_view(a->exec, value[k]), *v = onx_exec_view(b->exec, value[k]);
+
+		assert_int_equal(u->n, v->n);
+		for (size_t i = 0; i < u->n; i++) {
+			const double x = onx_view_real(u, i), y = onx_view_real(v, i);
+
+			if (!(fabs(x - y) < 1e-5 * (1 + fabs(y))))
+				fail_msg("%s: element %zu is %g, wanted %g", name, i, x, y);
+		}
+	}
 }
 
 #endif
