@@ -62,8 +62,8 @@ static size_t no_scratch(const struct onx_conv_geo *g, int threads)
 
 /* Phases of the gradient, else one; w[i]: taps of s[i]. */
 struct job {
-	struct onx_slide s[ONX_SLIDE_PHASES];
-	const real *w[ONX_SLIDE_PHASES];
+	const struct onx_slide *s;
+	const real *const *w;
 	size_t phases[3], stride[3];
 	size_t ch, rows, by;
 	const real *x;
@@ -414,11 +414,13 @@ static void run(struct onx_pool *pool, struct job *j, size_t n)
 static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const void *weights,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch)
 {
-	struct job j = { .w = { weights }, .phases = { 1, 1, 1 }, .stride = { 1, 1, 1 }, .ch = g->groups,
+	const real *const w = weights;
+	struct onx_slide s;
+	struct job j = { .s = &s, .w = &w, .phases = { 1, 1, 1 }, .stride = { 1, 1, 1 }, .ch = g->groups,
 			 .x = x, .end = end, .y = y };
 
 	(void)scratch;
-	onx_slide_forward(&g->w, &j.s[0]);
+	onx_slide_forward(&g->w, &s);
 	run(pool, &j, g->n);
 }
 
@@ -432,7 +434,9 @@ void onx_last_dw_data(struct onx_pool *pool, const struct onx_conv_geo *g, const
 		      bool add, void *scratch)
 {
 	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
-	struct job j = { .ch = g->groups, .x = dy, .end = &end, .y = dx };
+	struct onx_slide s[ONX_SLIDE_PHASES];           /* not worth clearing */
+	const real *at[ONX_SLIDE_PHASES];
+	struct job j = { .s = s, .w = at, .ch = g->groups, .x = dy, .end = &end, .y = dx };
 	real *taps = scratch;
 
 	for (int d = 0; d < 3; d++) {
@@ -440,10 +444,10 @@ void onx_last_dw_data(struct onx_pool *pool, const struct onx_conv_geo *g, const
 		j.stride[d] = (size_t)g->w.stride[d];
 	}
 	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
-		onx_slide_phase(&g->w, i, &j.s[i]);
-		pack_taps(&j.s[i], g->groups, w, taps);
-		j.w[i] = taps;
-		taps += j.s[i].taps[0] * j.s[i].taps[1] * j.s[i].taps[2] * g->groups;
+		onx_slide_phase(&g->w, i, &s[i]);
+		pack_taps(&s[i], g->groups, w, taps);
+		at[i] = taps;
+		taps += s[i].taps[0] * s[i].taps[1] * s[i].taps[2] * g->groups;
 	}
 	run(pool, &j, g->n);
 }
