@@ -198,11 +198,12 @@ static void inside_of(const gather *g, size_t *lo, size_t *hi)
 	}
 }
 
-/* row_spans() of such a position. */
-ONX_INLINE void inner_spans(const gather *g, const real *image, const struct place *p, size_t of, const real **at)
+/* row_spans() of n such positions in a line, whose pointers lie side by side. */
+ONX_INLINE void inner_spans(const gather *g, const real *image, const struct place *p, size_t n, size_t of,
+			    const real **at)
 {
 	const int64_t pitch = (int64_t)(g->groups * g->c), line = (int64_t)g->s.src[2] * pitch;
-	const int64_t area = (int64_t)g->s.src[1] * line;
+	const int64_t area = (int64_t)g->s.src[1] * line, step = g->s.mul[2] * pitch;
 	const size_t taps = g->merged ? 1 : g->s.taps[2];
 	int64_t i = ((int64_t)p->o[0] * g->s.mul[0] + g->s.base[0]) * area +
 		    ((int64_t)p->o[1] * g->s.mul[1] + g->s.base[1]) * line +
@@ -214,8 +215,12 @@ ONX_INLINE void inner_spans(const gather *g, const real *image, const struct pla
 		for (size_t t1 = g->s.taps[1]; t1; t1--, j += g->s.inc[1] * line) {
 			int64_t k = j;
 
-			for (size_t t2 = taps; t2; t2--, k += g->s.inc[2] * pitch, at += of)
-				*at = image + k;
+			for (size_t t2 = taps; t2; t2--, k += g->s.inc[2] * pitch, at += of) {
+				const real *to = image + k;
+
+				for (size_t r = 0; r < n; r++, to += step)
+					at[r] = to;
+			}
 		}
 	}
 }
@@ -231,15 +236,18 @@ void onx_gather_rows(const gather *g, const real *x, size_t group, size_t r0, si
 		for (; r < r1 - r0; r++)
 			at[r] = x + (r0 + r) * g->groups * g->c + group * g->c;
 	inside_of(g, lo, hi);
-	for (; r < r1 - r0; r++, step_on(g, &p)) {
+	for (size_t n; r < r1 - r0; r += n, p.o[2] += n - 1, step_on(g, &p)) {
 		const real *const from = x + p.n * image + group * g->c;
 		const real **const to = at + r / of * g->spans * of + r % of;
 
+		n = 1;
 		if (p.o[2] >= lo[2] && p.o[2] < hi[2] && p.o[1] >= lo[1] && p.o[1] < hi[1] && p.o[0] >= lo[0] &&
-		    p.o[0] < hi[0])
-			inner_spans(g, from, &p, of, to);
-		else
+		    p.o[0] < hi[0]) {
+			n = min_z(min_z(hi[2] - p.o[2], r1 - r0 - r), of - r % of);
+			inner_spans(g, from, &p, n, of, to);
+		} else {
 			row_spans(g, from, &p, of, zeros, &stage, to);
+		}
 	}
 	for (; r % of; r++)
 		for (size_t s = 0; s < g->spans; s++)
