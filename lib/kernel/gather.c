@@ -52,10 +52,12 @@ void onx_gather_close(gather *g)
 		g->len *= g->s.taps[2];
 	}
 	g->rows = g->n * volume(g->s.grid);
-	g->flat = g->spans == 1;
+	g->even = true;
 	for (int d = 0; d < 3; d++)
-		g->flat &= g->s.mul[d] == 1 && g->s.base[d] == 0 && g->s.src[d] == g->s.grid[d] &&
-			   g->s.dst[d] == g->s.grid[d] && g->s.first[d] == 0 && g->s.step[d] == 1;
+		g->even &= g->s.dst[d] == g->s.grid[d] && g->s.first[d] == 0 && g->s.step[d] == 1;
+	g->flat = g->even && g->spans == 1;
+	for (int d = 0; d < 3; d++)
+		g->flat &= g->s.mul[d] == 1 && g->s.base[d] == 0 && g->s.src[d] == g->s.grid[d];
 	g->panels = onx_pieces(g->m, g->tile->cols);
 	g->ends = up(g->m, g->tile->unit);
 	cut(g);
@@ -306,9 +308,9 @@ static void y_rows(const gather *g, size_t all, size_t group, size_t r0, size_t 
 {
 	struct place p = place_of(g, r0);
 
-	for (size_t r = r0; g->flat && r < r1; r++)
+	for (size_t r = r0; g->even && r < r1; r++)
 		*row++ = r * all + group * g->m;
-	for (size_t r = r0; !g->flat && r < r1; r++, step_on(g, &p)) {
+	for (size_t r = r0; !g->even && r < r1; r++, step_on(g, &p)) {
 		size_t at = p.n;
 
 		for (int d = 0; d < 3; d++)

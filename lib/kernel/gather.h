@@ -36,7 +36,7 @@ struct ONX_R(onx_gather) {
 	const real *scale;              /* [n][groups * c], multiplies x; NULL: none.  Of single spans alone */
 	bool alone;                     /* inside a piece: cut for the caches, not for threads */
 	/* By onx_gather_close(): */
-	bool merged, flat;              /* flat: row r reads and writes pixel r */
+	bool merged, flat, even;        /* even: row r writes pixel r; flat: and reads it */
 	size_t spans, len;              /* a row is `spans` spans of len numbers     */
 	size_t rows, panels, ends;      /* rows of all images; panels and columns of a group as packed */
 	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */
