@@ -91,28 +91,28 @@ ONX_INLINE float onx_vscale(float y, uint32_t n)
 	return y * onx_vpower(half) * onx_vpower(n - half);
 }
 
-/* exp(x + low) for small |low| */
-ONX_INLINE float onx_vexp_pair(float x, float low)
+ONX_INLINE float onx_vexp(float x)
 {
 	const float above = onx_vpick(x < -105, -105, x), in = onx_vpick(above > 89, 89, above);
 	uint32_t n;
-	const float p = onx_vreduce(in, low, &n);
+	const float p = onx_vreduce(in, 0, &n);
 
 	return onx_vscale(1 + p, n);
 }
 
-ONX_INLINE float onx_vexp(float x)
-{
-	return onx_vexp_pair(x, 0);
-}
-
-/* exp(x) for x <= 0: 2^n as 2^(n + 64) 2^-64 */
-ONX_INLINE float onx_vexp_down(float x)
+/* exp(x + low) for -106 < x <= 0 and small |low|: 2^n as 2^(n + 64) 2^-64 */
+ONX_INLINE float onx_vexp_pair(float x, float low)
 {
 	uint32_t n;
-	const float p = onx_vreduce(onx_vpick(x < -105, -105, x), 0, &n);
+	const float p = onx_vreduce(x, low, &n);
 
 	return (1 + p) * onx_vpower(n + 64u) * 5.4210108624275222e-20f;
+}
+
+/* exp(x) for x <= 0 */
+ONX_INLINE float onx_vexp_down(float x)
+{
+	return onx_vexp_pair(onx_vpick(x < -105, -105, x), 0);
 }
 
 /* 2^n (exp(r) - 1) + 2^n - 1, as 2^n (p + (1 - 2^-n)) */
