@@ -3,15 +3,18 @@
  * Data.  For each phase of the strides (slide.h) dx is a gathered product (gather.h) over dy, channels exchanged.
  *
  * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is a run of taps,
- * of l, of j and of pixels.  It goes over its pixels in blocks of DEPTH; of each it copies dy once and x for each
- * tap into panels as wide as the tile (tile.h, `outer`), so that they are read from the nearest cache, and adds
- * the tiles' sums to its part of dw, which stays in the second.  Parts of several runs of pixels are added in
- * order at the end, when dw is brought into the order of the file. */
+ * of l, of j and of pixels.  It goes over its pixels in blocks of DEPTH and adds the tiles' sums (outer.h) to its part
+ * of dw, which stays in the second-level cache.  x and dy are read where they lie; while a block is worked on, the next
+ * one is asked for, since a block of a layer with few channels is read from far away in as much time as its products
+ * take.  What does not fill whole tiles is copied into panels as wide as the tile, and so are rows so far
+ * apart that they would drive each other out of the cache.  Parts of several runs of pixels are added in order at the
+ * end, when dw is brought into the order of the file. */
 #include "kernel/last_dense.h"
+#include "kernel/outer.h"
 #include <string.h>
 
 typedef struct ONX_R(onx_gather) gather;
-typedef struct ONX_R(onx_tile_outer) outer;
+typedef struct ONX_R(onx_outer) outer;
 
 enum { TAPS_MOST = 2048 };
 
@@ -64,12 +67,17 @@ void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, en
 
 /* ---- weights ---------------------------------------------------------------------------------------- */
 
-/* Pixels of a block: as many terms are summed from zero; numbers of x and of dy, bytes of a part; pieces at least. */
-enum { DEPTH = 128, BETWEEN = 16, L_MOST = 264, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
+/* Pixels of a block: as many terms are summed from zero; numbers of x and of dy, bytes of a part, pieces at least. */
+enum { DEPTH = 128, L_MOST = 264, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
+/* Bytes from row to row beyond which a block's rows share too few sets of the second-level cache; of the first, which
+ * counts where a copy serves that many numbers of x. */
+enum { APART = 8192, ASIDE = 1024, SERVES = 96 };
 
 struct sums {
 	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
+	const struct ONX_R(onx_outers) *outers;
 	size_t m;
+	bool copy_x, copy_dy;
 	size_t s_run, s_cuts, l_run, l_cuts, j_run, j_cuts, pixels, splits;
 	size_t j_room, l_part, part;    /* numbers: a row of a part, those of one span, all of it */
 };
@@ -81,7 +89,7 @@ static size_t parts_of(const struct sums *s)
 
 static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
 {
-	struct sums s = { .m = g->m };
+	struct sums s = { .m = g->m, .outers = onx_outers_of(isa) };
 
 	onx_last_dense_forward_of(g, isa, &s.x);
 	const struct ONX_R(onx_tile) *t = s.x.tile;
@@ -100,6 +108,9 @@ static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
 	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts_of(&s), 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
 	s.pixels = max_z(up(onx_pieces(s.x.rows, s.splits), DEPTH), DEPTH);
 	s.splits = max_z(onx_pieces(s.x.rows, s.pixels), 1);
+	s.copy_x = s.x.groups * s.x.c * sizeof(real) >= APART;
+	s.copy_dy = s.m % t->unit != 0 || s.x.groups * s.m * sizeof(real) >= APART ||
+		    (s.x.groups * s.m * sizeof(real) >= ASIDE && s.l_run >= SERVES);
 	return s;
 }
 
@@ -174,26 +185,58 @@ static void panels(const real *const *row, size_t first, size_t rows, size_t n, 
 	}
 }
 
-/* One block of pixels, copied. */
-static void products(const struct sums *s, size_t depth, const real *l, const real *j, size_t n_l, size_t n_j,
-		     const real **at, bool add, real *part)
+/* One block of pixels: dy and one span of x. */
+struct block {
+	size_t depth, n_l, n_j;
+	const real *const *x;           /* [depth], from `first` on */
+	size_t first, ask_x;            /* how far the next block's rows are, or 0 */
+	const real *dy, *ask;           /* the next block, or NULL */
+	size_t ldb, by, pitch;          /* from row to row and panel to panel of dy; from row to row of ask */
+	real *l;                        /* copies of x, their rows */
+	const real **at;
+	real *part;
+	bool add;
+};
+
+/* Rows of l [r0, r1) in tiles; o->at has the first of them at `first`, or each tile's own panel. */
+static void tiles(const struct sums *s, outer *o, size_t r0, size_t r1, bool copied, size_t width, real *part)
+{
+	const size_t rows = s->x.tile->rows, third = rows / ONX_TILE_PARTS;
+
+	for (size_t r = r0; r < r1; r += rows) {
+		o->c = part + r * s->j_room;
+		s->outers->run[onx_pieces(min_z(rows, r1 - r), third) - 1][width](o);
+		o->first += copied ? rows * DEPTH : rows;
+		o->ask = o->at[0];
+		o->ask_step = 0;
+	}
+}
+
+static void products(const struct sums *s, const struct block *k)
 {
 	const struct ONX_R(onx_tile) *t = s->x.tile;
-	const size_t third = t->rows / ONX_TILE_PARTS;
-	outer o = { .depth = depth, .ldc = s->j_room, .at = at, .add = add };
+	const size_t third = t->rows / ONX_TILE_PARTS, whole = s->copy_x ? 0 : k->n_l / third * third;
+	const size_t wide = s->copy_x ? t->rows : third;
+	const real *j = k->dy;
+	outer o = { .depth = k->depth, .ldb = k->ldb, .ldc = s->j_room, .add = k->add };
 
-	for (size_t k = 0; k < depth; k++)
-		at[k] = l + k * t->rows;
-	for (size_t c = 0; c < n_j; c += t->cols, j += DEPTH * t->cols) {
-		const size_t width = min_z(t->cols, s->j_room - c);
+	if (whole < k->n_l)
+		panels(k->x, k->first + whole, k->depth, k->n_l - whole, wide, k->l);
+	for (size_t i = 0; i < k->depth && whole < k->n_l; i++)
+		k->at[i] = k->l + i * wide;
+	for (size_t c = 0; c < k->n_j; c += t->cols, j += k->by) {
+		const size_t width = onx_pieces(min_z(t->cols, k->n_j - c), t->unit) - 1;
 
 		o.b = j;
-		o.ldb = t->cols;
-		for (size_t r = 0; r < n_l; r += t->rows) {
-			o.first = r * DEPTH;
-			o.c = part + r * s->j_room + c;
-			t->outer[onx_pieces(min_z(t->rows, n_l - r), third) - 1][width / t->unit - 1](&o);
-		}
+		o.ask = k->ask ? k->ask + c : j;
+		o.ask_step = k->ask ? k->pitch : 0;
+		o.at = k->x;
+		o.first = k->first;
+		o.ask_x = c == 0 ? k->ask_x : 0;
+		tiles(s, &o, 0, whole, false, width, k->part + c);
+		o.at = k->at;
+		o.first = o.ask_x = 0;
+		tiles(s, &o, whole, k->n_l, true, width, k->part + c);
 	}
 }
 
@@ -220,14 +263,24 @@ static void sums_piece(void *ctx, size_t piece, int worker)
 		memset(part, 0, s->part * sizeof *part);
 	for (size_t p = p0; p < p1; p += DEPTH) {
 		const size_t depth = min_z(DEPTH, p1 - p);
+		const real *const dy = w->dy + p * all + group * s->m + j0;
+		const bool more = p + 2 * DEPTH <= p1;
+		struct block b = { .depth = depth, .n_l = l1 - l0, .n_j = j1 - j0, .first = l0,
+				   .dy = s->copy_dy ? j : dy, .ldb = s->copy_dy ? s->x.tile->cols : all,
+				   .by = s->copy_dy ? DEPTH * s->x.tile->cols : s->x.tile->cols,
+				   .pitch = all, .l = l, .at = at, .add = p > p0 };
 
 		for (size_t k = 0; k < depth; k++)
-			at[k] = w->dy + (p + k) * all + group * s->m;
-		panels(at, j0, depth, j1 - j0, s->x.tile->cols, j);
+			at[k] = dy + k * all;
+		if (s->copy_dy)
+			panels(at, 0, depth, j1 - j0, s->x.tile->cols, j);
 		onx_gather_rows(&s->x, w->x, group, p, p + depth, DEPTH, w->zeros, stage, spans);
 		for (size_t i = s0; i < s1; i++) {
-			panels(spans + i * DEPTH, l0, depth, l1 - l0, s->x.tile->rows, l);
-			products(s, depth, l, j, l1 - l0, j1 - j0, at, p > p0, part + (i - s0) * s->l_part);
+			b.x = spans + i * DEPTH;
+			b.ask = more && i == s0 ? dy + DEPTH * all : NULL;
+			b.ask_x = more && i == s0 ? DEPTH * s->x.groups * s->x.c : 0;
+			b.part = part + (i - s0) * s->l_part;
+			products(s, &b);
 		}
 	}
 }
