@@ -2,9 +2,8 @@
  * MatMul or Gemm and what stands behind it.  X [..,K], W [K,N] (transB: [N,K]), B [N], Z like Y [..,N]: one tall
  * product over all leading dimensions. */
 #include "kernel/blocked.h"
-#include "kernel/gather.h"
 #include "kernel/gemm.h"
-#include "kernel/last.h"
+#include "kernel/last_dense.h"
 #include "op/fuse.h"
 #include "op/infer.h"
 
@@ -75,11 +74,19 @@ static void dense_forward(const struct onx_call *c)
 
 /* ---- with W packed: a pointwise convolution over one line of rows ----------------------------------- */
 
+static struct onx_window line_of(size_t rows)
+{
+	struct onx_window w = { .in = { 1, 1, rows }, .out = { 1, 1, rows }, .kern = { 1, 1, 1 },
+				.stride = { 1, 1, 1 }, .dil = { 1, 1, 1 } };
+
+	onx_window_close(&w);
+	return w;
+}
+
 static struct ONX_R(onx_gather) gather_of(const struct dense_geo *g)
 {
 	const struct onx_mat *m = &g->mat;
-	const struct onx_window w = { .in = { 1, 1, m->m }, .out = { 1, 1, m->m }, .kern = { 1, 1, 1 },
-				      .stride = { 1, 1, 1 }, .dil = { 1, 1, 1 } };
+	const struct onx_window w = line_of(m->m);
 	struct ONX_R(onx_gather) p = { .tile = onx_tile_of(onx_isa()), .n = 1, .groups = 1, .c = m->k, .m = m->n,
 				       .w_l = m->tb ? 1 : m->ldb, .w_j = m->tb ? m->ldb : 1 };
 
@@ -112,14 +119,6 @@ static void packed_pack(const struct onx_call *c, void *to)
 	onx_gather_pack(c->pool, &p, c->x[1].v, to);
 }
 
-static size_t packed_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
-{
-	const struct ONX_R(onx_gather) p = gather_of(s->geo);
-
-	(void)attr;
-	return backward ? 0 : onx_gather_packed(&p) + onx_gather_scratch(&p, threads);
-}
-
 static void packed_forward(const struct onx_call *c)
 {
 	const struct dense_geo *g = c->geo;
@@ -137,15 +136,9 @@ static void packed_forward(const struct onx_call *c)
 	onx_gather_run(c->pool, &p, c->x[0].v, packed, &end, c->y[0].v, scratch);
 }
 
-static const struct onx_impl dense_impl[] = {
-	{ .name = "packed", .fits = packed_fits, .scratch = packed_scratch, .packed = packed_bytes,
-	  .pack = packed_pack, .forward = packed_forward },
-	{ .name = NULL }
-};
-
 /* ---- backward --------------------------------------------------------------------------------------- */
 
-/* dW = X' dY, all rows in one product */
+/* dW = X' dY, all rows in one product: the reference */
 static void weights_back(const struct onx_call *c, const real *d)
 {
 	const struct dense_geo *g = c->geo;
@@ -170,8 +163,46 @@ static void data_back(const struct onx_call *c, const real *d)
 	onx_gemm(c->pool, &m, 1, d, c->x[1].v, c->dx[0].add, c->dx[0].v);
 }
 
+/* dX = dY W', W packed turned. */
+static struct ONX_R(onx_gather) data_of(const struct dense_geo *g)
+{
+	const struct onx_mat *m = &g->mat;
+	const struct dense_geo turned = { .mat = { .m = m->m, .n = m->k, .k = m->n, .tb = !m->tb, .ldb = m->ldb } };
+
+	return gather_of(&turned);
+}
+
+static void packed_data_back(const struct onx_call *c, const real *d)
+{
+	const struct ONX_R(onx_last_end) end = { .z = c->dx[0].add ? c->dx[0].v : NULL };
+	const struct ONX_R(onx_gather) p = data_of(c->geo);
+
+	onx_gather_pack(c->pool, &p, c->x[1].v, c->scratch);
+	onx_gather_run(c->pool, &p, d, c->scratch, &end, c->dx[0].v, (char *)c->scratch + onx_gather_packed(&p));
+}
+
+/* dW as gradient of the weights [m][c] of a pointwise convolution, with Y's and X's parts exchanged where W is [K,N]. */
+static struct onx_conv_geo conv_of(const struct dense_geo *g)
+{
+	const struct onx_mat *m = &g->mat;
+
+	return (struct onx_conv_geo){ .n = 1, .groups = 1, .c = m->tb ? m->k : m->n, .m = m->tb ? m->n : m->k,
+				      .w = line_of(m->m) };
+}
+
+static void packed_weights_back(const struct onx_call *c, const real *d)
+{
+	const struct dense_geo *g = c->geo;
+	const struct onx_conv_geo conv = conv_of(g);
+	const real *x = c->x[0].v;
+
+	onx_last_dense_weights(c->pool, &conv, onx_isa(), g->mat.tb ? x : d, g->mat.tb ? d : x, c->dx[1].v,
+			       c->dx[1].add, c->scratch);
+}
+
 /* The activation's derivative goes over dy, which nobody reads afterwards (ONX_OP_TAKES_DY). */
-static void dense_backward(const struct onx_call *c)
+static void backward(const struct onx_call *c, void (*weights)(const struct onx_call *c, const real *d),
+		     void (*data)(const struct onx_call *c, const real *d))
 {
 	const struct dense_geo *g = c->geo;
 	const struct onx_view *dz = c->n_x > 3 ? &c->dx[3] : NULL;
@@ -180,14 +211,41 @@ static void dense_backward(const struct onx_call *c)
 	if (g->f.kind != ONX_FUSE_NONE)
 		onx_fuse_backward(&g->f, &c->y[0], d, d, c->pool);
 	if (c->dx[1].v)
-		weights_back(c, d);
+		weights(c, d);
 	if (c->dx[0].v)
-		data_back(c, d);
+		data(c, d);
 	if (c->n_x > 2 && c->dx[2].v)
 		onx_last_bgrad(c->pool, g->mat.m, g->mat.n, d, c->dx[2].v, c->dx[2].add);
 	if (dz && dz->v && dz->v != d)
 		onx_fuse_pass(c->pool, g->mat.m * g->mat.n, d, dz->v, dz->add);
 }
+
+static void dense_backward(const struct onx_call *c)
+{
+	backward(c, weights_back, data_back);
+}
+
+static void packed_backward(const struct onx_call *c)
+{
+	backward(c, packed_weights_back, packed_data_back);
+}
+
+static size_t packed_scratch(const struct onx_infer *s, const void *attr, int threads, bool back)
+{
+	const struct ONX_R(onx_gather) p = back ? data_of(s->geo) : gather_of(s->geo);
+	const struct onx_conv_geo conv = conv_of(s->geo);
+	const size_t product = onx_gather_packed(&p) + onx_gather_scratch(&p, threads);
+	const size_t weights = back ? onx_last_dense_weights_scratch(&conv, onx_isa(), threads) : 0;
+
+	(void)attr;
+	return product > weights ? product : weights;
+}
+
+static const struct onx_impl dense_impl[] = {
+	{ .name = "packed", .fits = packed_fits, .scratch = packed_scratch, .packed = packed_bytes,
+	  .pack = packed_pack, .forward = packed_forward, .backward = packed_backward },
+	{ .name = NULL }
+};
 
 #define DENSE(type_, kept)                                                                                    \
 	{ .domain = "onnx_adapt", .type = type_, .since = 1, .min_in = 2, .max_in = 4, .min_out = 1,          \
