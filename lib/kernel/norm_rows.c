@@ -112,12 +112,74 @@ static void row_dx(const struct onx_rows *g, const struct onx_rows_grad *t, size
 	}
 }
 
+/* Sums of h = dy * scale, and of h * (x - mean), in running lanes as in lanes.h. */
+ONX_INLINE void own_sums(const real *x, const real *dy, const real *s, double m, size_t n, double *sum, double *product)
+{
+	double h_lane[8] = { 0 }, p_lane[8] = { 0 };
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		for (size_t l = 0; l < 8; l++) {
+			const double h = (double)dy[i + l] * s[i + l];
+
+			h_lane[l] += h;
+			p_lane[l] += h * (x[i + l] - m);
+		}
+	for (; i < n; i++) {
+		const double h = (double)dy[i] * s[i];
+
+		h_lane[i % 8] += h;
+		p_lane[i % 8] += h * (x[i] - m);
+	}
+	*sum = onx_lane_total(h_lane);
+	*product = onx_lane_total(p_lane);
+}
+
+/* row_dx() where there is a dy and each element has its own scale. */
+ONX_CLONES
+static void own_dx(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r)
+{
+	const real *x = t->x + r * g->len, *dy = t->dy + r * g->len, *s = t->scale + r % g->period * g->first;
+	const double m = t->stat[2 * r], inv = t->stat[2 * r + 1], len = (double)g->len;
+	real *dx = t->dx + r * g->len;
+	double sum, product;
+
+	own_sums(x, dy, s, m, g->len, &sum, &product);
+	const real flat = (real)((g->centre ? -inv * sum + (t->dmean ? (double)t->dmean[r] : 0) : 0) / len);
+	const real slope = (real)((-inv * inv * inv * product - (t->dinv ? t->dinv[r] * inv * inv * inv : 0)) / len);
+	const real by = (real)inv, mean = (real)m;
+
+	if (t->add_x) {
+		ONX_ALIKE
+		for (size_t i = 0; i < g->len; i++)
+			dx[i] += by * (dy[i] * s[i]) + (slope * (x[i] - mean) + flat);
+		return;
+	}
+	ONX_ALIKE
+	for (size_t i = 0; i < g->len; i++)
+		dx[i] = by * (dy[i] * s[i]) + (slope * (x[i] - mean) + flat);
+}
+
+ONX_CLONES
+static void own_parameters(const real *restrict x, const real *restrict dy, real m, real inv, size_t n,
+			   double *restrict scale, double *restrict bias)
+{
+	for (size_t i = 0; i < n; i++) {
+		scale[i] += dy[i] * ((x[i] - m) * inv);
+		bias[i] += dy[i];
+	}
+}
+
 static void row_parameters(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r, double *sum)
 {
 	const real *x = t->x + r * g->len, *dy = t->dy + r * g->len;
 	const size_t base = r % g->period * g->first;
 	const real m = t->stat[2 * r], inv = t->stat[2 * r + 1];
 
+	if (g->run == 1) {
+		own_parameters(x, dy, m, inv, g->len, sum + base, sum + g->n_par + base);
+		return;
+	}
 	for (size_t i = 0; i < g->len; i++) {
 		const size_t par = base + i / g->run;
 
@@ -138,7 +200,9 @@ static void backward_piece(void *ctx, size_t piece, int worker)
 		sum[i] = 0;
 	onx_piece(g->rows, j->grain, piece, &lo, &hi);
 	for (size_t r = lo; r < hi; r++) {
-		if (j->t->dx)
+		if (j->t->dx && g->run == 1 && j->t->dy && j->t->scale)
+			own_dx(g, j->t, r);
+		else if (j->t->dx)
 			row_dx(g, j->t, r);
 		if (sum && j->t->dy)
 			row_parameters(g, j->t, r, sum);
