@@ -52,7 +52,7 @@ MAN     := $(TOOLS:$(BUILD)/bin/%=$(BUILD)/man/%.1) $(TOOLS:$(BUILD)/bin/%=$(BUI
 # Each file of tests/unit, tests/fault, tests/op and tests/lint is a program; tests/GROUP/lib/*.c help those of GROUP.
 TESTSRC := $(wildcard tests/unit/*.c tests/fault/*.c tests/op/*.c tests/lint/*.c)
 TESTS   := $(TESTSRC:%.c=$(BUILD)/%)
-PEERS   := $(BUILD)/tests/peers/gradient
+PEERS   := $(BUILD)/tests/peers/gradient $(BUILD)/tests/peers/cases
 TESTOBJ := $(TESTSRC:%.c=$(BUILD)/%.o) $(PEERS:%=%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/lib/*.c))
 
 all: $(TOOLS) $(LIB)                    ## build the programs and the library (default)
@@ -97,6 +97,9 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(TOOLLIB) $(LIB)
 $(TESTS) $(PEERS): $(BUILD)/%: $(BUILD)/%.o $$(addprefix $(BUILD)/,$$(addsuffix .o,$$(basename $$(wildcard $$(dir $$*)lib/*.c)))) $(LIB)
 	@echo "  LD    $@"
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS_ALL) -lcmocka
+
+# Its cases are those of tests/op.
+$(BUILD)/tests/peers/cases: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/op/lib/*.c))
 
 # Manual pages and bash completion are printed by the programs from their option tables.
 man: $(MAN)                             ## manual pages and shell completion
