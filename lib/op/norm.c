@@ -83,30 +83,42 @@ static int by_axis(struct onx_infer *s, const struct norm_attr *a, bool centre, 
 					     .n_par = len, .eps = a->epsilon, .centre = centre }, e);
 }
 
-static int layer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+/* The outputs behind the first: one number a row. */
+static int statistics(struct onx_infer *s, const struct norm_attr *a, int axis, struct onx_err *e)
 {
-	const struct norm_attr *a = attr;
 	struct onx_shape stat = s->in[0].shape;
-	int axis = 0, rc = by_axis(s, a, true, &axis, e);
 
-	if (rc < 0)
-		return rc;
 	if (a->stash != ONX_FLOAT && a->stash != ONX_BFLOAT16 && a->stash != ONX_FLOAT16 &&
 	    a->stash != ONX_DOUBLE)
 		return onx_fail(e, ONX_UNSUP, "stash_type is %lld", (long long)a->stash);
 	for (int d = axis; d < stat.rank; d++)
 		stat.dim[d] = 1;
-	for (int i = 1; i < 3; i++)
+	for (int i = 1; i < s->n_out && i < 3; i++)
 		if (onx_has_out(s, i))
 			onx_set_out(s, i, (enum onx_dtype)a->stash, &stat);
 	return ONX_OK;
 }
 
+static int layer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	int axis = 0, rc = by_axis(s, attr, true, &axis, e);
+
+	if (rc == ONX_OK)
+		rc = statistics(s, attr, axis, e);
+	if (rc == ONX_OK && s->version < 17)            /* ONNX Runtime's own: of the type of the scale */
+		s->out[0].type = s->in[1].type;
+	return rc;
+}
+
 static int rms_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
-	int axis;
+	int axis = 0, rc = by_axis(s, attr, false, &axis, e);
 
-	return by_axis(s, attr, false, &axis, e);
+	if (rc == ONX_OK)
+		rc = statistics(s, attr, axis, e);
+	if (rc == ONX_OK)
+		s->out[0].type = s->in[1].type;
+	return rc;
 }
 
 static int instance_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -166,11 +178,12 @@ static const real *input(const struct onx_call *c, int i)
 	return i < c->n_x ? c->x[i].v : NULL;
 }
 
-/* Y = (X - mean) / sqrt(var + epsilon) * scale + bias by rows; Mean and InvStdDev if asked for */
+/* Y = (X - mean) / sqrt(var + epsilon) * scale + bias by rows; Mean and InvStdDev, or without a mean the latter alone,
+ * if asked for */
 static void rows_forward(const struct onx_call *c)
 {
 	const struct onx_rows *g = c->geo;
-	const real *stat = c->save;
+	const real *stat = (const real *)c->save + !g->centre;
 
 	onx_rows_forward(c->pool, g, c->x[0].v, input(c, 1), input(c, 2), c->y[0].v, c->save);
 	for (int i = 1; i < c->n_y && i < 3; i++)
@@ -195,8 +208,9 @@ static void rows_backward(const struct onx_call *c)
 	struct onx_rows_grad t = { .x = c->x[0].v, .scale = input(c, 1), .dy = c->dy[0].v, .stat = c->save,
 				   .dx = c->dx[0].v, .add_x = c->dx[0].add, .scratch = c->scratch };
 
-	t.dmean = stat_grad(c, 1, own);
-	t.dinv = stat_grad(c, 2, own + g->rows);
+	if (g->centre)
+		t.dmean = stat_grad(c, 1, own);
+	t.dinv = stat_grad(c, g->centre ? 2 : 1, own + g->rows);
 	if (c->n_x > 1) {
 		t.dscale = c->dx[1].v;
 		t.add_scale = c->dx[1].add;
@@ -219,7 +233,7 @@ static void rows_backward(const struct onx_call *c)
 const struct onx_op ONX_R(onx_ops_norm)[] = {
 	NORM("LayerNormalization", 1, 2, 3, 3, layer),
 	NORM("RMSNormalization", 23, 2, 2, 1, rms),
-	NORM("SimplifiedLayerNormalization", 1, 2, 2, 1, rms),
+	NORM("SimplifiedLayerNormalization", 1, 2, 2, 2, rms),
 	NORM("InstanceNormalization", 1, 3, 3, 1, instance),
 	NORM("GroupNormalization", 18, 3, 3, 1, group),
 	{ .type = NULL }

@@ -120,7 +120,7 @@ static int quantize_infer(struct onx_infer *s, const void *attr, struct onx_err 
 	enum onx_dtype to = onx_has_in(s, 2) ? s->in[2].type : ONX_UINT8;
 	int rc = s->in[0].type == ONX_INT32 ? ONX_OK : onx_want_real(s, 0, e);
 
-	if (rc == ONX_OK)
+	if (rc == ONX_OK && s->in[1].type != ONX_INT32)
 		rc = onx_want_real(s, 1, e);
 	if (rc == ONX_OK && !onx_has_in(s, 2))
 		rc = named_type(a, &to, e);
@@ -295,6 +295,8 @@ static int fake_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	int rc = onx_want_real(s, 0, e);
 
+	if (rc == ONX_OK)
+		rc = onx_want_real(s, 1, e);
 	if (rc == ONX_OK)
 		rc = quantize_infer(s, attr, e);
 	if (rc == ONX_OK && !is_whole(s->out[0].type))

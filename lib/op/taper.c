@@ -24,8 +24,9 @@ static int taper_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		return rc;
 	if (n != 1)
 		return onx_fail(e, ONX_SHAPE, "input 0 has %zu elements, wanted one size", n);
-	if (!onx_dtype_known(type) || !onx_dtype_real((enum onx_dtype)type))
-		return onx_fail(e, ONX_UNSUP, "output_datatype is %d, wanted a floating-point type", type);
+	const enum onx_class class = onx_dtype_known(type) ? onx_dtype_class((enum onx_dtype)type) : ONX_CLASS_NONE;
+	if (class != ONX_CLASS_REAL && class != ONX_CLASS_INT && class != ONX_CLASS_UINT)
+		return onx_fail(e, ONX_UNSUP, "output_datatype is %d, wanted a type of numbers", type);
 	y.dim[0] = v[0];
 	rc = onx_count(1, y.dim, &n, e);
 	if (rc == ONX_OK)
@@ -33,7 +34,8 @@ static int taper_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return rc;
 }
 
-/* y[i] = a - b cos(2 pi i / N) + c cos(4 pi i / N), N = size, or size - 1 if symmetric */
+/* y[i] = a - b cos(2 pi i / N) + c cos(4 pi i / N), N = size, or size - 1 if symmetric; whole numbers: towards 0,
+ * as Cast has it */
 static void fill(const struct onx_call *c, double a, double b, double last)
 {
 	const struct onx_view *y = &c->y[0];
@@ -41,7 +43,11 @@ static void fill(const struct onx_call *c, double a, double b, double last)
 
 	for (size_t i = 0; i < y->n; i++) {
 		const double t = period > 0 ? 6.283185307179586477 * (double)i / period : 0;
-		onx_view_put_real(y, i, a - b * cos(t) + last * cos(2 * t));
+		const double v = a + last * cos(2 * t) - b * cos(t);    /* in this order 1 in the middle */
+		if (onx_dtype_real(y->type))
+			onx_view_put_real(y, i, v);
+		else
+			onx_view_put_int(y, i, (int64_t)v);
 	}
 }
 
