@@ -400,6 +400,10 @@ const struct onx_op ONX_R(onx_ops_crop)[] = {
 	{ .domain = "", .type = "Slice", .since = 1, .min_in = 1, .max_in = 5, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
 	  .forward = onx_move_forward, .backward = onx_move_backward },
+	/* on trial in opset 1 */
+	{ .domain = "", .type = "DynamicSlice", .since = 1, .min_in = 3, .max_in = 4, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
+	  .forward = onx_move_forward, .backward = onx_move_backward },
 	{ .domain = "", .type = "Pad", .since = 2, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4, .attr = &pad_attr,
 	  .infer = pad_infer,

@@ -122,6 +122,7 @@ static void lrn_backward(const struct onx_call *c)
 
 struct groups {
 	size_t n, len;                          /* groups, elements of one        */
+	bool mean_only;                         /* MeanVarianceNormalization      */
 	int n_out, n_in;
 	size_t dim_out[ONX_RANK], step_out[ONX_RANK], dim_in[ONX_RANK], step_in[ONX_RANK];
 };
@@ -249,13 +250,22 @@ static void lp_backward(const struct onx_call *c)
 
 /* ---- MeanVarianceNormalization ---- */
 
-struct mvn { struct onx_ints axes; };
+struct mvn { struct onx_ints axes; bool across, variance; };
 static const struct onx_field mvn_field[] = {
 	{ "axes", F_INTS, offsetof(struct mvn, axes), .def = "0,2,3", .help = "axes of one mean" },
 	{ .name = NULL }
 };
 static const struct onx_table mvn_attr = { "MeanVarianceNormalization", sizeof(struct mvn), mvn_field,
 					   .check = NULL };
+/* Opset 1 had it on trial. */
+static const struct onx_field mvn_trial_field[] = {
+	{ "across_channels", F_BOOL, offsetof(struct mvn, across), .def = "0", .help = "one mean for all channels" },
+	{ "normalize_variance", F_BOOL, offsetof(struct mvn, variance), .def = "1",
+	  .help = "0: take off the mean alone" },
+	{ .name = NULL }
+};
+static const struct onx_table mvn_trial_attr = { "MeanVarianceNormalization", sizeof(struct mvn), mvn_trial_field,
+						 .check = NULL };
 #define MVN_EPSILON 1e-9        /* added to the deviation: the function body of the specification */
 
 static int mvn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -265,6 +275,21 @@ static int mvn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if (rc == ONX_OK)
 		rc = onx_axes_arg(s, &((const struct mvn *)attr)->axes, -1, s->in[0].shape.rank, axes, &n, e);
 	return rc < 0 ? rc : groups_infer(s, axes, n, e);
+}
+
+static int mvn_trial_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	static const int each[] = { 0, 2, 3 }, all[] = { 0, 1, 2, 3 };
+	const struct mvn *a = attr;
+	int rc = onx_infer_same(s, attr, e);
+
+	if (rc == ONX_OK)
+		rc = onx_want_rank(s, 0, 4, 4, e);
+	if (rc == ONX_OK)
+		rc = groups_infer(s, a->across ? all : each, a->across ? 4 : 3, e);
+	if (rc == ONX_OK)
+		((struct groups *)s->geo)->mean_only = !a->variance;
+	return rc;
 }
 
 static void mvn_range(const void *ctx, size_t lo, size_t hi)
@@ -288,7 +313,7 @@ static void mvn_range(const void *ctx, size_t lo, size_t hi)
 		deviation[i] = (real)s;
 		for (size_t k = 0; k < g->len; k++) {
 			const size_t o = at + in_group(g, k);
-			y[o] = (real)((x[o] - mean) / (s + MVN_EPSILON));
+			y[o] = (real)(g->mean_only ? x[o] - mean : (x[o] - mean) / (s + MVN_EPSILON));
 		}
 	}
 }
@@ -308,7 +333,8 @@ static void mvn_dx_range(const void *ctx, size_t lo, size_t hi)
 
 	for (size_t i = lo; i < hi; i++) {
 		const size_t first = group_at(g, i);
-		const double n = (double)g->len, s = deviation[i];
+		const double n = (double)g->len, s = g->mean_only ? 0 : deviation[i];
+		const double wide = g->mean_only ? 1 : s + MVN_EPSILON;
 		double mean = 0, both = 0;
 		for (size_t k = 0; k < g->len; k++) {
 			const size_t at = first + in_group(g, k);
@@ -319,7 +345,7 @@ static void mvn_dx_range(const void *ctx, size_t lo, size_t hi)
 		both = s > 0 ? both / (n * s) : 0;
 		for (size_t k = 0; k < g->len; k++) {
 			const size_t at = first + in_group(g, k);
-			onx_put(&dx[at], c->dx[0].add, (real)((dy[at] - mean) / (s + MVN_EPSILON) - y[at] * both));
+			onx_put(&dx[at], c->dx[0].add, (real)((dy[at] - mean) / wide - y[at] * both));
 		}
 	}
 }
@@ -331,13 +357,14 @@ static void mvn_backward(const struct onx_call *c)
 		onx_each(c->pool, ((const struct groups *)c->geo)->n, 1, mvn_dx_range, c);
 }
 
-#define ROW(t, version, kept, part, bytes) \
+#define ROW(t, version, kept, part, run, bytes) \
 	{ .domain = "", .type = t, .since = version, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, \
 	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = &part##_attr, .infer = part##_infer,  \
-	  .saved = bytes, .forward = part##_forward, .backward = part##_backward }
+	  .saved = bytes, .forward = run##_forward, .backward = run##_backward }
 const struct onx_op ONX_R(onx_ops_lrn)[] = {
-	ROW("LRN", 1, ONX_KEEP_X(0), lrn, lrn_saved),
-	ROW("LpNormalization", 1, ONX_KEEP_Y(0), lp, groups_saved),
-	ROW("MeanVarianceNormalization", 9, ONX_KEEP_Y(0), mvn, groups_saved),
+	ROW("LRN", 1, ONX_KEEP_X(0), lrn, lrn, lrn_saved),
+	ROW("LpNormalization", 1, ONX_KEEP_Y(0), lp, lp, groups_saved),
+	ROW("MeanVarianceNormalization", 1, ONX_KEEP_Y(0), mvn_trial, mvn, groups_saved),
+	ROW("MeanVarianceNormalization", 9, ONX_KEEP_Y(0), mvn, mvn, groups_saved),
 	{ .type = NULL }
 };

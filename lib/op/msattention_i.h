@@ -5,7 +5,7 @@
 #include "op/infer.h"
 
 struct onx_ms_attention {
-	int64_t heads, causal, rotary, share;
+	int64_t heads, causal, rotary, rotary_dim, share;
 	double scale, filter;
 	struct onx_ints sizes;
 };

@@ -16,6 +16,8 @@ static const struct onx_field attention_field[] = {
 	  .help = "widths of Q, K and V; none: all equal" },
 	{ "do_rotary", F_INT, offsetof(struct onx_ms_attention, rotary), .def = "0", .min = 0, .max = 0,
 	  .help = "only 0 is supported" },
+	{ "rotary_embedding_dim", F_INT, offsetof(struct onx_ms_attention, rotary_dim), .def = "0",
+	  .help = "elements of a head that do_rotary turns" },
 	{ "past_present_share_buffer", F_INT, offsetof(struct onx_ms_attention, share), .def = "0", .min = 0, .max = 0,
 	  .help = "only 0 is supported" },
 	{ .name = NULL }

@@ -49,6 +49,13 @@ ONX_INLINE real swish_slope(real x, real a)
 	return s + a * x * s * (1 - s);
 }
 
+ONX_INLINE real tanh_slope(real x, real a, real b)
+{
+	const real t = onx_vtanh(b * x);
+
+	return a * b * (1 - t * t);
+}
+
 ONX_INLINE real sign(real x)
 {
 	return x > 0 ? 1 : x < 0 ? -1 : x;
@@ -77,6 +84,10 @@ TABLE(Selu, REAL("alpha", a, "1.67326319217681884765625", "limit for x -> -inf")
 TABLE(Celu, REAL("alpha", a, "1", "limit for x -> -inf"))
 TABLE(HardSigmoid, REAL("alpha", a, "0.2", "slope"), REAL("beta", b, "0.5", "value at 0"))
 TABLE(ThresholdedRelu, REAL("alpha", a, "1", "threshold"))
+TABLE(Affine, REAL("alpha", a, "1", "slope"), REAL("beta", b, "0", "value at 0"))
+TABLE(Scale, REAL("scale", a, "1", "factor"))
+TABLE(ScaledTanh, REAL("alpha", a, "1", "factor of the whole"), REAL("beta", b, "1", "factor inside tanh"))
+TABLE(ParametricSoftplus, REAL("alpha", a, "1", "factor of the whole"), REAL("beta", b, "1", "factor of x"))
 TABLE(Shrink, REAL("bias", a, "0", "taken off what passes"), REAL("lambd", b, "0.5", "threshold"))
 TABLE(Swish, REAL("alpha", a, "1", "factor inside the sigmoid"))
 TABLE(QuickGelu, REAL("alpha", a, "1.702", "factor inside the sigmoid"))
@@ -121,6 +132,9 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	U(GeluTanh,        X0, onx_gelu_tanh(x),                 onx_gelu_tanh_slope(x))     \
 	U(Swish,           X0, x * onx_vsigmoid(a * x),          swish_slope(x, a))          \
 	U(ThresholdedRelu, X0, x <= a ? 0 : x,                   x > a ? 1 : 0)              \
+	U(Affine,          0,  a * x + b,                        a)                          \
+	U(ScaledTanh,      X0, a * onx_vtanh(b * x),             tanh_slope(x, a, b))        \
+	U(ParametricSoftplus, X0, a * onx_vsoftplus(b * x),      a * b * onx_vsigmoid(b * x)) \
 	U(Shrink,          X0, x < -b ? x + a : x > b ? x - a : x - x, x < -b || x > b ? 1 : 0)
 
 /* A derivative of 0 everywhere it exists: no backward. */
@@ -380,7 +394,10 @@ const struct onx_op ONX_R(onx_ops_unary)[] = {
 	REALS(Cosh, 9) REALS(Asinh, 9) REALS(Acosh, 9) REALS(Atanh, 9) TUNED(Elu, 1) TUNED(Selu, 6)
 	TUNED(Celu, 12) REALS(Softplus, 1) REALS(Softsign, 1) TUNED(HardSigmoid, 1)
 	REALS(HardSwish, 14) REALS(Mish, 18) TUNED(Gelu, 20) TUNED(Swish, 24)
-	TUNED(ThresholdedRelu, 10) ROW("", "Shrink", Shrink, 9, infer_number, &Shrink_attr, Shrink_any)
+	/* On trial in opset 1, taken away by opset 10; ThresholdedRelu came back as it was. */
+	TUNED(Affine, 1) ROW("", "Scale", Affine, 1, onx_infer_same, &Scale_attr, Affine_forward) TUNED(ScaledTanh, 1)
+	TUNED(ParametricSoftplus, 1) TUNED(ThresholdedRelu, 1)
+	ROW("", "Shrink", Shrink, 9, infer_number, &Shrink_attr, Shrink_any)
 	ROW("com.microsoft", "Gelu", Gelu, 1, onx_infer_same, NULL, Gelu_forward)
 	ROW("com.microsoft", "QuickGelu", Swish, 1, onx_infer_same, &QuickGelu_attr, Swish_forward)
 	STEP(Floor, 1, onx_infer_same, Floor_forward) STEP(Ceil, 1, onx_infer_same, Ceil_forward)
