@@ -44,6 +44,7 @@ OTHERWISE = {
     "STFT-17 [onesided=0] (float:2x9x2 ": "a complex signal, as numpy.fft has it",
     "SVMRegressor-1 [kernel_type=SIGMOID": "post_transform is not passed over",
     "Shrink-9 [lambd=0.5 bias=3] (uint8:2)": "below 0 is 0",
+    "TreeEnsemble-5 [n_targets=1 tree_roots=0 post_transform=2": "post_transform is not passed over",
     "TreeEnsembleRegressor-1 [n_targets=2": "a target that no leaf adds to has its base value",
 }
 
