@@ -47,9 +47,10 @@ static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, s
 			onx_buf_fmt(&f->w->text, "ready: %llu weights in %u tensors can train\n",
 				    (unsigned long long)f->trains, f->n_train);
 		if (n == 0 && f->n_quant)
-			onx_buf_fmt(&f->w->text, "%u more weight%s quantised and stay%s as they are (onnx-freeze "
-				    "--dequantize makes them float)\n", f->n_quant,
-				    f->n_quant == 1 ? " is" : "s are", f->n_quant == 1 ? "s" : "");
+			onx_buf_fmt(&f->w->text, "%u more weight%s quantised and %s (onnx-freeze --dequantize makes %s "
+				    "float)\n", f->n_quant, f->n_quant == 1 ? " is" : "s are",
+				    f->n_quant == 1 ? "stays as it is" : "stay as they are",
+				    f->n_quant == 1 ? "it" : "them");
 		return n ? onx_fail(e, ONX_NO, "cannot train as it is: %u obstacle%s", n, n == 1 ? "" : "s")
 			 : ONX_OK;
 	}

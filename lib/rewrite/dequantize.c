@@ -38,27 +38,34 @@ static int patch(struct onx_graph *g, const struct onx_facts *f, struct onx_aren
 	return rc < 0 ? rc : onx_patch_apply(g, &p, log, e);
 }
 
-int onx_dequantize(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e)
+int onx_dequantize_these(struct onx_graph *g, const uint32_t *value, uint32_t n, struct onx_buf *log,
+			 struct onx_err *e)
 {
 	struct onx_arena mem = { 0 };
 	struct onx_consts consts;
 	struct onx_facts *f = NULL;
-	struct onx_facts_want want = { 0 };
+	const struct onx_facts_want want = { .target = value, .n_target = n };
+
+	onx_consts_init(&consts, g);
+	int rc = onx_facts_make(g, &consts, &want, &f, e);
+	if (rc == ONX_OK)
+		rc = patch(g, f, &mem, log, e);
+	onx_facts_free(f);
+	onx_consts_release(&consts);
+	onx_arena_release(&mem);
+	return rc;
+}
+
+int onx_dequantize(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e)
+{
+	struct onx_arena mem = { 0 };
 	uint32_t *node;
 	int rc = onx_graph_quantised(g, &mem, &node, n, e);
 
-	onx_consts_init(&consts, g);
 	for (uint32_t i = 0; rc == ONX_OK && i < *n; i++)
 		node[i] = g->node[node[i]].out[0];
-	if (rc == ONX_OK && *n) {
-		want.target = node;
-		want.n_target = *n;
-		rc = onx_facts_make(g, &consts, &want, &f, e);
-		if (rc == ONX_OK)
-			rc = patch(g, f, &mem, log, e);
-	}
-	onx_facts_free(f);
-	onx_consts_release(&consts);
+	if (rc == ONX_OK && *n)
+		rc = onx_dequantize_these(g, node, *n, log, e);
 	onx_arena_release(&mem);
 	return rc;
 }

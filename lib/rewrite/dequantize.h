@@ -8,5 +8,8 @@
  * numbers that it computes and the name of its output, without "_DequantizeLinear_Output" and the like.
  * *n: how many. */
 int onx_dequantize(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e) ONX_MUST;
+/* The same for n values of the caller's, each made from constants alone. */
+int onx_dequantize_these(struct onx_graph *g, const uint32_t *value, uint32_t n, struct onx_buf *log,
+			 struct onx_err *e) ONX_MUST;
 
 #endif

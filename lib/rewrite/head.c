@@ -417,6 +417,11 @@ static int run(struct work *w, struct onx_err *e)
 		rc = build_layers(w, e);
 	} else {
 		rc = onx_head_find(w->g, &h, e);
+		if (rc == ONX_OK && (h.n_made || h.pairs)) {
+			rc = onx_head_float(w->g, &h, w->log, e);
+			if (rc == ONX_OK)
+				rc = onx_head_find(w->g, &h, e);
+		}
 		if (rc == ONX_OK && w->o->extend)
 			rc = extend(w, h.classes, e);
 		if (rc == ONX_OK)

@@ -33,7 +33,7 @@ extern const struct onx_table onx_head_table;
 struct onx_head {
 	uint32_t output;                /* of the graph                                               */
 	uint32_t node;                  /* Gemm, MatMul or Conv                                       */
-	uint32_t weight, bias;          /* constants; bias may be ONX_NONE                            */
+	uint32_t weight, bias;          /* constants, or made from them by DequantizeLinear; bias may be ONX_NONE */
 	uint32_t weight_shape;          /* constant shape of a Reshape between weight and node, or ONX_NONE */
 	int weight_axis;                /* of the stored weight: where the classes are                */
 	int64_t classes, features;      /* features: numbers that one class weighs (fan-in)           */
@@ -41,10 +41,15 @@ struct onx_head {
 	uint32_t y;                     /* its output, bias added                                     */
 	uint32_t logits;                /* in front of a last Softmax or Sigmoid, else the output     */
 	uint32_t behind[32]; int n_behind;      /* nodes from y to the output, last one first          */
+	uint32_t made[2]; int n_made;   /* weight and bias, where DequantizeLinear makes them             */
+	bool pairs;                     /* QuantizeLinear and DequantizeLinear are among `behind`          */
 };
 
 /* The one classifier of the graph; none, or several, is a fault that names what there is. */
 int onx_head_find(const struct onx_graph *g, struct onx_head *h, struct onx_err *e) ONX_MUST;
+/* rewrite/headfloat.c: the classifier h of g and what is behind it in float numbers, where they are not; find it
+ * anew then. */
+int onx_head_float(struct onx_graph *g, const struct onx_head *h, struct onx_buf *log, struct onx_err *e) ONX_MUST;
 /* Replaces it in g, and sets the marks of its model. */
 int onx_head(struct onx_graph *g, const struct onx_head_opts *o, struct onx_buf *log, struct onx_err *e) ONX_MUST;
 

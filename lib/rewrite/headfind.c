@@ -51,6 +51,33 @@ static uint32_t stored(const struct onx_graph *g, uint32_t v, uint32_t *shape)
 	return v;
 }
 
+/* The node behind v if it is of the type and all it reads but input 0 is constant, else NULL. */
+static const struct onx_node *scaled(const struct onx_graph *g, uint32_t v, const char *type)
+{
+	if (v == ONX_NONE || g->value[v].def == ONX_NONE)
+		return NULL;
+	const struct onx_node *n = &g->node[g->value[v].def];
+	if (!is(n, type) || n->n_in < 2 || n->in[0] == ONX_NONE)
+		return NULL;
+	for (uint32_t i = 1; i < n->n_in; i++)
+		if (n->in[i] != ONX_NONE && !constant(g, n->in[i]))
+			return NULL;
+	return n;
+}
+
+/* A constant of real numbers, or the one behind DequantizeLinear (and QuantizeLinear), whose shape is the same; NULL:
+ * neither.  *made: it is the latter. */
+static const struct onx_weight *numbers(const struct onx_graph *g, uint32_t v, bool *made)
+{
+	const struct onx_node *dq = scaled(g, v, "DequantizeLinear");
+	*made = dq != NULL;
+	if (!dq)
+		return constant(g, v) && onx_dtype_real(g->value[v].init->type) ? g->value[v].init : NULL;
+	const struct onx_node *q = scaled(g, dq->in[0], "QuantizeLinear");
+	const uint32_t c = q ? q->in[0] : dq->in[0];
+	return constant(g, c) ? g->value[c].init : NULL;
+}
+
 static int64_t attr_int(const struct onx_node *n, const char *name, int64_t def)
 {
 	const struct onx_file_attr *a = n->new_attr ? n->new_attr : n->file ? n->file->attr : NULL;
@@ -69,6 +96,19 @@ static bool all_ones(const struct onx_weight *w, int from)
 	return true;
 }
 
+/* v is the bias if it has a number for each class. */
+static bool take_bias(const struct onx_graph *g, uint32_t v, struct onx_head *h)
+{
+	bool made;
+	const struct onx_weight *b = numbers(g, v, &made);
+	if (!b || (int64_t)b->n != h->classes)
+		return false;
+	h->bias = v;
+	if (made)
+		h->made[h->n_made++] = v;
+	return true;
+}
+
 /* Fills h if n is a Gemm, MatMul or 1x1 Conv over a constant weight. */
 static bool classifies(const struct onx_graph *g, uint32_t id, struct onx_head *h)
 {
@@ -76,11 +116,13 @@ static bool classifies(const struct onx_graph *g, uint32_t id, struct onx_head *
 	const bool conv = is(n, "Conv"), gemm = is(n, "Gemm"), matmul = is(n, "MatMul");
 	if ((!conv && !gemm && !matmul) || n->n_in < 2 || n->n_out < 1)
 		return false;
+	bool made;
 	h->weight = stored(g, n->in[1], &h->weight_shape);
-	if (!constant(g, h->weight) || !onx_dtype_real(g->value[h->weight].init->type))
-		return false;
-	const struct onx_weight *w = g->value[h->weight].init;
-	if (w->rank < 2 || w->n == 0 || (conv && (!all_ones(w, 2) || attr_int(n, "group", 1) != 1)))
+	const struct onx_weight *w = numbers(g, h->weight, &made);
+	h->n_made = 0;
+	if (made)
+		h->made[h->n_made++] = h->weight;
+	if (!w || w->rank < 2 || w->n == 0 || (conv && (!all_ones(w, 2) || attr_int(n, "group", 1) != 1)))
 		return false;
 	const bool first = conv || (gemm && attr_int(n, "transB", 0));
 	if (gemm && attr_int(n, "transA", 0))
@@ -92,8 +134,9 @@ static bool classifies(const struct onx_graph *g, uint32_t id, struct onx_head *
 	h->x = n->in[0];
 	h->y = n->out[0];
 	uint32_t none;
-	const uint32_t b = n->n_in > 2 ? stored(g, n->in[2], &none) : ONX_NONE;
-	h->bias = constant(g, b) && (int64_t)g->value[b].init->n == h->classes ? b : ONX_NONE;
+	h->bias = ONX_NONE;
+	if (n->n_in > 2)
+		take_bias(g, stored(g, n->in[2], &none), h);
 	return n->n_in < 3 || n->in[2] == ONX_NONE || h->bias != ONX_NONE;
 }
 
@@ -102,14 +145,12 @@ static bool adds_bias(const struct onx_graph *g, const struct onx_node *n, struc
 {
 	if (!is(n, "Add") || n->n_in != 2)
 		return false;
-	const int c = constant(g, n->in[0]) ? 0 : 1;
-	const uint32_t b = n->in[c], x = n->in[1 - c];
-	if (!constant(g, b) || x == ONX_NONE || g->value[x].def == ONX_NONE)
+	bool made;
+	const int c = numbers(g, n->in[0], &made) ? 0 : 1;
+	const uint32_t x = n->in[1 - c];
+	if (x == ONX_NONE || g->value[x].def == ONX_NONE || !classifies(g, g->value[x].def, h) || h->bias != ONX_NONE ||
+	    !take_bias(g, n->in[c], h))
 		return false;
-	if (!classifies(g, g->value[x].def, h) || h->bias != ONX_NONE ||
-	    (int64_t)g->value[b].init->n != h->classes)
-		return false;
-	h->bias = b;
 	h->y = n->out[0];
 	return true;
 }
@@ -126,6 +167,13 @@ static int walk(const struct onx_graph *g, uint32_t output, struct onx_head *h, 
 		*stop = id;
 		if (classifies(g, id, h) || adds_bias(g, n, h))
 			return 1;
+		if (scaled(g, v, "DequantizeLinear") && scaled(g, n->in[0], "QuantizeLinear") && h->n_behind < 31) {
+			h->pairs = true;
+			h->behind[h->n_behind++] = id;
+			h->behind[h->n_behind++] = g->value[n->in[0]].def;
+			v = g->node[g->value[n->in[0]].def].in[0];
+			continue;
+		}
 		if (!passes(n) || h->n_behind == 32)
 			return 0;
 		h->behind[h->n_behind++] = id;

@@ -1,5 +1,6 @@
 /* Heads: found in real files, replaced, extended, built from layers; all else stays. */
 #include "unit/lib/models.h"
+#include "unit/lib/net.h"
 #include <math.h>
 #include <stdlib.h>
 #include "base/io.h"
@@ -249,6 +250,129 @@ static void extends(void **state)
 	onx_model_free(m);
 }
 
+/* x [2,4] -> pair -> Gemm or MatMul and Add, W [4,5] and b made from whole numbers (or float ones behind a pair)
+ * -> pair -> Softmax.  Returns the output. */
+static const float w_scale[5] = { 0.25f, 0.5f, 0.125f, 0.0625f, 0.03125f };
+static uint32_t quantised(struct net *n, bool gemm, bool whole, bool softmax)
+{
+	const int64_t five[1] = { 5 }, dim[2] = { 4, 5 };
+	const struct onx_file_attr axis = onx_attr_int("axis", 1), first = onx_attr_int("axis", 0);
+	static const float one = 0.125f;
+	float w[20];
+	int8_t q[20];
+	int32_t b[5];
+	uint32_t s, ws, wq, bq;
+	struct onx_err e = { 0 };
+
+	net_new(n);
+	for (int i = 0; i < 20; i++)
+		w[i] = w_scale[i % 5] * (q[i] = (int8_t)(13 * i % 31 - 15));
+	for (int i = 0; i < 5; i++)
+		b[i] = 7 * i - 11;
+	const uint32_t x = IN(n, "x", 2, 4);
+	must(onx_graph_add_weight(n->g, "s", ONX_FLOAT, 0, NULL, &one, &s, &e), &e);
+	must(onx_graph_add_weight(n->g, "ws", ONX_FLOAT, 1, five, w_scale, &ws, &e), &e);
+	must(onx_graph_add_weight(n->g, "b_quantized", ONX_INT32, 1, five, b, &bq, &e), &e);
+	must(whole ? onx_graph_add_weight(n->g, "w_quantized", ONX_INT8, 2, dim, q, &wq, &e)
+		   : onx_graph_add_weight(n->g, "w", ONX_FLOAT, 2, dim, w, &wq, &e), &e);
+	int8_t zero[5] = { 0 };
+	uint32_t z;
+	must(onx_graph_add_weight(n->g, "z", ONX_INT8, 1, five, zero, &z, &e), &e);
+	if (!whole)
+		wq = net_op(n, "QuantizeLinear", 3, (uint32_t[]){ wq, ws, z }, &axis);
+	const uint32_t wf = net_op(n, "DequantizeLinear", 3, (uint32_t[]){ wq, ws, z }, &axis);
+	const uint32_t bf = net_op(n, "DequantizeLinear", 2, (uint32_t[]){ bq, ws }, &first);
+	const uint32_t xf = OP2(n, "DequantizeLinear", OP2(n, "QuantizeLinear", x, s), s);
+	const uint32_t y = gemm ? OP3(n, "Gemm", xf, wf, bf) : OP2(n, "Add", bf, OP2(n, "MatMul", xf, wf));
+	const uint32_t back = OP2(n, "DequantizeLinear", OP2(n, "QuantizeLinear", y, s), s);
+	const uint32_t out = softmax ? OP1(n, "Softmax", back) : back;
+	net_target(n, out);
+	return out;
+}
+
+static size_t nodes_of(const struct onx_graph *g, const char *type)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < g->n_order; i++)
+		n += strcmp(g->node[g->order[i]].type, type) == 0;
+	return n;
+}
+
+/* A classifier of whole numbers becomes one of float numbers; what is in front of it stays as it is. */
+static void quantised_heads(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 8; way++) {
+		const bool gemm = way & 1, whole = way & 2, softmax = way & 4;
+		const struct onx_head_opts o = options(3);
+		struct onx_err e = { 0 };
+		struct onx_head h;
+		struct net n;
+		struct run r;
+		const uint32_t out = quantised(&n, gemm, whole, softmax);
+		const char *name = n.g->value[out].name;
+		must(onx_head_find(n.g, &h, &e), &e);
+		assert_string_equal(n.g->node[h.node].type, gemm ? "Gemm" : "MatMul");
+		assert_int_equal(h.classes, 5);
+		assert_int_equal(h.features, 4);
+		assert_int_equal(h.n_made, 2);
+		assert_true(h.pairs);
+		must(onx_head(n.g, &o, NULL, &e), &e);
+		must(onx_head_find(n.g, &h, &e), &e);
+		assert_int_equal(h.classes, 3);
+		assert_int_equal(h.n_made, 0);
+		assert_false(h.pairs);
+		assert_non_null(n.g->value[h.weight].init);
+		assert_int_equal(n.g->value[h.weight].init->type, ONX_FLOAT);
+		assert_non_null(n.g->value[h.bias].init);
+		assert_int_equal(nodes_of(n.g, "QuantizeLinear"), 1);
+		assert_int_equal(nodes_of(n.g, "DequantizeLinear"), 1);
+		assert_string_equal(n.g->value[n.g->output[0]].name, name);
+		assert_int_equal(onx_model_meta(n.g->model, ONX_MARK "logits") != NULL, softmax);
+		run_open(&r, &n, n.g->output, 1, ONX_NONE, false, 0);
+		run_forward(&r, &n);
+		const struct onx_view *y = onx_exec_view(r.exec, n.g->output[0]);
+		assert_int_equal(y->n, 6);
+		for (size_t i = 0; i < y->n; i++)
+			assert_true(isfinite(onx_view_real(y, i)));
+		run_close(&r);
+		net_free(&n);
+	}
+}
+
+/* The old classes keep the numbers that the whole ones stand for; with new layers all of the old head goes. */
+static void quantised_heads_extended(void **state)
+{
+	struct onx_err e = { 0 };
+	struct onx_head h;
+	struct net n;
+	float w[28];
+	char path[] = "/tmp/onx-labels-XXXXXX";
+	const int fd = mkstemp(path);
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "rose\ntulip\n", 11), 11);
+	close(fd);
+	quantised(&n, true, true, true);
+	const struct onx_head_opts more = { .extend = path, .seed = 9 };
+	must(onx_head(n.g, &more, NULL, &e), &e);
+	unlink(path);
+	must(onx_head_find(n.g, &h, &e), &e);
+	assert_int_equal(h.classes, 7);
+	load_floats(n.g, h.weight, w, 28);
+	for (int i = 0; i < 20; i++)
+		assert_float_equal(w[i / 5 * 7 + i % 5], w_scale[i % 5] * (float)(13 * i % 31 - 15), 0);
+	net_free(&n);
+	quantised(&n, true, true, true);
+	const struct onx_head_opts layers = { .layers = "gemm:2", .seed = 9 };
+	must(onx_head(n.g, &layers, NULL, &e), &e);
+	must(onx_head_find(n.g, &h, &e), &e);
+	assert_int_equal(h.classes, 2);
+	assert_int_equal(nodes_of(n.g, "DequantizeLinear"), 1);
+	assert_int_equal(nodes_of(n.g, "Gemm"), 1);
+	net_free(&n);
+}
+
 /* The loss is in the graph and never in the file. */
 static void loss(void **state)
 {
@@ -303,6 +427,7 @@ int main(void)
 		cmocka_unit_test(finds), cmocka_unit_test(replaces), cmocka_unit_test(several_heads),
 		cmocka_unit_test(builds), cmocka_unit_test(cuts), cmocka_unit_test(bad_layers),
 		cmocka_unit_test(extends), cmocka_unit_test(loss), cmocka_unit_test(swaps),
+		cmocka_unit_test(quantised_heads), cmocka_unit_test(quantised_heads_extended),
 	};
 	return RUN(tests);
 }
