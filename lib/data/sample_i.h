@@ -1,4 +1,4 @@
-/* data/sample_i.h -- one sample into its place in a batch (data/sample.c), for data/batch.c.
+/* data/sample_i.h -- one sample into its place in a batch (data/sample.c), for data/batchring.c.
  * Base pictures that were decoded once are kept; any thread may call, the pictures kept are never
  * moved or freed while workers run. */
 #ifndef ONX_SAMPLE_I_H

@@ -1,168 +1,11 @@
 /* op/mlsvm.c -- SVMClassifier and SVMRegressor of ai.onnx.ml: libsvm's decision functions (Chang and Lin, LIBSVM:
  * a library for support vector machines, sections 4 and 8). */
-#include "op/ml.h"
+#include "op/mlsvm_i.h"
 #include <string.h>
-
-enum kernel { LINEAR, POLY, RBF, SIGMOID };
-static const char *const kernels[] = { "LINEAR", "POLY", "RBF", "SIGMOID", NULL };
-
-struct svm {
-	struct onx_reals coef, params, prob_a, prob_b, rho, vector;
-	struct onx_ints per_class;
-	struct onx_labels labels;
-	int64_t one_class, n_supports, n_targets;
-	int kernel, post;
-};
-#define COMMON                                                                                         \
-	{ "coefficients", F_REALS, offsetof(struct svm, coef), .def = "", .help = "of the support vectors" },  \
-	{ "kernel_params", F_REALS, offsetof(struct svm, params), .def = "", .help = "gamma, coef0, degree" }, \
-	{ "kernel_type", F_ENUM, offsetof(struct svm, kernel), .def = "LINEAR", .choices = kernels,           \
-	  .help = "the kernel" },                                                                              \
-	{ "post_transform", F_ENUM, offsetof(struct svm, post), .def = "NONE", .choices = onx_post_names,      \
-	  .help = "what acts on the scores" },                                                                 \
-	{ "rho", F_REALS, offsetof(struct svm, rho), .def = "", .help = "added to each decision" },            \
-	{ "support_vectors", F_REALS, offsetof(struct svm, vector), .def = "", .help = "[S][C]" }
-static const struct onx_field classifier_field[] = {
-	COMMON,
-	{ "classlabels_ints", F_INTS, offsetof(struct svm, labels.ints), .def = "", .help = "of the classes" },
-	{ "classlabels_strings", F_STRS, offsetof(struct svm, labels.strings), .def = "",
-	  .help = "of the classes" },
-	{ "prob_a", F_REALS, offsetof(struct svm, prob_a), .def = "", .help = "slopes of the sigmoids of pairs" },
-	{ "prob_b", F_REALS, offsetof(struct svm, prob_b), .def = "", .help = "their offsets" },
-	{ "vectors_per_class", F_INTS, offsetof(struct svm, per_class), .def = "",
-	  .help = "support vectors of each class; none: a linear model" },
-	{ .name = NULL }
-};
-static const struct onx_field regressor_field[] = {
-	COMMON,
-	{ "n_supports", F_INT, offsetof(struct svm, n_supports), .def = "0", .min = 0, .max = 1e9,
-	  .help = "support vectors; 0: a linear model" },
-	{ "n_targets", F_INT, offsetof(struct svm, n_targets), .def = "1", .help = "one is all there can be" },
-	{ "one_class", F_INT, offsetof(struct svm, one_class), .def = "0", .help = "1: 1 or -1 by the sign" },
-	{ .name = NULL }
-};
-static const struct onx_table classifier_table = { "SVMClassifier", sizeof(struct svm), classifier_field,
-						   .check = NULL };
-static const struct onx_table regressor_table = { "SVMRegressor", sizeof(struct svm), regressor_field,
-						  .check = NULL };
-
-struct geo {
-	size_t rows, cols, vectors;     /* vectors 0: linear                                        */
-	size_t classes, pairs, outs;
-	const size_t *first;            /* by class: its first vector                               */
-	bool prob, twice;               /* twice: one decision, given as -s and s                   */
-	double gamma, coef0, degree;
-};
-
-static int want(const char *name, size_t have, size_t n, struct onx_err *e)
-{
-	return have == n ? ONX_OK
-	       : onx_fail(e, ONX_FORMAT, "%s has %zu numbers, wanted %zu", name, have, n);
-}
-
-static int open(struct onx_infer *s, const struct svm *a, struct geo **out, struct onx_err *e)
-{
-	struct geo *g = ONX_NEW(s->mem, struct geo);
-
-	if (!g)
-		return onx_nomem(e, sizeof *g, "an SVM");
-	if (a->params.n && a->params.n < 3)
-		return onx_fail(e, ONX_FORMAT, "kernel_params has %zu numbers, wanted 3", a->params.n);
-	if (a->params.n) {
-		g->gamma = a->params.v[0];
-		g->coef0 = a->params.v[1];
-		g->degree = a->params.v[2];
-	}
-	*out = s->geo = g;
-	return onx_ml_rows(s, 0, &g->rows, &g->cols, e);
-}
-
-static int of_classes(struct onx_infer *s, const struct svm *a, struct geo *g, struct onx_err *e)
-{
-	size_t *first = ONX_NEWS(s->mem, size_t, g->classes + 1);
-	int rc = want("vectors_per_class", a->per_class.n, g->classes, e);
-
-	if (rc < 0 || !first)
-		return rc < 0 ? rc : onx_nomem(e, (double)g->classes * 8, "an SVM");
-	for (size_t i = 0; i < g->classes; i++) {
-		if (a->per_class.v[i] < 0 || a->per_class.v[i] > 1 << 30)
-			return onx_fail(e, ONX_FORMAT, "vectors_per_class holds %lld", (long long)a->per_class.v[i]);
-		first[i] = g->vectors;
-		g->vectors += (size_t)a->per_class.v[i];
-	}
-	first[g->classes] = g->vectors;
-	g->first = first;
-	g->pairs = g->classes * (g->classes - 1) / 2;
-	g->prob = a->prob_a.n > 0;
-	if ((rc = want("support_vectors", a->vector.n, g->vectors * g->cols, e)) < 0 ||
-	    (rc = want("coefficients", a->coef.n, g->vectors * (g->classes - 1), e)) < 0 ||
-	    (rc = want("rho", a->rho.n, g->pairs, e)) < 0)
-		return rc;
-	if (g->prob && ((rc = want("prob_a", a->prob_a.n, g->pairs, e)) < 0 ||
-			(rc = want("prob_b", a->prob_b.n, g->pairs, e)) < 0))
-		return rc;
-	g->outs = g->prob ? g->classes : g->pairs;
-	return ONX_OK;
-}
-
-static int classifier_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct svm *a = attr;
-	struct geo *g = NULL;
-	enum onx_dtype type;
-	size_t n;
-	int rc = onx_ml_labels(&a->labels, &n, &type, e);
-
-	if (rc < 0 || (rc = open(s, a, &g, e)) < 0)
-		return rc;
-	g->classes = n ? n : 1;
-	if (a->per_class.n) {
-		if (n < 2 || n > 4096)
-			return onx_fail(e, ONX_FORMAT, "support vectors of %zu classes", n);
-		rc = of_classes(s, a, g, e);
-	} else {
-		g->outs = g->classes;
-		rc = want("coefficients", a->coef.n, g->classes * g->cols, e);
-		if (rc == ONX_OK && a->rho.n == 0)
-			rc = want("rho", 0, 1, e);
-	}
-	if (rc < 0)
-		return rc;
-	g->twice = g->outs == 1 && g->classes == 2;
-	g->outs += g->twice;
-	const struct onx_shape y = { 1, { (int64_t)g->rows } };
-	const struct onx_shape z = { 2, { (int64_t)g->rows, (int64_t)g->outs } };
-	onx_set_out(s, 0, type, &y);
-	onx_set_out(s, 1, ONX_FLOAT, &z);
-	return ONX_OK;
-}
-
-static int regressor_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct svm *a = attr;
-	struct geo *g = NULL;
-	int rc = open(s, a, &g, e);
-
-	if (rc < 0)
-		return rc;
-	g->vectors = (size_t)a->n_supports;
-	g->outs = 1;
-	if (a->n_targets != 1)
-		return onx_fail(e, ONX_UNSUP, "n_targets is %lld", (long long)a->n_targets);
-	if (a->rho.n == 0)
-		return want("rho", 0, 1, e);
-	if (g->vectors && (rc = want("support_vectors", a->vector.n, g->vectors * g->cols, e)) < 0)
-		return rc;
-	if ((rc = want("coefficients", a->coef.n, g->vectors ? g->vectors : g->cols, e)) < 0)
-		return rc;
-	const struct onx_shape y = { 2, { (int64_t)g->rows, 1 } };
-	onx_set_out(s, 0, ONX_FLOAT, &y);
-	return ONX_OK;
-}
 
 /* Of one row: x [cols], k [vectors], decisions [pairs], votes and probabilities [classes], the matrix of
  * pairs [classes^2]. */
-static size_t work(const struct geo *g)
+static size_t work(const struct onx_svm_geo *g)
 {
 	return 2 * g->cols + g->vectors + g->pairs + 4 * g->classes + 4 + (g->prob ? 2 * g->classes * g->classes : 0);
 }
@@ -171,15 +14,6 @@ static size_t scratch(const struct onx_infer *s, const void *attr, int threads, 
 {
 	(void)attr, (void)backward;
 	return onx_ml_scratch(work(s->geo), threads);
-}
-
-static double dot(const double *a, const double *b, size_t n)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += a[i] * b[i];
-	return sum;
 }
 
 static double distance(const double *a, const double *b, size_t n)
@@ -192,38 +26,38 @@ static double distance(const double *a, const double *b, size_t n)
 }
 
 /* K(x, v): x'v, (gamma x'v + coef0)^degree, exp(-gamma |x - v|^2), tanh(gamma x'v + coef0) */
-static double kernel(const struct geo *g, enum kernel kind, const double *x, const double *v)
+static double kernel(const struct onx_svm_geo *g, enum onx_svm_kernel kind, const double *x, const double *v)
 {
 	switch (kind) {
-	case LINEAR:  break;
-	case POLY:    return pow(g->gamma * dot(x, v, g->cols) + g->coef0, g->degree);
-	case RBF:     return exp(-g->gamma * distance(x, v, g->cols));
-	case SIGMOID: return tanh(g->gamma * dot(x, v, g->cols) + g->coef0);
+	case ONX_SVM_LINEAR:  break;
+	case ONX_SVM_POLY:    return pow(g->gamma * onx_ml_dot(x, v, g->cols) + g->coef0, g->degree);
+	case ONX_SVM_RBF:     return exp(-g->gamma * distance(x, v, g->cols));
+	case ONX_SVM_SIGMOID: return tanh(g->gamma * onx_ml_dot(x, v, g->cols) + g->coef0);
 	}
-	return dot(x, v, g->cols);
+	return onx_ml_dot(x, v, g->cols);
 }
 
 /* d [cols] += c dK/dx */
-static void kernel_back(const struct geo *g, enum kernel kind, const double *x, const double *v, double c,
-			double *d)
+static void kernel_back(const struct onx_svm_geo *g, enum onx_svm_kernel kind, const double *x, const double *v,
+			double c, double *d)
 {
-	const double t = kind == RBF ? 0 : g->gamma * dot(x, v, g->cols) + g->coef0;
+	const double t = kind == ONX_SVM_RBF ? 0 : g->gamma * onx_ml_dot(x, v, g->cols) + g->coef0;
 	double f = c;
 
-	if (kind == POLY)
+	if (kind == ONX_SVM_POLY)
 		f *= g->gamma * g->degree * pow(t, g->degree - 1);
-	else if (kind == SIGMOID)
+	else if (kind == ONX_SVM_SIGMOID)
 		f *= g->gamma * (1 - tanh(t) * tanh(t));
-	else if (kind == RBF)
+	else if (kind == ONX_SVM_RBF)
 		f *= 2 * g->gamma * exp(-g->gamma * distance(x, v, g->cols));
 	for (size_t i = 0; i < g->cols; i++)
-		d[i] += f * (kind == RBF ? v[i] - x[i] : v[i]);
+		d[i] += f * (kind == ONX_SVM_RBF ? v[i] - x[i] : v[i]);
 }
 
 /* ---- the classifier ---- */
 
 /* One against one: the decision of each pair (i, j), i < j, and the votes. */
-static void decide(const struct svm *a, const struct geo *g, const double *k, double *s, double *votes)
+static void decide(const struct onx_svm *a, const struct onx_svm_geo *g, const double *k, double *s, double *votes)
 {
 	size_t p = 0;
 
@@ -232,53 +66,16 @@ static void decide(const struct svm *a, const struct geo *g, const double *k, do
 		for (size_t j = i + 1; j < g->classes; j++, p++) {
 			const double *ci = a->coef.v + (j - 1) * g->vectors, *cj = a->coef.v + i * g->vectors;
 			s[p] = a->rho.v[p] +
-			       dot(ci + g->first[i], k + g->first[i], g->first[i + 1] - g->first[i]) +
-			       dot(cj + g->first[j], k + g->first[j], g->first[j + 1] - g->first[j]);
+			       onx_ml_dot(ci + g->first[i], k + g->first[i], g->first[i + 1] - g->first[i]) +
+			       onx_ml_dot(cj + g->first[j], k + g->first[j], g->first[j + 1] - g->first[j]);
 			votes[s[p] > 0 ? i : j]++;
 		}
-}
-
-/* Probabilities of classes from those of pairs, r [n][n]: the second method of Wu, Lin and Weng (2004), a fixed
- * point of Q p = p'Qp; q [n][n], qp [n] are scratch. */
-static void couple(size_t n, const double *r, double *q, double *qp, double *p)
-{
-	const size_t rounds = n > 100 ? n : 100;
-
-	for (size_t t = 0; t < n; t++) {
-		p[t] = 1 / (double)n;
-		q[t * n + t] = 0;
-		for (size_t j = 0; j < n; j++)
-			if (j != t) {
-				q[t * n + t] += r[j * n + t] * r[j * n + t];
-				q[t * n + j] = -r[j * n + t] * r[t * n + j];
-			}
-	}
-	for (size_t round = 0; round < rounds; round++) {
-		double all = 0, worst = 0;
-		for (size_t t = 0; t < n; t++) {
-			qp[t] = dot(q + t * n, p, n);
-			all += p[t] * qp[t];
-		}
-		for (size_t t = 0; t < n; t++)
-			worst = fabs(qp[t] - all) > worst ? fabs(qp[t] - all) : worst;
-		if (worst < 0.005 / (double)n)
-			break;
-		for (size_t t = 0; t < n; t++) {
-			const double step = (all - qp[t]) / q[t * n + t];
-			p[t] += step;
-			all = (all + step * (step * q[t * n + t] + 2 * qp[t])) / ((1 + step) * (1 + step));
-			for (size_t j = 0; j < n; j++) {
-				qp[j] = (qp[j] + step * q[t * n + j]) / (1 + step);
-				p[j] /= 1 + step;
-			}
-		}
-	}
 }
 
 #define LEAST 1e-7              /* of a probability of a pair */
 
 /* r [n][n]: how probable class i is beside j, a logistic function of their decision s. */
-static void pairwise(const struct svm *a, size_t n, const double *s, double *r)
+static void pairwise(const struct onx_svm *a, size_t n, const double *s, double *r)
 {
 	size_t k = 0;
 
@@ -290,13 +87,13 @@ static void pairwise(const struct svm *a, size_t n, const double *s, double *r)
 		}
 }
 
-static void probabilities(const struct svm *a, const struct geo *g, const double *s, double *p, double *mem)
+static void probabilities(const struct onx_svm *a, const struct onx_svm_geo *g, const double *s, double *p, double *mem)
 {
 	const size_t n = g->classes;
 	double *r = mem, *q = r + n * n, *qp = p + n;
 
 	pairwise(a, n, s, r);
-	couple(n, r, q, qp, p);
+	onx_couple(n, r, q, qp, p);
 }
 
 static void put(const struct onx_view *y, size_t row, const double *s, size_t n)
@@ -307,15 +104,15 @@ static void put(const struct onx_view *y, size_t row, const double *s, size_t n)
 
 static void classify(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct geo *g = c->geo;
-	const struct svm *a = c->attr;
+	const struct onx_svm_geo *g = c->geo;
+	const struct onx_svm *a = c->attr;
 	double *k = mem + g->cols, *s = k + g->vectors, *votes = s + g->pairs + g->classes + 2;
 	size_t best;
 
 	onx_ml_row(&c->x[0], row, g->cols, mem);
 	if (g->vectors) {
 		for (size_t i = 0; i < g->vectors; i++)
-			k[i] = kernel(g, (enum kernel)a->kernel, mem, a->vector.v + i * g->cols);
+			k[i] = kernel(g, (enum onx_svm_kernel)a->kernel, mem, a->vector.v + i * g->cols);
 		decide(a, g, k, s, votes);
 		best = onx_ml_best(votes, g->classes);
 		if (g->prob) {
@@ -325,7 +122,7 @@ static void classify(const struct onx_call *c, size_t row, double *mem)
 		}
 	} else {
 		for (size_t i = 0; i < g->classes; i++)
-			s[i] = a->rho.v[0] + dot(mem, a->coef.v + i * g->cols, g->cols);
+			s[i] = a->rho.v[0] + onx_ml_dot(mem, a->coef.v + i * g->cols, g->cols);
 		best = g->classes > 1 ? onx_ml_best(s, g->classes) : s[0] > 0;
 	}
 	if (g->twice) {
@@ -345,63 +142,13 @@ static void classify(const struct onx_call *c, size_t row, double *mem)
 
 static void classifier_forward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_svm_geo *g = c->geo;
 
 	onx_ml_each(c, g->rows, work(g), classify);
 }
 
-/* The same fixed point with its slope dp [n] along dr [n][n]: each step differentiated, so that dp belongs to the
- * p that forward gives.  mem: 2 n^2 + 3 n doubles. */
-static void couple_along(size_t n, const double *r, const double *dr, double *mem, double *dp)
-{
-	const size_t rounds = n > 100 ? n : 100;
-	double *q = mem, *dq = q + n * n, *p = dq + n * n, *qp = p + n, *dqp = qp + n;
-
-	for (size_t t = 0; t < n; t++) {
-		p[t] = 1 / (double)n;
-		dp[t] = q[t * n + t] = dq[t * n + t] = 0;
-		for (size_t j = 0; j < n; j++)
-			if (j != t) {
-				const double a = r[j * n + t], da = dr[j * n + t];
-				const double b = r[t * n + j], db = dr[t * n + j];
-				q[t * n + t] += a * a;
-				dq[t * n + t] += 2 * a * da;
-				q[t * n + j] = -a * b;
-				dq[t * n + j] = -(da * b + a * db);
-			}
-	}
-	for (size_t round = 0; round < rounds; round++) {
-		double all = 0, dall = 0, worst = 0;
-		for (size_t t = 0; t < n; t++) {
-			qp[t] = dot(q + t * n, p, n);
-			dqp[t] = dot(dq + t * n, p, n) + dot(q + t * n, dp, n);
-			all += p[t] * qp[t];
-			dall += dp[t] * qp[t] + p[t] * dqp[t];
-		}
-		for (size_t t = 0; t < n; t++)
-			worst = fabs(qp[t] - all) > worst ? fabs(qp[t] - all) : worst;
-		if (worst < 0.005 / (double)n)
-			break;
-		for (size_t t = 0; t < n; t++) {
-			const double own = q[t * n + t], down = dq[t * n + t], step = (all - qp[t]) / own;
-			const double dstep = (dall - dqp[t] - step * down) / own, by = 1 + step;
-			p[t] += step;
-			dp[t] += dstep;
-			dall += dstep * (step * own + 2 * qp[t]) + step * (dstep * own + step * down + 2 * dqp[t]);
-			all = (all + step * (step * own + 2 * qp[t])) / (by * by);
-			dall = (dall - 2 * all * by * dstep) / (by * by);
-			for (size_t j = 0; j < n; j++) {
-				qp[j] = (qp[j] + step * q[t * n + j]) / by;
-				dqp[j] = (dqp[j] + dstep * q[t * n + j] + step * dq[t * n + j] - qp[j] * dstep) / by;
-				p[j] /= by;
-				dp[j] = (dp[j] - p[j] * dstep) / by;
-			}
-		}
-	}
-}
-
 /* ds [pairs]: the gradient of the decisions s from that of the probabilities, dp. */
-static void probabilities_back(const struct svm *a, const struct geo *g, const double *s, const double *dp,
+static void probabilities_back(const struct onx_svm *a, const struct onx_svm_geo *g, const double *s, const double *dp,
 			       double *ds, double *mem)
 {
 	const size_t n = g->classes;
@@ -416,14 +163,15 @@ static void probabilities_back(const struct svm *a, const struct geo *g, const d
 			const bool cut = v <= LEAST || v >= 1 - LEAST;
 			dr[i * n + j] = cut ? 0 : -a->prob_a.v[k] * v * (1 - v);
 			dr[j * n + i] = -dr[i * n + j];
-			couple_along(n, r, dr, slope + n, slope);
-			ds[k] = dot(dp, slope, n);
+			onx_couple_along(n, r, dr, slope + n, slope);
+			ds[k] = onx_ml_dot(dp, slope, n);
 			dr[i * n + j] = dr[j * n + i] = 0;
 		}
 }
 
 /* dx [cols] += of the decisions' gradient ds: each support vector's coefficients of all pairs at once. */
-static void decide_back(const struct svm *a, const struct geo *g, const double *x, const double *ds, double *dx)
+static void decide_back(const struct onx_svm *a, const struct onx_svm_geo *g, const double *x, const double *ds,
+			double *dx)
 {
 	for (size_t i = 0; i < g->classes; i++)
 		for (size_t v = g->first[i]; v < g->first[i + 1]; v++) {
@@ -435,12 +183,12 @@ static void decide_back(const struct svm *a, const struct geo *g, const double *
 				const size_t p = lo * (2 * g->classes - lo - 1) / 2 + hi - lo - 1;
 				sum += ds[p] * a->coef.v[(j < i ? j : j - 1) * g->vectors + v];
 			}
-			kernel_back(g, (enum kernel)a->kernel, x, a->vector.v + v * g->cols, sum, dx);
+			kernel_back(g, (enum onx_svm_kernel)a->kernel, x, a->vector.v + v * g->cols, sum, dx);
 		}
 }
 
 /* Of one row: as work(), then before and after the transform, two gradients, dx, and what the slopes take. */
-static size_t work_back(const struct geo *g)
+static size_t work_back(const struct onx_svm_geo *g)
 {
 	const size_t n = g->classes;
 
@@ -455,8 +203,8 @@ static size_t classifier_scratch(const struct onx_infer *s, const void *attr, in
 
 static void classify_back(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct geo *g = c->geo;
-	const struct svm *a = c->attr;
+	const struct onx_svm_geo *g = c->geo;
+	const struct onx_svm *a = c->attr;
 	const struct onx_view *dx = &c->dx[0];
 	double *k = mem + g->cols, *s = k + g->vectors, *votes = s + g->pairs + g->classes + 2;
 	double *z = mem + work(g), *y = z + g->outs + 1, *d = y + g->outs + 1, *to = d + g->outs + g->pairs + 1;
@@ -465,11 +213,11 @@ static void classify_back(const struct onx_call *c, size_t row, double *mem)
 	onx_ml_row(&c->x[0], row, g->cols, mem);
 	if (g->vectors) {
 		for (size_t i = 0; i < g->vectors; i++)
-			k[i] = kernel(g, (enum kernel)a->kernel, mem, a->vector.v + i * g->cols);
+			k[i] = kernel(g, (enum onx_svm_kernel)a->kernel, mem, a->vector.v + i * g->cols);
 		decide(a, g, k, s, votes);
 	}
 	for (size_t i = 0; !g->vectors && i < g->classes; i++)
-		s[i] = a->rho.v[0] + dot(mem, a->coef.v + i * g->cols, g->cols);
+		s[i] = a->rho.v[0] + onx_ml_dot(mem, a->coef.v + i * g->cols, g->cols);
 	if (g->prob)
 		probabilities(a, g, s, votes + g->classes, votes + 3 * g->classes);
 	memcpy(z, g->prob ? votes + g->classes : s, (g->twice ? 1 : g->outs) * sizeof *z);
@@ -498,7 +246,7 @@ static void classify_back(const struct onx_call *c, size_t row, double *mem)
 
 static void classifier_backward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_svm_geo *g = c->geo;
 
 	if (c->dx[0].v)
 		onx_ml_each(c, g->rows, work_back(g), classify_back);
@@ -506,19 +254,19 @@ static void classifier_backward(const struct onx_call *c)
 
 /* ---- the regressor: rho + sum of coef K(x, v) ---- */
 
-static double decision(const struct svm *a, const struct geo *g, const double *x)
+static double decision(const struct onx_svm *a, const struct onx_svm_geo *g, const double *x)
 {
-	double sum = a->rho.v[0] + (g->vectors ? 0 : dot(x, a->coef.v, g->cols));
+	double sum = a->rho.v[0] + (g->vectors ? 0 : onx_ml_dot(x, a->coef.v, g->cols));
 
 	for (size_t i = 0; i < g->vectors; i++)
-		sum += a->coef.v[i] * kernel(g, (enum kernel)a->kernel, x, a->vector.v + i * g->cols);
+		sum += a->coef.v[i] * kernel(g, (enum onx_svm_kernel)a->kernel, x, a->vector.v + i * g->cols);
 	return sum;
 }
 
 static void regress(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct geo *g = c->geo;
-	const struct svm *a = c->attr;
+	const struct onx_svm_geo *g = c->geo;
+	const struct onx_svm *a = c->attr;
 
 	onx_ml_row(&c->x[0], row, g->cols, mem);
 	double y = decision(a, g, mem);
@@ -530,15 +278,15 @@ static void regress(const struct onx_call *c, size_t row, double *mem)
 
 static void regressor_forward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_svm_geo *g = c->geo;
 
 	onx_ml_each(c, g->rows, work(g), regress);
 }
 
 static void regress_back(const struct onx_call *c, size_t row, double *mem)
 {
-	const struct geo *g = c->geo;
-	const struct svm *a = c->attr;
+	const struct onx_svm_geo *g = c->geo;
+	const struct onx_svm *a = c->attr;
 	const struct onx_view *dx = &c->dx[0];
 	double *x = mem, *d = mem + g->cols, dy = onx_view_real(&c->dy[0], row);
 
@@ -549,7 +297,7 @@ static void regress_back(const struct onx_call *c, size_t row, double *mem)
 	onx_ml_post((enum onx_post)a->post, &y, 1);
 	onx_ml_post_back((enum onx_post)a->post, &s, &y, &dy, 1);
 	for (size_t i = 0; !a->one_class && i < g->vectors; i++)
-		kernel_back(g, (enum kernel)a->kernel, x, a->vector.v + i * g->cols, dy * a->coef.v[i], d);
+		kernel_back(g, (enum onx_svm_kernel)a->kernel, x, a->vector.v + i * g->cols, dy * a->coef.v[i], d);
 	for (size_t i = 0; i < g->cols; i++) {
 		if (!g->vectors && !a->one_class)
 			d[i] = dy * a->coef.v[i];
@@ -559,7 +307,7 @@ static void regress_back(const struct onx_call *c, size_t row, double *mem)
 
 static void regressor_backward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
+	const struct onx_svm_geo *g = c->geo;
 
 	if (c->dx[0].v)
 		onx_ml_each(c, g->rows, work(g), regress_back);
@@ -567,7 +315,7 @@ static void regressor_backward(const struct onx_call *c)
 
 #define SVM(name, outs, part) \
 	.domain = ONX_ML, .type = name, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, \
-	.flags = ONX_OP_WIDTHS, .attr = &part##_table, .infer = part##_infer,                             \
+	.flags = ONX_OP_WIDTHS, .attr = &onx_svm_##part##_table, .infer = onx_svm_##part##_infer,            \
 	.forward = part##_forward
 const struct onx_op ONX_R(onx_ops_mlsvm)[] = {
 	{ SVM("SVMClassifier", 2, classifier), .scratch = classifier_scratch, .grad = { ONX_G_DIFF }, .n_grad = 1,
