@@ -1,7 +1,7 @@
 /* op/absurd.c -- every case with some of its numbers, types and words changed at random: sizes of 0, negative
  * axes, the largest whole numbers, inputs left out.  Whatever comes of it, infer answers with shapes or a
  * fault, and what it lets through runs forward and backward within its memory.
- * Arguments: names of operators; none: all.  ONX_ABSURD: tries for each case. */
+ * Arguments: names of operators; none: all.  ONX_ABSURD: tries for each case, or FIRST+TRIES. */
 #include "case.h"
 #include <ctype.h>
 #include <signal.h>
@@ -102,7 +102,8 @@ static void change_number(struct onx_rng *g, char *text, bool (*taken)(const cha
 static void change_type(struct onx_rng *g, char *text)
 {
 	static const char *const types[] = { "float", "int64", "int32", "uint8", "bool", "float16", "double",
-					     "string" };
+					     "string", "bfloat16", "int8", "uint64", "uint4", "int2",
+					     "float8e5m2", "float4e2m1", "complex64" };
 	const char *colon = strchr(text, ':');
 	char with[32];
 
@@ -113,7 +114,7 @@ static void change_type(struct onx_rng *g, char *text)
 	if (!colon)
 		return;
 	const size_t at = (size_t)(colon - text) + 1, n = strcspn(text + at, ": ");
-	snprintf(with, sizeof with, "%s:", types[draw(g, 8)]);
+	snprintf(with, sizeof with, "%s:", types[draw(g, 16)]);
 	replace(text, at, text[at + n] == ':' ? n + 1 : 0, with);
 }
 
@@ -170,9 +171,9 @@ static int run(const struct op_case *c, bool wide)
 	return verdict;
 }
 
-static void try_case(struct tally *t, const struct op_case *from, size_t number, unsigned tries)
+static void try_case(struct tally *t, const struct op_case *from, size_t number, unsigned first, unsigned tries)
 {
-	for (unsigned k = 0; k < tries; k++) {
+	for (unsigned k = first; k < first + tries; k++) {
 		char attr[TEXT], in[TEXT];
 		struct onx_rng g;
 		struct op_case c = *from;
@@ -200,7 +201,9 @@ static void try_case(struct tally *t, const struct op_case *from, size_t number,
 int main(int argc, char **argv)
 {
 	const char *n = getenv("ONX_ABSURD");
-	const unsigned tries = n ? (unsigned)strtoul(n, NULL, 10) : 60;
+	const char *plus = n ? strchr(n, '+') : NULL;
+	const unsigned first = plus ? (unsigned)strtoul(n, NULL, 10) : 0;
+	const unsigned tries = plus ? (unsigned)strtoul(plus + 1, NULL, 10) : n ? (unsigned)strtoul(n, NULL, 10) : 60;
 	struct tally t = { 0 };
 
 	signal(SIGSEGV, crashed);
@@ -210,7 +213,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < op_n_cases; i++) {
 		alarm(60);              /* a kernel that never ends is named, too */
 		if (op_case_picked(&op_cases[i], argc, argv))
-			try_case(&t, &op_cases[i], i, tries);
+			try_case(&t, &op_cases[i], i, first, tries);
 	}
 	printf("%d changed cases, %d ran, %d failed\n", t.cases, t.runs, t.bad);
 	return t.bad != 0 || t.cases == 0;
