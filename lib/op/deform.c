@@ -102,13 +102,12 @@ static void find_corners(const struct deform_geo *g, double y, double x, struct 
 	}
 }
 
-/* Row r = (channel, tap) of the columns at place p: its offsets and mask, and the corners. */
+/* Tap k of offset group og at place p: its offsets and mask, and the corners. */
 struct tap { size_t dy, dx, mask; struct corners c; double m; };
 
-static struct tap tap_of(const struct onx_call *c, size_t b, size_t r, size_t p)
+static struct tap tap_at(const struct onx_call *c, size_t b, size_t og, size_t k, size_t p)
 {
 	const struct deform_geo *g = c->geo;
-	const size_t k = r % g->w.kern_n, og = r / g->w.kern_n / (g->c / g->og);
 	const size_t set = (b * g->og + og) * g->w.kern_n + k, ow = g->w.out[2], kw = g->w.kern[2];
 	const real *offset = c->x[OFFSET].v, *mask = given(c, MASK);
 	struct tap t;
@@ -120,6 +119,14 @@ static struct tap tap_of(const struct onx_call *c, size_t b, size_t r, size_t p)
 	find_corners(g, (double)onx_window_at(&g->w, 1, p / ow, k / kw) + offset[t.dy],
 		     (double)onx_window_at(&g->w, 2, p % ow, k % kw) + offset[t.dx], &t.c);
 	return t;
+}
+
+/* The same for row r = (channel, tap) of the columns. */
+static struct tap tap_of(const struct onx_call *c, size_t b, size_t r, size_t p)
+{
+	const struct deform_geo *g = c->geo;
+
+	return tap_at(c, b, r / g->w.kern_n / (g->c / g->og), r % g->w.kern_n, p);
 }
 
 static double corner(const struct corners *t, const real *x, int k)
@@ -235,7 +242,7 @@ static void tap_back(void *ctx, size_t set, int worker)
 
 	(void)worker;
 	for (size_t p = 0; p < g->w.out_n; p++) {
-		const struct tap t = tap_of(j->c, j->b, og * channels * g->w.kern_n + k, p);
+		const struct tap t = tap_at(j->c, j->b, og, k, p);
 		double dy = 0, dx = 0, dm = 0;
 		for (size_t i = og * channels; i < (og + 1) * channels; i++) {
 			const real *x = (const real *)j->c->x[X].v + (j->b * g->c + i) * g->w.in_n;
