@@ -43,18 +43,18 @@ static size_t scratch(const struct onx_infer *s, const void *attr, int threads, 
 
 /* ---- heads ---- */
 
-/* One side is [B,H,T,d] (rows from `row` on), the other [B,L,ld] (columns from `col` on). */
-struct heads { size_t b, h, t, row, l, d, ld, col; };
+/* One side is [B,H,T,d] (rows from `row` on), the other [B,L,ld] (columns from `col` on, `step` to the next head). */
+struct heads { size_t b, h, t, row, l, d, ld, col, step; };
 
 static void to_heads(const struct heads *m, const real *from, const real *bias, real *to)
 {
 	for (size_t b = 0; b < m->b; b++)
 		for (size_t h = 0; h < m->h; h++)
 			for (size_t i = 0; i < m->l; i++) {
-				const real *x = from + (b * m->l + i) * m->ld + m->col + h * m->d;
+				const real *x = from + (b * m->l + i) * m->ld + m->col + h * m->step;
 				real *y = to + ((b * m->h + h) * m->t + m->row + i) * m->d;
 				for (size_t j = 0; j < m->d; j++)
-					y[j] = x[j] + (bias ? bias[m->col + h * m->d + j] : 0);
+					y[j] = x[j] + (bias ? bias[h * m->d + j] : 0);
 			}
 }
 
@@ -64,7 +64,7 @@ static void from_heads(const struct heads *m, const real *from, real *to, bool a
 		for (size_t h = 0; h < m->h; h++)
 			for (size_t i = 0; i < m->l; i++) {
 				const real *x = from + ((b * m->h + h) * m->t + m->row + i) * m->d;
-				real *y = to + (b * m->l + i) * m->ld + m->col + h * m->d;
+				real *y = to + (b * m->l + i) * m->ld + m->col + h * m->step;
 				for (size_t j = 0; j < m->d; j++)
 					onx_put(&y[j], add, x[j]);
 			}
@@ -219,7 +219,7 @@ static void core_backward(const struct onx_call *c, const struct parts *m, const
 static struct heads part(const struct onx_ms_geo *g, bool query, size_t d, size_t col)
 {
 	return (struct heads){ g->b, g->h, query ? g->s : g->t, query ? 0 : g->past, query ? g->s : g->l, d,
-			       g->hq + g->hk + g->hv, col };
+			       g->hq + g->hk + g->hv, col, d };
 }
 
 static struct rows past_rows(const struct onx_ms_geo *g, size_t d)
@@ -241,8 +241,8 @@ static void attention_forward(const struct onx_call *c)
 
 	onx_gemm(c->pool, &w, 1, c->x[0].v, c->x[1].v, 0, x);
 	to_heads(&q, x, bias, m.q);
-	to_heads(&k, x, bias, m.k);
-	to_heads(&v, x, bias, m.v);
+	to_heads(&k, x, bias ? bias + k.col : NULL, m.k);
+	to_heads(&v, x, bias ? bias + v.col : NULL, m.v);
 	if (g->past) {
 		move_rows(&past, c->x[4].v, m.k, false);
 		move_rows(&past, (const real *)c->x[4].v + one, m.v, false);
@@ -303,12 +303,20 @@ static void attention_backward(const struct onx_call *c)
 
 /* ---- MultiHeadAttention: Q, K, V are inputs, with one bias for all three ---- */
 
+/* The input that has query, key or value (i): one may hold several, side by side in each head. */
+static int held(const struct onx_ms_geo *g, int i)
+{
+	return g->pack == 3 ? 0 : g->pack == 2 && i ? 1 : i;
+}
+
 /* query, key or value, and the part of the bias that is its own */
 static struct heads own(const struct onx_ms_geo *g, int i)
 {
-	const size_t d = i == 2 ? g->dv : g->dk;
+	const size_t d = i == 2 ? g->dv : g->dk, at = (size_t)held(g, i);
+	const size_t n = g->pack == 3 || at == 1 ? (g->pack ? g->pack : 1) : 1;
 
-	return (struct heads){ g->b, g->h, i ? g->t : g->s, i ? g->past : 0, i ? g->l : g->s, d, g->h * d, 0 };
+	return (struct heads){ g->b, g->h, i ? g->t : g->s, i ? g->past : 0, i ? g->l : g->s, d, g->h * d * n,
+			       ((size_t)i - at) * d, d * n };
 }
 
 static const real *own_bias(const struct onx_call *c, int i)
@@ -326,7 +334,7 @@ static void take(const struct onx_call *c, int i, real *to)
 	const real *bias = own_bias(c, i);
 
 	if (i == 0 || !g->split_kv) {
-		to_heads(&m, c->x[i].v, bias, to);
+		to_heads(&m, c->x[held(g, i)].v, bias, to);
 		return;
 	}
 	const struct rows r = { g->b * g->h, g->l, m.d, g->l, 0, g->t, g->past };
@@ -362,13 +370,15 @@ static void give(const struct onx_call *c, int i, const real *from)
 	const struct heads m = own(g, i);
 	real *bias = wanted(c, 3) ? (real *)c->dx[3].v + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
 
-	if (wanted(c, i) && (i == 0 || !g->split_kv)) {
-		from_heads(&m, from, c->dx[i].v, c->dx[i].add);
+	const int at = held(g, i);
+
+	if (wanted(c, at) && (i == 0 || !g->split_kv)) {
+		from_heads(&m, from, c->dx[at].v, c->dx[at].add);
 	} else if (wanted(c, i)) {
 		const struct rows r = { g->b * g->h, g->l, m.d, g->t, g->past, g->l, 0 };
 		move_rows(&r, from, c->dx[i].v, c->dx[i].add);
 	}
-	for (size_t j = 0; bias && j < m.ld; j++) {
+	for (size_t j = 0; bias && j < g->h * m.d; j++) {
 		double sum = 0;
 		for (size_t b = 0; b < g->b; b++)
 			for (size_t r = 0; r < m.l; r++)
@@ -411,7 +421,7 @@ const struct onx_op ONX_R(onx_ops_msattention)[] = {
 	  .max_out = 2, .grad = { D, D, D, N, D, D }, .n_grad = 6, .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1),
 	  .weight = 6, .attr = &onx_ms_attention_table, .infer = onx_ms_attention_infer, .saved = saved,
 	  .scratch = scratch, .macs = macs, .forward = attention_forward, .backward = attention_backward },
-	{ .domain = "com.microsoft", .type = "MultiHeadAttention", .since = 1, .min_in = 3, .max_in = 8,
+	{ .domain = "com.microsoft", .type = "MultiHeadAttention", .since = 1, .min_in = 1, .max_in = 8,
 	  .min_out = 1, .max_out = 3, .grad = { D, D, D, D, N, D, D, D }, .n_grad = 8, .weight = 8,
 	  .attr = &onx_ms_multi_table, .infer = onx_ms_multi_infer, .saved = saved, .scratch = scratch, .macs = macs,
 	  .forward = multi_forward, .backward = multi_backward },

@@ -17,6 +17,7 @@ struct onx_ms_geo {
 	enum onx_ms_mask mask; int mask_in; size_t square;
 	int bias_in; size_t bias_b, bias_h;     /* attention_bias: steps along B and H, 0 broadcast */
 	bool split_kv;                          /* MultiHeadAttention: key and value are [B,H,L,d] already */
+	size_t pack;                            /* 3: query is [B,S,H,3,d] of Q, K, V; 2: key is [B,L,H,2,d] of K, V */
 };
 
 /* msattention_shape.c */

@@ -161,6 +161,24 @@ int onx_ms_attention_infer(struct onx_infer *s, const void *attr, struct onx_err
 	return ONX_OK;
 }
 
+/* Query, key and value in one tensor [B,S,H,3,d], or key and value in one, [B,L,H,2,d]. */
+static int packed(const struct onx_infer *s, const struct onx_ms_attention *a, struct onx_ms_geo *g, size_t n,
+		  struct onx_err *e)
+{
+	const int at = n == 3 ? 0 : 1;
+	const int64_t *q = s->in[0].shape.dim, *p = s->in[at].shape.dim;
+	const int64_t want[5] = { q[0], p[1], a->heads, (int64_t)n, n == 3 ? p[4] : q[2] / a->heads };
+
+	if (onx_has_in(s, 2) || (n == 3 && onx_has_in(s, 1)))
+		return onx_fail(e, ONX_SHAPE, "input %d holds the value too, yet there is another", at);
+	if (n == 2 && (s->in[0].shape.rank != 3 || q[2] % a->heads != 0))
+		return onx_fail(e, ONX_SHAPE, "columns do not fall into %lld heads", (long long)a->heads);
+	*g = (struct onx_ms_geo){ .b = (size_t)q[0], .h = (size_t)a->heads, .s = (size_t)q[1], .l = (size_t)p[1],
+				  .dk = (size_t)want[4], .dv = (size_t)want[4], .pack = n };
+	g->hq = g->hk = g->hv = g->h * g->dk;
+	return want_dims(s, at, 5, want, e);
+}
+
 static int multi_keys(const struct onx_infer *s, const struct onx_ms_attention *a, struct onx_ms_geo *g,
 		      struct onx_err *e)
 {
@@ -169,8 +187,10 @@ static int multi_keys(const struct onx_infer *s, const struct onx_ms_attention *
 
 	if ((rc = onx_want_real(s, 0, e)) < 0)
 		return rc;
+	if (q->rank == 5 || (onx_has_in(s, 1) && s->in[1].shape.rank == 5))
+		return packed(s, a, g, q->rank == 5 ? 3 : 2, e);
 	if (q->rank != 3 || !onx_has_in(s, 1) || !onx_has_in(s, 2))
-		return onx_fail(e, ONX_UNSUP, "query, key and value in one tensor");
+		return onx_fail(e, ONX_SHAPE, "there is no %s", q->rank == 3 && onx_has_in(s, 1) ? "value" : "key");
 	const struct onx_shape *k = &s->in[1].shape, *v = &s->in[2].shape;
 	const bool split = k->rank == 4;
 	if ((k->rank != 3 && !split) || v->rank != k->rank)
