@@ -67,7 +67,9 @@ static void as_json(const struct onx_op *op, const char *gradients, const char *
 
 static const char *forward_word(const struct onx_op *op)
 {
-	return op->flags & ONX_OP_RULE ? "planning" : op->flags & ONX_OP_BODY ? "turns" : "runs";
+	if (op->flags & ONX_OP_RULE)
+		return "planning";
+	return (op->flags & ONX_OP_BODY) && !(op->flags & ONX_OP_SECOND) ? "turns" : "runs";
 }
 
 static void one(struct listing *l, size_t i)
@@ -135,13 +137,6 @@ static const char page_head[] =
 	"| domain | operator | versions | types | forward | gradient |\n"
 	"|---|---|---|---|---|---|\n";
 
-/* What the specification has and the table lacks. */
-static const char page_tail[] =
-	"\n## Not supported\n\n"
-	"| domain | operator | why |\n"
-	"|---|---|---|\n"
-	"| ai.onnx.preview.training | Gradient | gradients are taken of a whole model: onnx-train |\n";
-
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)
 {
 	struct listing l = { .form = form, .out = out };
@@ -158,8 +153,6 @@ int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)
 			    "inputs with a gradient (x), a zero gradient (0), none (-)");
 	for (size_t i = 0; i < l.n; i++)
 		one(&l, i);
-	if (form == ONX_OPS_PAGE)
-		onx_buf_str(out, page_tail);
 	if (form == ONX_OPS_JSON) {
 		rc = onx_json_print(l.list, true, out, e);
 		onx_json_free(l.list);

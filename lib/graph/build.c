@@ -412,7 +412,8 @@ static int build_graph(struct build *b, struct onx_err *e)
 		return onx_fail(e, ONX_UNSUP, "the graph has too many nodes or tensors");
 	if ((rc = take_inputs(b, e)) < 0 ||
 	    (rc = b->outer ? take_body_inits(b, e) : take_inits(b, e)) < 0 || (rc = take_nodes(b, e)) < 0 ||
-	    (rc = take_outputs(b, e)) < 0 || (rc = onx_graph_order(b->g, e)) < 0)
+	    (rc = take_outputs(b, e)) < 0 || (rc = onx_graph_order(b->g, e)) < 0 ||
+	    (rc = onx_graph_gradients(b->g, b->lax, e)) < 0)
 		return rc;
 	return onx_graph_check(b->g, e);
 }

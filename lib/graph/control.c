@@ -338,6 +338,21 @@ static int run_map(const struct onx_control *c, struct onx_err *e)
 	return rc;
 }
 
+/* ---- Gradient: its body once ---- */
+
+static int run_gradient(const struct onx_control *c, struct onx_err *e)
+{
+	const struct onx_body *b = &c->n->body[0];
+	struct onx_fact *out;
+	int rc = onx_control_ports(b, (size_t)c->s->n_in, c->n->n_out, e);
+	if (rc < 0 || (rc = onx_control_room(c, b->g->n_output, &out, e)) < 0 ||
+	    (rc = onx_body_infer(c, b, c->s->in, (size_t)c->s->n_in, out, e)) < 0)
+		return rc;
+	for (uint32_t i = 0; i < b->g->n_output; i++)
+		onx_control_out(c, i, &out[i]);
+	return onx_control_decided(c, 0, 1, e);
+}
+
 int onx_control_infer(const struct onx_control *c, struct onx_err *e)
 {
 	const char *type = c->n->type;
@@ -348,5 +363,7 @@ int onx_control_infer(const struct onx_control *c, struct onx_err *e)
 		return run_if(c, e);
 	if (strcmp(type, "Loop") == 0)
 		return run_loop(c, e);
+	if (strcmp(type, "Gradient") == 0)
+		return run_gradient(c, e);
 	return strcmp(type, "SequenceMap") == 0 ? run_map(c, e) : onx_scan_infer(c, e);
 }

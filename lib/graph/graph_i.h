@@ -21,6 +21,10 @@ int onx_constant_weight(struct onx_model *m, const struct onx_file_node *n, cons
 int onx_constant_changed(struct onx_model *m, const struct onx_file_node *n, const struct onx_weight *w,
 			 struct onx_arena *a, size_t *at, struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
 
+/* graph/gradient.c: the bodies of all Gradient nodes, once the graph is in order; lax: those that are not to be had
+ * become operators that are not known. */
+int onx_graph_gradients(struct onx_graph *g, bool lax, struct onx_err *e) ONX_MUST;
+
 /* graph/lift.c: attributes that op->lift names become constants, read by the node as inputs 1, 2, ... */
 int onx_lift(struct onx_graph *g, uint32_t node, struct onx_err *e) ONX_MUST;
 /* f's attributes with the numbers that the lifted constants of n have now.  1: some moved, and *out is a list of

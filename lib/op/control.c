@@ -2,6 +2,7 @@
  * graph/control.c has their rules, and a plan is made of their bodies' nodes (plan/unroll.c). */
 #include "kernel/real.h"
 #include "op/control.h"
+#include "op/gradient.h"
 #include "op/infer.h"
 
 #define BODY(name_, m) { name_, F_GRAPH, offsetof(struct onx_control_attr, m), .def = NULL, .help = "a graph" }
@@ -29,6 +30,15 @@ TABLE(body, "Loop")
 TABLE(scan8, "Scan")
 TABLE(scan, "Scan")
 
+static const struct onx_field gradient_field[] = {
+	{ "xs", F_STRS, offsetof(struct onx_gradient_attr, xs), .def = NULL, .help = "tensors to differentiate by" },
+	{ "y", F_STR, offsetof(struct onx_gradient_attr, y), .def = NULL, .help = "the tensor that is differentiated" },
+	{ "zs", F_STRS, offsetof(struct onx_gradient_attr, zs), .def = "", .help = "other tensors that it depends on" },
+	{ .name = NULL }
+};
+static const struct onx_table gradient_table = { "Gradient", sizeof(struct onx_gradient_attr), gradient_field,
+	.check = NULL };
+
 /* Never reached: graph/facts.c sees the bodies first. */
 static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
@@ -49,5 +59,9 @@ const struct onx_op ONX_R(onx_ops_control)[] = {
 	CONTROL("Scan", 8, 0, ONX_MANY, 1, scan8_table, ONX_OP_RULE, N, D),
 	CONTROL("Scan", 9, 1, ONX_MANY, 1, scan_table, 0, D),
 	CONTROL("SequenceMap", 17, 1, ONX_MANY, 1, body_table, ONX_OP_RULE, N),
+	/* its body is the sub-graph and the way back through it: graph/gradient.c */
+	{ .domain = "ai.onnx.preview.training", .type = "Gradient", .since = 1, .min_in = 1, .max_in = ONX_MANY,
+	  .min_out = 1, .max_out = ONX_MANY, .grad = { N }, .n_grad = 1,
+	  .flags = ONX_OP_BODY | ONX_OP_NOFOLD | ONX_OP_SECOND, .attr = &gradient_table, .infer = infer },
 	{ .type = NULL }
 };

@@ -47,6 +47,7 @@ enum onx_op_flag {
 	ONX_OP_STRAIGHT = 8192, /* backward is a straight-through estimate, not the derivative (rewrite/straight.h)  */
 	ONX_OP_SPARES = 32768,  /* what it saves is for backward alone: forward takes save == NULL                  */
 	ONX_OP_OVER_DY = 16384, /* with TAKES_DY and no .pass: backward may find dx[0] where dy[0] is            */
+	ONX_OP_SECOND = 32768,  /* its outputs are gradients; gradients of those are not computed            */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

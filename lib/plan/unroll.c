@@ -262,13 +262,15 @@ static int open_ports(struct unroll *u, struct ports *p, const struct onx_graph 
 	return p->in && p->out && p->slice ? ONX_OK : no_memory((double)p->n_scan * (double)p->turns * 4, e);
 }
 
-static int write_if(struct unroll *u, const struct onx_turns *t, struct onx_err *e)
+/* If, which has no inputs of its own, and Gradient. */
+static int write_once(struct unroll *u, const struct onx_turns *t, struct onx_err *e)
 {
+	const uint32_t *in = u->g->node[u->at].in;
 	const struct onx_body b = u->g->node[u->at].body[t->body];
 	struct ports p = { .turns = 1 };
 	int rc = open_ports(u, &p, b.g, e);
 	if (rc == ONX_OK)
-		rc = copy_body(u, &b, t->body, NULL, p.out, e);
+		rc = copy_body(u, &b, t->body, in, p.out, e);
 	for (uint32_t k = 0; rc == ONX_OK && k < b.g->n_output; k++)
 		rc = connect(u, k, p.out[k], e);
 	return rc;
@@ -376,8 +378,8 @@ static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
 	int rc;
 	u->at = id;
 	u->g->node[id].dropped = true;
-	if (strcmp(type, "If") == 0)
-		rc = write_if(u, t, e);
+	if (strcmp(type, "If") == 0 || strcmp(type, "Gradient") == 0)
+		rc = write_once(u, t, e);
 	else
 		rc = strcmp(type, "Loop") == 0 ? write_loop(u, t, e) : write_scan(u, t, e);
 	return rc < 0 ? onx_while(e, rc, "planning %s", onx_node_text(u->g, id, name, sizeof name)) : rc;
