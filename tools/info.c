@@ -138,6 +138,7 @@ static int make_plan(struct onx_info *f, struct onx_err *e)
 	onx_consts_init(&f->consts, f->g);
 	want.facts.feed = feed;
 	want.facts.n_feed = n;
+	want.facts.guess = true;
 	if (rc == ONX_OK)
 		rc = onx_plan_make(f->g, &f->consts, &want, &f->plan, &f->why);
 	if (rc == ONX_NOMEM) {
@@ -169,7 +170,7 @@ int onx_info_gather(struct onx_work *w, const struct onx_info_opts *o, struct on
 		return rc;
 	add_up(f);
 	rc = make_plan(f, e);
-	if (rc == ONX_OK && f->plan && onx_probe(f->g, o->size, true, &w->mem, &f->probe, &probe) < 0)
+	if (rc == ONX_OK && f->plan && onx_probe(f->g, o->size, true, true, &w->mem, &f->probe, &probe) < 0)
 		f->probe = NULL;
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* tools/info_check.c -- the pre-flight: can this be trained, and if not, where and what then? */
 #include <stdio.h>
 #include <string.h>
+#include "graph/decide.h"
 #include "info.h"
 #include "model/mark.h"
 #include "rewrite/scores.h"
@@ -37,12 +38,49 @@ static void say_block(const struct onx_info *f, const char *where, const char *w
 	}
 }
 
+/* Control flow that depends on the numbers: what holds of it, and what does not. */
+static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_err *e)
+{
+	struct onx_feed *feed = NULL;
+	struct onx_open open;
+	uint32_t n = 0;
+	char name[200];
+	int rc;
+
+	if (!f->plan || !f->plan->guessed)
+		return ONX_OK;
+	rc = onx_bind_inputs(f->g, f->o->batch, f->o->size, false, &f->w->mem, &feed, &n, e);
+	if (rc < 0)
+		return rc;
+	const struct onx_facts_want want = { .feed = feed, .n_feed = n };
+	struct onx_consts consts;
+	onx_consts_init(&consts, f->g);
+	rc = onx_open_find(f->g, &consts, &want, &f->w->mem, &open, e);
+	onx_consts_release(&consts);
+	for (uint32_t i = 0; rc == ONX_OK && i < open.n; i++) {
+		const char *text = onx_node_text(f->g, open.node[i], name, sizeof name);
+
+		if (list)
+			onx_json_str(list, NULL, text);
+		else
+			onx_buf_fmt(&f->w->text, "%s%s", i ? ", " : "control flow depends on the numbers: ",
+				    text);
+	}
+	if (rc == ONX_OK && !list)
+		onx_buf_str(&f->w->text, "; each batch is planned for what it decides, so no frozen part is kept and "
+			    "--mem is held or refused batch by batch\n");
+	return rc;
+}
+
 static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
 {
-	struct onx_json *top;
+	struct onx_json *top, *decides;
 	int rc;
 
 	if (!list) {
+		rc = say_open(f, NULL, e);
+		if (rc < 0)
+			return rc;
 		if (n == 0)
 			onx_buf_fmt(&f->w->text, "ready: %llu weights in %u tensors can train\n",
 				    (unsigned long long)f->trains, f->n_train);
@@ -57,7 +95,11 @@ static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, s
 	top = onx_json_object();
 	onx_json_bool(top, "ready", n == 0);
 	onx_json_put(top, "blocks", list);
-	rc = onx_json_print(top, true, &f->w->text, e);
+	decides = onx_json_array();
+	rc = say_open(f, decides, e);
+	onx_json_put(top, "decides", decides);
+	if (rc == ONX_OK)
+		rc = onx_json_print(top, true, &f->w->text, e);
 	onx_json_free(top);
 	onx_buf_str(&f->w->text, "\n");
 	if (rc == ONX_OK && n)

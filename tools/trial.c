@@ -182,6 +182,14 @@ static int together(void *ctx, const struct onx_graph *g, struct onx_err *e)
 	return rc;
 }
 
+static bool has_control(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_node; i++)
+		if (!g->node[i].dropped && g->node[i].n_body)
+			return true;
+	return false;
+}
+
 int onx_open_batch(struct onx_work *w, bool *changed, struct onx_err *e)
 {
 	struct onx_graph *g = NULL;
@@ -196,6 +204,13 @@ int onx_open_batch(struct onx_work *w, bool *changed, struct onx_err *e)
 	if (rc == ONX_OK && any) {
 		onx_work_log(w, &log);
 		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file is open now");
+	}
+	if (rc == ONX_UNSUP && g && has_control(g)) {
+		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file stays: what it means for others is not known "
+			"(%s)", e->text);
+		*e = (struct onx_err){ 0 };
+		any = false;
+		rc = ONX_OK;
 	}
 	onx_graph_free(g);
 	onx_buf_release(&log);

@@ -48,6 +48,45 @@ static int outputs_of(const struct onx_control *c, const struct onx_body *b, con
 	return ONX_OK;
 }
 
+static bool has_bodies(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_order; i++)
+		if (g->node[g->order[i]].n_body)
+			return true;
+	return false;
+}
+
+/* What is told of the turn that begins, and where it is written down. */
+static int next_turn(const struct onx_control *c, const struct onx_body *b, struct onx_facts_want *want,
+		     struct onx_decisions *record, struct onx_err *e)
+{
+	struct onx_path *p = c->path;
+	const size_t t = p->turn++;
+	if (p->told && p->told->turn && t < p->told->turns)
+		want->told = p->told->turn[t];
+	if (!p->made)
+		return ONX_OK;
+	*record = (struct onx_decisions){ c->want->record->mem,
+					  onx_alloc(c->want->record->mem, b->g->n_node + 1u, sizeof(void *)) };
+	want->record = record;
+	if (!record->by_node)
+		return onx_nomem(e, b->g->n_node * 8.0, "what was decided");
+	if (!has_bodies(b->g))
+		return ONX_OK;
+	if (t >= p->room) {
+		const size_t room = 2 * t + 8;
+		const struct onx_decision *const **more = onx_alloc(c->want->record->mem, room, sizeof *more);
+		if (!more)
+			return onx_nomem(e, (double)room * sizeof *more, "what was decided");
+		for (size_t i = 0; i < p->room; i++)
+			more[i] = p->made->turn[i];
+		p->made->turn = more;
+		p->room = room;
+	}
+	p->made->turn[t] = record->by_node;
+	return ONX_OK;
+}
+
 int onx_body_infer(const struct onx_control *c, const struct onx_body *b, const struct onx_fact *in, size_t n_in,
 		   struct onx_fact *out, struct onx_err *e)
 {
@@ -67,13 +106,19 @@ int onx_body_infer(const struct onx_control *c, const struct onx_body *b, const 
 		list[i] = (struct onx_feed){ captured ? b->inner[i] : b->g->input[i - b->n_captured], t->shape,
 					     t->type, t->value };
 	}
-	const struct onx_facts_want want = { .feed = list, .n_feed = (uint32_t)n, .wide = c->want->wide,
-					     .evaluate = c->want->evaluate, .pool = c->want->pool };
+	struct onx_facts_want want = { .feed = list, .n_feed = (uint32_t)n, .wide = c->want->wide,
+				       .evaluate = c->want->evaluate, .pool = c->want->pool,
+				       .guess = c->want->guess, .training = c->want->record && c->s->train };
+	struct onx_decisions record = { 0 };
 	onx_consts_init(&consts, b->g);
+	if (rc == ONX_OK)
+		rc = next_turn(c, b, &want, &record, e);
 	if (rc == ONX_OK)
 		rc = onx_facts_make(b->g, &consts, &want, &f, e);
 	if (rc == ONX_OK)
 		rc = outputs_of(c, b, f, out, e);
+	if (rc == ONX_OK)
+		c->path->guessed |= f->any_guess;
 	onx_facts_free(f);
 	onx_consts_release(&consts);
 	onx_arena_release(&mem);
@@ -107,6 +152,10 @@ int onx_control_decided(const struct onx_control *c, uint32_t body, size_t turns
 		return onx_nomem(e, sizeof *t, "a loop");
 	*t = (struct onx_turns){ body, turns };
 	c->s->geo = t;
+	if (c->path->made) {
+		c->path->made->body = body;
+		c->path->made->turns = turns;
+	}
 	return ONX_OK;
 }
 
@@ -162,9 +211,15 @@ int onx_slices_join(const struct onx_control *c, const struct onx_slices *l, int
 	return ONX_OK;
 }
 
-static int truth(const struct onx_fact *t, bool *is, struct onx_err *e)
+/* guess: what it is taken for where it is not known. */
+static int truth(const struct onx_control *c, const struct onx_fact *t, bool guess, bool *is, struct onx_err *e)
 {
 	const struct onx_view *v = t->value;
+	if (!v && c->want->guess) {
+		*is = guess;
+		c->path->guessed = true;
+		return ONX_OK;
+	}
 	if (!v)
 		return onx_fail(e, ONX_UNSUP,
 				"its condition is computed while running, wanted one that is known before");
@@ -178,8 +233,8 @@ static int truth(const struct onx_fact *t, bool *is, struct onx_err *e)
 static int run_if(const struct onx_control *c, struct onx_err *e)
 {
 	struct onx_fact *out;
-	bool is;
-	int rc = truth(&c->s->in[0], &is, e);
+	bool is = c->path->told && c->path->told->body == 0;
+	int rc = c->path->told ? ONX_OK : truth(c, &c->s->in[0], true, &is, e);
 	if (rc < 0)
 		return rc;
 	const struct onx_body *b = &c->n->body[is ? 0 : 1];
@@ -203,12 +258,22 @@ struct loop {
 	struct onx_slices *scan;
 };
 
-static int open_loop(const struct onx_control *c, struct loop *l, struct onx_err *e)
+/* How often, and whether at all. */
+static int count_loop(const struct onx_control *c, struct loop *l, struct onx_err *e)
 {
-	const struct onx_view *v;
-	int rc = onx_in_known(c->s, 0, &v, e);
-	l->most = INT64_MAX;
+	const struct onx_fact *count = c->s->n_in ? &c->s->in[0] : NULL;
+	const struct onx_view *v = NULL;
+	int rc = ONX_OK;
+	l->most = c->path->told ? (int64_t)c->path->told->turns : INT64_MAX;
 	l->go = true;
+	if (c->path->told)
+		return ONX_OK;
+	if (c->want->guess && count && count->type != ONX_UNDEFINED && !count->value) {
+		c->path->guessed = true;
+		l->most = 1;
+	} else {
+		rc = onx_in_known(c->s, 0, &v, e);
+	}
 	if (rc == ONX_OK && v) {
 		if (v->type != ONX_INT64 || v->n != 1)
 			return onx_fail(e, ONX_SHAPE, "the number of turns is %s of %zu elements, wanted one int64",
@@ -217,7 +282,13 @@ static int open_loop(const struct onx_control *c, struct loop *l, struct onx_err
 	}
 	l->asked = c->s->n_in > 1 && c->s->in[1].type != ONX_UNDEFINED;
 	if (rc == ONX_OK && l->asked)
-		rc = truth(&c->s->in[1], &l->go, e);
+		rc = truth(c, &c->s->in[1], true, &l->go, e);
+	return rc;
+}
+
+static int open_loop(const struct onx_control *c, struct loop *l, struct onx_err *e)
+{
+	int rc = count_loop(c, l, e);
 	const struct onx_graph *b = c->n->body[0].g;
 	if (c->s->n_in < 2)
 		return onx_fail(e, ONX_FORMAT, "%d inputs, wanted at least 2", c->s->n_in);
@@ -245,7 +316,8 @@ static int turn_loop(const struct onx_control *c, struct loop *l, struct onx_err
 	if (rc < 0)
 		return rc;
 	/* A loop that counts alone need not say whether it goes on. */
-	if ((l->asked || l->out[0].value || l->most == INT64_MAX) && (rc = truth(&l->out[0], &l->go, e)) < 0)
+	if (!c->path->told && (l->asked || l->out[0].value || l->most == INT64_MAX) &&
+	    (rc = truth(c, &l->out[0], false, &l->go, e)) < 0)
 		return rc;
 	if (l->n_state)
 		memcpy(l->in + 2, l->out + 1, l->n_state * sizeof *l->in);

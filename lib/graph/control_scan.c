@@ -66,7 +66,8 @@ static int turns(const struct onx_control *c, const struct scan *s, const struct
 			rc = slice(c->s->mem, v, (int)axis, onx_ints_at(&a->in_back, k) ? s->turns - 1 - t : t,
 				   &in[s->n_state + k], e);
 		}
-		if (rc == ONX_OK && (t == 0 || !alike(in, before, b->n_input))) {
+		/* Turns that decide are each of their own. */
+		if (rc == ONX_OK && (t == 0 || c->path->told || !alike(in, before, b->n_input))) {
 			memcpy(before, in, b->n_input * sizeof *in);
 			rc = onx_body_infer(c, &c->n->body[0], in, b->n_input, out, e);
 		}

@@ -23,12 +23,13 @@ static int start(struct work *w, struct onx_err *e)
 	f->infer = ONX_NEWS(&f->arena, struct onx_infer *, nn + 1);
 	f->run = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->wide = ONX_NEWS(&f->arena, bool, nn + 1);
+	f->guessed = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->variable = ONX_NEWS(&f->arena, bool, nv + 1);
 	w->fed = ONX_NEWS(&f->arena, bool, nv + 1);
 	const uint32_t n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
 	const uint32_t *target = w->want->n_target ? w->want->target : w->g->output;
 	f->target = ONX_NEWS(&f->arena, uint32_t, n_target + 1);
-	if (!f->fact || !f->infer || !f->run || !f->wide || !f->variable || !w->fed || !f->target)
+	if (!f->fact || !f->infer || !f->run || !f->wide || !f->guessed || !f->variable || !w->fed || !f->target)
 		return onx_nomem(e, nv * sizeof *f->fact, "facts");
 	for (uint32_t i = 0; i < n_target; i++)
 		if (w->want->n_target || w->want->evaluate || !w->g->value[target[i]].composite)
@@ -125,9 +126,12 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 }
 
 /* A node with bodies: what they read is settled first. */
-static int infer_bodies(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+static int infer_bodies(struct work *w, uint32_t id, struct onx_infer *s, struct onx_err *e)
 {
-	const struct onx_control c = { w->g, n, s, w->f->fact, w->want };
+	const struct onx_node *n = &w->g->node[id];
+	const struct onx_decisions *r = w->want->record;
+	struct onx_path path = { .told = w->want->told ? w->want->told[id] : NULL };
+	const struct onx_control c = { w->g, n, s, w->f->fact, w->want, &path };
 	for (uint32_t i = 0; i < n->n_captured; i++) {
 		const uint32_t v = n->captured[i];
 		if (w->f->fact[v].type != ONX_UNDEFINED || !w->g->value[v].init || w->fed[v])
@@ -136,7 +140,31 @@ static int infer_bodies(struct work *w, const struct onx_node *n, struct onx_inf
 		if (rc < 0)
 			return rc;
 	}
-	return onx_control_infer(&c, e);
+	if (r && !(path.made = ONX_NEW(r->mem, struct onx_decision)))
+		return onx_nomem(e, sizeof *path.made, "what was decided");
+	int rc = onx_control_infer(&c, e);
+	if (r)
+		r->by_node[id] = path.made;
+	w->f->guessed[id] = path.guessed;
+	w->f->any_guess |= path.guessed;
+	return rc;
+}
+
+/* Does the node run in training mode? */
+static bool trains(const struct work *w, uint32_t id)
+{
+	const struct onx_op *op = w->g->node[id].op;
+	return (w->want->train && w->want->train[id]) ||
+	       (w->want->training && (op->flags & (ONX_OP_TRAIN | ONX_OP_BODY)) && !op->stat);
+}
+
+/* What decides is computed apart from the run that it is for: the same numbers in both, or none. */
+static int repeats(const struct onx_op *op, const struct onx_infer *s, struct onx_err *e)
+{
+	if (op->flags & ONX_OP_BODY || (!s->train && !((op->flags & ONX_OP_RANDOM) && !(op->flags & ONX_OP_TRAIN))))
+		return ONX_OK;
+	return onx_fail(e, ONX_UNSUP, "random numbers, or statistics of a batch, decide what control flow behind other "
+			"control flow does");
 }
 
 static int infer(struct work *w, uint32_t id, struct onx_err *e)
@@ -149,7 +177,7 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 	if (!s)
 		return onx_nomem(e, sizeof *s, "facts");
 	*s = (struct onx_infer){ .version = n->version, .n_in = (int)n->n_in, .n_out = (int)room,
-				 .train = w->want->train && w->want->train[id], .mem = &w->f->arena };
+				 .train = trains(w, id), .mem = &w->f->arena };
 	s->out = ONX_NEWS(&w->f->arena, struct onx_fact, room + 1);
 	s->out_wanted = ONX_NEWS(&w->f->arena, bool, room + 1);
 	if (!s->out || !s->out_wanted)
@@ -158,7 +186,9 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 		s->out_wanted[i] = n->out[i] != ONX_NONE;
 	int rc = inputs_of(w, n, s, e);
 	if (rc == ONX_OK)
-		rc = n->n_body ? infer_bodies(w, n, s, e) : n->op->infer(s, n->attr, e);
+		rc = n->n_body ? infer_bodies(w, id, s, e) : n->op->infer(s, n->attr, e);
+	if (rc == ONX_OK && w->want->record)
+		rc = repeats(n->op, s, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < room; i++) {
 		size_t count;
 		if (s->out[i].type == ONX_UNDEFINED)

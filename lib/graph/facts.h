@@ -21,6 +21,16 @@ struct onx_feed {
 	const struct onx_view *known;
 };
 
+/* What a node with bodies does in one run: If the body that it takes, Loop and the like the number of turns.
+ * turn[t][node]: what the nodes of the body do in turn t; turn NULL: no body has nodes with bodies. */
+struct onx_decision {
+	uint32_t body;
+	size_t turns;
+	const struct onx_decision *const **turn;
+};
+/* Where the interpreter writes down what was decided; both belong to the caller. */
+struct onx_decisions { struct onx_arena *mem; const struct onx_decision **by_node; };
+
 struct onx_facts_want {
 	const struct onx_feed *feed;    uint32_t n_feed;
 	const uint32_t *target;         uint32_t n_target;      /* none: the outputs of the graph, and unless
@@ -30,6 +40,13 @@ struct onx_facts_want {
 	const bool *train;              /* by node: runs in training mode; NULL: none             */
 	bool wide;                      /* real numbers are double                                */
 	bool evaluate;                  /* compute every value now (all feeds known): interpreter */
+	const struct onx_decision *const *told;         /* by node: what is decided whatever the numbers are;
+					   NULL: nothing                                          */
+	const struct onx_decisions *record;     /* with evaluate: is told what was decided; then nothing random,
+					   and no statistics of a batch, may be on the way there  */
+	bool training;                  /* of a body: its nodes run in training mode               */
+	bool guess;                     /* what is decided by numbers that are not known: the first body of an If,
+					   one turn of a Loop                                      */
 	struct onx_pool *pool;
 };
 
@@ -40,6 +57,8 @@ struct onx_facts {
 	struct onx_infer **infer;       /* by node; NULL: not needed                                  */
 	bool *run;                      /* by node: must run (needed, and not folded into a constant) */
 	bool *wide;                     /* by node: runs the double row                               */
+	bool *guessed;                  /* by node: it, or one in its bodies, was guessed              */
+	bool any_guess;
 	uint32_t *target; uint32_t n_target;
 	bool *variable;                 /* by value, copied                                           */
 };

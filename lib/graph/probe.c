@@ -9,14 +9,14 @@
 enum { B1 = 7, B2 = 13 };
 
 static int at_batch(const struct onx_graph *g, struct onx_consts *c, int64_t batch, int64_t size,
-		    bool rebatch, struct onx_facts **f, struct onx_err *e)
+		    bool rebatch, bool guess, struct onx_facts **f, struct onx_err *e)
 {
 	struct onx_arena a = { 0 };
 	struct onx_feed *feed;
 	uint32_t n;
 	int rc = onx_bind_inputs(g, batch, size, rebatch, &a, &feed, &n, e);
 	if (rc == ONX_OK) {
-		const struct onx_facts_want w = { .feed = feed, .n_feed = n };
+		const struct onx_facts_want w = { .feed = feed, .n_feed = n, .guess = guess };
 		rc = onx_facts_make(g, c, &w, f, e);
 	}
 	onx_arena_release(&a);
@@ -36,7 +36,7 @@ static void solve(const struct onx_fact *p, const struct onx_fact *q, struct onx
 	}
 }
 
-int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, struct onx_arena *a,
+int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, bool guess, struct onx_arena *a,
 	      struct onx_probe **out, struct onx_err *e)
 {
 	struct onx_consts c;
@@ -45,9 +45,9 @@ int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, struct onx_
 	*out = ONX_NEWS(a, struct onx_probe, g->n_value + 1);
 	int rc = *out ? ONX_OK : onx_nomem(e, g->n_value * sizeof **out, "shapes");
 	if (rc == ONX_OK)
-		rc = at_batch(g, &c, B1, size, rebatch, &f1, e);
+		rc = at_batch(g, &c, B1, size, rebatch, guess, &f1, e);
 	if (rc == ONX_OK)
-		rc = at_batch(g, &c, B2, size, rebatch, &f2, e);
+		rc = at_batch(g, &c, B2, size, rebatch, guess, &f2, e);
 	for (uint32_t v = 0; rc == ONX_OK && v < g->n_value; v++)
 		solve(&f1->fact[v], &f2->fact[v], &(*out)[v]);
 	onx_facts_free(f1);

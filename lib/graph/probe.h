@@ -14,8 +14,8 @@ struct onx_probe {
 };
 
 /* by value; lives in the arena.  `size`: as in onx_bind_inputs.  With `rebatch` a baked-in batch of 1 is
- * replaced too: success proves that shapes allow any batch. */
-int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, struct onx_arena *a,
+ * replaced too: success proves that shapes allow any batch.  guess: as in facts.h; then it is no proof. */
+int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, bool guess, struct onx_arena *a,
 	      struct onx_probe **out, struct onx_err *e) ONX_MUST;
 /* "[batch,1000]", "[2*batch,7]". */
 const char *onx_probe_text(const struct onx_probe *p, char *buf, size_t n);

@@ -208,7 +208,8 @@ int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct 
 {
 	struct onx_plan_want want;
 	struct onx_graph *written = NULL;
-	int rc = onx_plan_unroll(g, c, w, &written, &want, e);
+	bool guessed;
+	int rc = onx_plan_unroll(g, c, w, &written, &want, &guessed, e);
 
 	*out = NULL;
 	if (rc < 0)
@@ -219,10 +220,14 @@ int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct 
 			onx_plan_twin_free(written);
 		else
 			(*out)->written = written;
-		return rc;
+	} else {
+		rc = onx_plan_in_parts(g, c, w, out, e);
+		if (rc == ONX_OK && !*out)
+			rc = onx_plan_one(g, c, w, out, e);
 	}
-	rc = onx_plan_in_parts(g, c, w, out, e);
-	return rc < 0 || *out ? rc : onx_plan_one(g, c, w, out, e);
+	if (rc == ONX_OK)
+		(*out)->guessed = guessed;
+	return rc;
 }
 
 void onx_plan_free(struct onx_plan *p)

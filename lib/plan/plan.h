@@ -82,6 +82,7 @@ struct onx_plan {
 	uint32_t n_again, n_segment;    /* steps amid backward that make forward tensors again; cuts */
 	double again;                   /* their share of the forward pass, by estimated time       */
 	uint32_t loss;
+	bool guessed;                   /* made with facts.guess, and something was: good for sizes, not to run */
 };
 
 /* Layout of the parameter block: the values with `variable` set, in order of id, each start rounded up to

@@ -59,7 +59,8 @@ void onx_plan_twin_free(struct onx_graph *t);
  * *out is NULL where none has to run.  Values and nodes keep their ids; new ones come behind them.  Borrows from g;
  * freed like a twin. */
 int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
-		    struct onx_graph **out, struct onx_plan_want *written, struct onx_err *e) ONX_MUST;
+		    struct onx_graph **out, struct onx_plan_want *written, bool *guessed, struct onx_err *e)
+	ONX_MUST;
 
 /* plan/plan.c: a plan for all samples as they are fed. */
 int onx_plan_one(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *w,

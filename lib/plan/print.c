@@ -42,6 +42,8 @@ void onx_plan_print(const struct onx_plan *p, struct onx_buf *out)
 		    p->live_bytes, p->n_param, p->macs);
 	if (p->parts > 1)
 		onx_buf_fmt(out, "in %u parts, each of as many samples as the shapes below say\n", p->parts);
+	if (p->guessed)
+		onx_buf_str(out, "a guess where numbers decide: the first body of an If, one turn of a Loop\n");
 	for (uint32_t i = 0; i < p->n_step; i++)
 		step(p, i, out);
 }

@@ -24,6 +24,9 @@ struct unroll {
 	uint32_t at;                    /* the node that is written out                          */
 	uint32_t yes;                   /* a value that is true, ONX_NONE: not made yet          */
 	bool more;                      /* a node with bodies was copied                         */
+	const struct onx_decision **told;       /* by node: what was decided beforehand            */
+	size_t turn;                    /* bodies of `at` that were copied                       */
+	bool guessed;
 };
 
 static int no_memory(double bytes, struct onx_err *e)
@@ -46,11 +49,14 @@ static int new_value(struct unroll *u, enum onx_dtype type, uint32_t *id, struct
 	struct onx_graph *g = u->g;
 	if (g->n_value == g->cap_value) {
 		const uint32_t room = 2 * g->cap_value, n = g->n_value;
-		g->value = longer(&g->arena, g->value, n, room, sizeof *g->value);
-		u->variable = longer(&g->arena, u->variable, n, room, sizeof *u->variable);
-		u->weight = longer(&g->arena, u->weight, n, room, sizeof *u->weight);
-		if (!g->value || !u->variable || !u->weight)
-			return no_memory(room * sizeof *g->value, e);
+		struct onx_value *value = longer(&g->arena, g->value, n, room, sizeof *value);
+		bool *variable = longer(&g->arena, u->variable, n, room, sizeof *variable);
+		bool *weight = longer(&g->arena, u->weight, n, room, sizeof *weight);
+		if (!value || !variable || !weight)
+			return no_memory(room * sizeof *value, e);
+		g->value = value;
+		u->variable = variable;
+		u->weight = weight;
 		g->cap_value = room;
 	}
 	g->value[g->n_value] = (struct onx_value){ .name = g->node[u->at].name, .type = type, .def = ONX_NONE };
@@ -79,10 +85,12 @@ static int add_node(struct unroll *u, const struct onx_node *n, struct onx_err *
 		return onx_fail(e, ONX_UNSUP, "written out it has more than %d nodes", (int)NODES_MOST);
 	if (g->n_node == g->cap_node) {
 		const uint32_t room = 2 * g->cap_node;
-		g->node = longer(&g->arena, g->node, g->n_node, room, sizeof *g->node);
+		struct onx_node *more = longer(&g->arena, g->node, g->n_node, room, sizeof *more);
 		u->train = longer(&g->arena, u->train, g->n_node, room, sizeof *u->train);
-		if (!g->node || !u->train)
-			return no_memory(room * sizeof *g->node, e);
+		u->told = longer(&g->arena, u->told, g->n_node, room, sizeof(void *));
+		if (!more || !u->train || !u->told)
+			return no_memory(room * sizeof *more, e);       /* its fault still names nodes */
+		g->node = more;
 		g->cap_node = room;
 	}
 	g->node[g->n_node] = *n;
@@ -206,8 +214,14 @@ static int copy_body(struct unroll *u, const struct onx_body *b, size_t turn, co
 		map[b->inner[i]] = b->outer[i];
 	for (uint32_t i = 0; i < from->n_input; i++)
 		map[from->input[i]] = in[i];
-	for (uint32_t i = 0; rc == ONX_OK && i < from->n_order; i++)
+	const struct onx_decision *told = u->told[u->at];
+	const size_t t = u->turn++;
+	const struct onx_decision *const *inside = told && told->turn && t < told->turns ? told->turn[t] : NULL;
+	for (uint32_t i = 0; rc == ONX_OK && i < from->n_order; i++) {
 		rc = copy_node(u, from, from->order[i], turn, map, e);
+		if (rc == ONX_OK && inside)
+			u->told[u->g->n_node - 1] = inside[from->order[i]];
+	}
 	for (uint32_t i = 0; i < from->n_output; i++)
 		out[i] = map[from->output[i]];
 	return rc;
@@ -377,6 +391,7 @@ static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
 	char name[160];
 	int rc;
 	u->at = id;
+	u->turn = 0;
 	u->g->node[id].dropped = true;
 	if (strcmp(type, "If") == 0 || strcmp(type, "Gradient") == 0)
 		rc = write_once(u, t, e);
@@ -422,9 +437,10 @@ static int copy_graph(struct unroll *u, const struct onx_graph *g, const struct 
 	u->variable = longer(&t->arena, w->facts.variable, g->n_value, t->cap_value, sizeof(bool));
 	u->weight = longer(&t->arena, w->weight, g->n_value, t->cap_value, sizeof(bool));
 	u->train = longer(&t->arena, w->facts.train, g->n_node, t->cap_node, sizeof(bool));
+	u->told = longer(&t->arena, w->facts.told, g->n_node, t->cap_node, sizeof(void *));
 	u->n_feed = u->cap_feed = w->facts.n_feed;
 	u->feed = longer(&t->arena, w->facts.feed, u->n_feed, u->n_feed + 1u, sizeof *u->feed);
-	return t->value && t->node && u->variable && u->weight && u->train && u->feed
+	return t->value && t->node && u->variable && u->weight && u->train && u->feed && u->told
 	       ? ONX_OK : no_memory(t->cap_value * sizeof *t->value, e);
 }
 
@@ -434,6 +450,7 @@ static void want_of(const struct unroll *u, struct onx_plan_want *w)
 	w->facts.n_feed = u->n_feed;
 	w->facts.variable = u->variable;
 	w->facts.train = u->train;
+	w->facts.told = u->told;
 	w->weight = u->weight;
 }
 
@@ -458,6 +475,7 @@ static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts
 		if (rc < 0)
 			return rc;
 		u->f = f;
+		u->guessed |= f->any_guess;
 		u->more = any(u->g ? u->g : g, f);
 		if (u->more && !u->g)
 			rc = copy_graph(u, g, w, e);
@@ -471,15 +489,17 @@ static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts
 }
 
 int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
-		    struct onx_graph **out, struct onx_plan_want *written, struct onx_err *e)
+		    struct onx_graph **out, struct onx_plan_want *written, bool *guessed, struct onx_err *e)
 {
 	struct unroll u = { .yes = ONX_NONE };
 	*out = NULL;
 	*written = *want;
+	*guessed = false;
 	if (!any(g, NULL))
 		return ONX_OK;
 	int rc = rounds(&u, g, c, written, e);
 	onx_arena_release(&u.scratch);
+	*guessed = u.guessed;
 	if (rc < 0)
 		onx_plan_twin_free(u.g);
 	else

@@ -46,6 +46,13 @@ static int touched(const struct onx_graph *g, const bool *weight, struct onx_are
 	return ONX_OK;
 }
 
+/* A condition or a number of turns chooses what is computed; nobody expects a gradient through it. */
+static bool chooses(const struct onx_node *n, uint32_t k)
+{
+	return n->op && n->n_body && !(n->op->flags & ONX_OP_SECOND) && k < n->n_in &&
+	       onx_op_grad(n->op, (int)k) == ONX_G_NEVER;
+}
+
 static bool upstream(const struct onx_graph *g, const uint32_t *target, uint32_t n_target, bool *need)
 {
 	for (uint32_t i = 0; i < n_target; i++)
@@ -56,7 +63,7 @@ static bool upstream(const struct onx_graph *g, const uint32_t *target, uint32_t
 		for (uint32_t k = 0; k < n->n_out && !any; k++)
 			any = n->out[k] != ONX_NONE && need[n->out[k]];
 		for (uint32_t k = 0; any && k < onx_node_reads(n); k++)
-			if (onx_node_read(n, k) != ONX_NONE)
+			if (onx_node_read(n, k) != ONX_NONE && !chooses(n, k))
 				need[onx_node_read(n, k)] = true;
 	}
 	return true;

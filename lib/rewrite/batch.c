@@ -134,7 +134,7 @@ int onx_batch_free(struct onx_graph *g, onx_batch_same *same, void *ctx, bool *c
 		return ONX_OK;
 	rc = open_shapes(g, &mem, log, e);
 	if (rc == ONX_OK)
-		rc = onx_probe(g, 0, true, &mem, &p, e);
+		rc = onx_probe(g, 0, true, false, &mem, &p, e);
 	if (rc == ONX_OK)
 		rc = check_outputs(g, p, e);
 	if (rc < 0) {

@@ -36,11 +36,11 @@ static int size_of(const struct onx_graph *g, uint32_t v, struct onx_arena *a, i
 {
 	struct onx_probe *p = NULL;
 	struct onx_err other = { 0 };
-	int rc = onx_probe(g, 0, true, a, &p, &other);
+	int rc = onx_probe(g, 0, true, true, a, &p, &other);
 	if (rc == ONX_NOMEM)
 		*e = other;
 	else if (rc < 0)
-		rc = onx_probe(g, 0, false, a, &p, e);
+		rc = onx_probe(g, 0, false, true, a, &p, e);
 	if (rc < 0)
 		return rc;
 	if (!p[v].known)

@@ -54,7 +54,7 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 	const char *batch = batch_name(g, &open);
 
 	/* a graph that does not run with every batch keeps the shapes that it has with a batch of one */
-	if (open && onx_probe(g, 0, false, &mem, &probe, &no) < 0)
+	if (open && onx_probe(g, 0, false, false, &mem, &probe, &no) < 0)
 		probe = NULL;
 	if (no.code == ONX_NOMEM) {
 		onx_arena_release(&mem);

@@ -11,6 +11,7 @@ struct bench {
 	struct onx_params *params;
 	struct onx_optim optim;
 	struct onx_runner runner;
+	struct onx_open open;
 	const struct onx_plan *plan;
 	struct onx_exec *exec;
 	size_t batch, micro;            /* samples of a step, and computed at once */
@@ -66,6 +67,14 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 		.feed = all, .n_feed = n + 1, .target = b->target, .n_target = 1, .loss = ask->obj.loss,
 		.weight = ask->weight, .train = b->modes.train, .variable = b->modes.variable, .wide = ask->wide,
 		.samples = (int64_t)b->batch, .precise = ask->o->precise };
+	const struct onx_facts_want w = { .feed = all, .n_feed = n + 1, .target = b->target, .n_target = 1,
+					  .variable = b->modes.variable, .train = b->modes.train, .wide = ask->wide };
+	if ((rc = onx_open_find(ask->g, &b->consts, &w, &b->arena, &b->open, e)) < 0)
+		return rc;
+	b->runner.open = b->open.n ? &b->open : NULL;
+	if (b->open.n)
+		onx_say(&ask->note, ONX_INFO, "control flow depends on the numbers: what is measured takes the first "
+			"body of each If, and one turn of each Loop");
 	return ONX_OK;
 }
 

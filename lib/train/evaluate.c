@@ -9,6 +9,8 @@ struct eval {
 	struct onx_consts consts;
 	struct onx_block_mem block;
 	struct onx_runner run;
+	struct onx_open open;
+	const void **number;            /* by feed */
 	uint32_t target[2];
 };
 
@@ -17,7 +19,8 @@ static int setup(struct eval *v, struct onx_err *e)
 	const struct onx_eval_ask *ask = v->ask;
 	const struct onx_objective *obj = &ask->obj;
 	struct onx_feed *feed = ONX_NEWS(&v->arena, struct onx_feed, obj->n_input + 2);
-	if (!feed)
+	v->number = ONX_NEWS(&v->arena, const void *, obj->n_input + 2);
+	if (!feed || !v->number)
 		return onx_nomem(e, sizeof *feed, "the inputs");
 	for (uint32_t i = 0; i < obj->n_input; i++) {
 		feed[i] = (struct onx_feed){ .value = obj->input[i] };
@@ -32,7 +35,10 @@ static int setup(struct eval *v, struct onx_err *e)
 		.g = ask->g, .consts = &v->consts, .block = &v->block, .pool = ask->pool, .feed = feed,
 		.n_feed = obj->n_input + 1, .target = v->target, .n_target = 2, .loss = ONX_NONE,
 		.precise = ask->precise };
-	return ONX_OK;
+	const struct onx_facts_want w = { .feed = feed, .n_feed = obj->n_input, .target = &obj->logits, .n_target = 1 };
+	int rc = onx_open_find(ask->g, &v->consts, &w, &v->arena, &v->open, e);
+	v->run.open = rc == ONX_OK && v->open.n ? &v->open : NULL;
+	return rc;
 }
 
 /* How many labels count: what the mean of the batch is divided by. */
@@ -50,11 +56,11 @@ static int batch(struct eval *v, const struct onx_batch *b, struct onx_score *sc
 {
 	const struct onx_objective *obj = &v->ask->obj;
 	struct onx_exec *x;
-	int rc = onx_runner_get(&v->run, (int64_t)b->n, &x, NULL, e);
+	for (size_t i = 0; i < b->n_input && i < obj->n_input; i++)
+		v->number[i] = b->input[i].v;
+	int rc = onx_runner_feed(&v->run, (int64_t)b->n, v->number, 0, 0, &x, e);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < b->n_input && i < obj->n_input; i++)
-		onx_exec_feed(x, obj->input[i], b->input[i].v);
 	onx_feed_target(x, obj->target, &b->y);
 	onx_exec_forward(x, 0, 0);
 	onx_score_add(score, onx_exec_view(x, obj->logits), &b->y,

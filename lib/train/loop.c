@@ -55,21 +55,24 @@ struct stream {
 	struct onx_loader *loader;      /* NULL: features */
 	const struct onx_features *f;
 	const uint32_t *order; size_t n, at, view, micro;
+	const void **number;            /* by feed: what a micro-batch is fed with */
 };
 struct micro { struct onx_exec *x; const uint32_t *sample; size_t n; struct onx_view y; int64_t dim[2]; };
 
 static int stream_start(struct stream *s, uint64_t epoch, struct onx_err *e)
 {
 	s->at = 0;
+	s->number = s->t->number;
 	if (s->f)
 		s->loader = NULL;
 	return s->loader ? onx_loader_start(s->loader, s->order, s->n, epoch, e) : ONX_OK;
 }
 
 /* The next micro-batch, fed; m->n == 0 at the end.  With features a micro-batch never crosses the end of a
- * step (`limit` samples may be taken); a loader's batches divide the step evenly by construction. */
-static int stream_next(struct stream *s, struct onx_runner *r, size_t limit, struct micro *m,
-		       struct onx_err *e)
+ * step (`limit` samples may be taken); a loader's batches divide the step evenly by construction.  seed, step: of
+ * the forward run that follows. */
+static int stream_next(struct stream *s, struct onx_runner *r, size_t limit, uint64_t seed, uint64_t step,
+		       struct micro *m, struct onx_err *e)
 {
 	const struct onx_batch *b = NULL;
 	m->n = 0;
@@ -88,11 +91,11 @@ static int stream_next(struct stream *s, struct onx_runner *r, size_t limit, str
 		m->sample = s->order + s->at;
 		m->y = labels(s->t, s->src, m->sample, m->n, m->dim);
 	}
-	int rc = onx_runner_get(r, (int64_t)m->n, &m->x, NULL, e);
+	for (size_t i = 0; b && i < b->n_input && i < s->t->n_in; i++)
+		s->number[i] = b->input[i].v;
+	int rc = onx_runner_feed(r, (int64_t)m->n, s->number, seed, step, &m->x, e);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; b && i < b->n_input && i < s->t->n_in; i++)
-		onx_exec_feed(m->x, s->t->in_feed[i].value, b->input[i].v);
 	if (s->f)
 		onx_features_feed(s->f, m->sample, m->n, s->view, m->x);
 	onx_feed_target(m->x, s->t->ask->obj.target, &m->y);
@@ -140,7 +143,9 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 	bool any = false;
 	for (size_t done = 0; done < n; ) {
 		struct micro m;
-		int rc = stream_next(s, &t->train, n - done, &m, e);
+		/* Random nodes draw by the place in the step, so that its parts do not drop the same. */
+		const uint64_t seed = (uint64_t)t->o->seed, place = (t->step << 32) + done;
+		int rc = stream_next(s, &t->train, n - done, seed, place, &m, e);
 		if (rc < 0)
 			return rc;
 		if (m.n == 0)
@@ -149,8 +154,7 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 		const double w = weight_of(t, s->src, m.sample, m.n);
 		if (w <= 0)
 			continue;
-		/* Random nodes draw by the place in the step, so that its parts do not drop the same. */
-		onx_exec_forward(m.x, (uint64_t)t->o->seed, (t->step << 32) + done - m.n);
+		onx_exec_forward(m.x, seed, place);
 		const double l = onx_view_real(onx_exec_view(m.x, t->ask->obj.loss), 0);
 		if (!isfinite(l))
 			return onx_fail(e, ONX_NUMERIC, "the loss became %s at step %llu (epoch %llu); a smaller "
@@ -159,7 +163,9 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 		onx_score_add(&t->e_train, onx_exec_view(m.x, t->ask->obj.logits), &m.y, l, w,
 			      t->o->ignore_index);
 		loss += l * w / total_weight;
-		onx_exec_backward(m.x, any, w / total_weight);
+		if (t->open.n && !any)          /* what this batch does not reach has no gradient, not an old one */
+			memset(t->params->grad, 0, t->params->n * (t->ask->wide ? 8 : 4));
+		onx_exec_backward(m.x, any || t->open.n, w / total_weight);
 		any = true;
 	}
 	const double lr = onx_rate(t->o, t->lr, t->step, t->total, t->per_epoch);
@@ -211,7 +217,7 @@ static int validate(struct onx_trainer *t, struct onx_err *e)
 	int rc = stream_start(&s, 0, e);
 	while (rc == ONX_OK && !stopped(t)) {
 		struct micro m;
-		rc = stream_next(&s, &t->eval, SIZE_MAX, &m, e);
+		rc = stream_next(&s, &t->eval, SIZE_MAX, 0, 0, &m, e);
 		if (rc < 0 || m.n == 0)
 			break;
 		onx_exec_forward(m.x, 0, 0);

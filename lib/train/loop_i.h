@@ -34,6 +34,8 @@ struct onx_trainer {
 	struct onx_features tf, vf;     /* of the training and the validation samples        */
 	struct onx_feed *in_feed, *feed;        /* of the model's inputs; of train and eval   */
 	uint32_t n_in, n_feed;
+	const void **number;            /* by feed of train and eval, NULL but where a loader brings them */
+	struct onx_open open;           /* control flow that depends on the numbers                       */
 	struct onx_optim optim;
 	uint32_t eval_target[2];
 	struct onx_micro parts;

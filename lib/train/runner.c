@@ -2,11 +2,10 @@
 #include "train/runner.h"
 #include <string.h>
 
-static int make(struct onx_runner *r, int64_t n, struct onx_plan **plan, struct onx_err *e)
+/* The feeds for n samples. */
+static int feeds(const struct onx_runner *r, int64_t n, struct onx_arena *a, struct onx_feed **out, struct onx_err *e)
 {
-	struct onx_arena a = { 0 };
-	struct onx_feed *feed = ONX_NEWS(&a, struct onx_feed, r->n_feed + 1);
-	size_t least = 0;
+	struct onx_feed *feed = *out = ONX_NEWS(a, struct onx_feed, r->n_feed + 1);
 	if (!feed)
 		return onx_nomem(e, r->n_feed * sizeof *feed, "the plan");
 	if (r->n_feed)
@@ -14,53 +13,242 @@ static int make(struct onx_runner *r, int64_t n, struct onx_plan **plan, struct 
 	for (uint32_t i = 0; i < r->n_feed; i++)
 		if (feed[i].shape.rank && (!r->samples || feed[i].shape.dim[0] == r->samples))
 			feed[i].shape.dim[0] = n;
+	return ONX_OK;
+}
+
+static int make(struct onx_runner *r, int64_t n, const struct onx_decision *const *told, struct onx_plan **plan,
+		struct onx_err *e)
+{
+	struct onx_arena a = { 0 };
+	struct onx_feed *feed;
+	size_t least = 0;
+	int rc = feeds(r, n, &a, &feed, e);
+	if (rc < 0)
+		return rc;
 	const struct onx_plan_want w = {
 		.facts = { .feed = feed, .n_feed = r->n_feed, .target = r->target, .n_target = r->n_target,
-			   .variable = r->variable, .train = r->train, .wide = r->wide, .pool = r->pool },
+			   .variable = r->variable, .train = r->train, .wide = r->wide, .pool = r->pool,
+			   .told = told, .guess = r->open && !told },
 		.loss = r->loss, .weight = r->weight, .threads = onx_pool_threads(r->pool),
 		.budget = r->budget, .precise = r->precise, .least = &least };
-	int rc = onx_plan_make(r->g, r->consts, &w, plan, e);
+	rc = onx_plan_make(r->g, r->consts, &w, plan, e);
 	onx_arena_release(&a);
 	r->least = least > r->least ? least : r->least;
 	return rc;
 }
 
-int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,
-		   struct onx_err *e)
+static void drop(struct onx_runner *r, int k)
 {
-	int k = 0;
-	for (int i = 0; i < ONX_RUNNER_SIZES; i++) {
-		if (r->slot[i].exec && r->slot[i].n == n) {
-			k = i;
-			goto found;
+	onx_exec_free(r->slot[k].exec);
+	onx_plan_free(r->slot[k].plan);
+	onx_buf_release(&r->slot[k].key);
+	memset(&r->slot[k], 0, sizeof r->slot[k]);
+}
+
+/* The place of a plan for n samples that decide `key` (which it takes), made where it is new. */
+static int find(struct onx_runner *r, int64_t n, const struct onx_decision *const *told, struct onx_buf *key, int *at,
+		struct onx_err *e)
+{
+	const int most = r->open ? ONX_RUNNER_WAYS : ONX_RUNNER_SIZES;
+	int k = *at = 0;
+	for (int i = 0; i < most; i++) {
+		if (r->slot[i].exec && r->slot[i].n == n && r->slot[i].key.len == key->len &&
+		    (!key->len || memcmp(r->slot[i].key.data, key->data, key->len) == 0)) {
+			*at = i;
+			onx_buf_release(key);
+			r->slot[i].used = ++r->clock;
+			return ONX_OK;
 		}
 		if (r->slot[i].used < r->slot[k].used)
 			k = i;
 	}
-	onx_exec_free(r->slot[k].exec);
-	onx_plan_free(r->slot[k].plan);
-	memset(&r->slot[k], 0, sizeof r->slot[k]);
-	int rc = make(r, n, &r->slot[k].plan, e);
+	drop(r, k);
+	int rc = make(r, n, told, &r->slot[k].plan, e);
 	if (rc == ONX_OK)
 		rc = onx_exec_new(r->slot[k].plan, r->params, r->block, r->pool, &r->slot[k].exec, e);
 	if (rc < 0)
 		return rc;
 	r->slot[k].n = n;
+	r->slot[k].key = *key;
+	*key = (struct onx_buf){ 0 };
 	if (r->slot[k].plan->bytes > r->bytes)
 		r->bytes = r->slot[k].plan->bytes;
-found:
 	r->slot[k].used = ++r->clock;
+	*at = k;
+	return ONX_OK;
+}
+
+int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,
+		   struct onx_err *e)
+{
+	struct onx_buf none = { 0 };
+	int k, rc = find(r, n, NULL, &none, &k, e);
+	if (rc < 0)
+		return rc;
 	*x = r->slot[k].exec;
 	if (plan)
 		*plan = r->slot[k].plan;
 	return ONX_OK;
 }
 
+/* ---- where batches decide ---- */
+
+struct look {                           /* at one batch */
+	struct onx_runner *r;
+	struct onx_arena mem;
+	struct onx_feed *feed; uint32_t n;      /* all that the interpreter is given */
+};
+
+static int add(struct look *l, uint32_t value, const struct onx_view *v, struct onx_err *e)
+{
+	struct onx_view *copy = ONX_NEW(&l->mem, struct onx_view);
+	struct onx_feed *f = &l->feed[l->n++];
+	if (!copy)
+		return onx_nomem(e, sizeof *copy, "what is decided");
+	*copy = *v;
+	*f = (struct onx_feed){ .value = value, .type = v->type, .shape.rank = v->rank, .known = copy };
+	if (v->rank)
+		memcpy(f->shape.dim, v->dim, (size_t)v->rank * sizeof *v->dim);
+	return ONX_OK;
+}
+
+static int look_inputs(struct look *l, int64_t n, const void *const *number, struct onx_err *e)
+{
+	const struct onx_runner *r = l->r;
+	struct onx_feed *feed;
+	int rc = feeds(r, n, &l->mem, &feed, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++) {
+		const enum onx_dtype type = feed[i].type ? feed[i].type : r->g->value[feed[i].value].type;
+		struct onx_view v = { .v = (void *)(uintptr_t)number[i], .rank = feed[i].shape.rank, .type = type,
+				      .dim = feed[i].shape.dim, .width = (uint8_t)onx_dtype_store(type, r->wide) };
+		rc = onx_count(v.rank, v.dim, &v.n, e);
+		if (rc == ONX_OK && number[i])
+			rc = add(l, feed[i].value, &v, e);
+	}
+	return rc;
+}
+
+/* The numbers that weights have now. */
+static int look_params(struct look *l, struct onx_err *e)
+{
+	const struct onx_params *p = l->r->params;
+	int rc = ONX_OK;
+	for (uint32_t i = 0; p && rc == ONX_OK && i < p->n_value; i++) {
+		const struct onx_weight *w = l->r->g->value[p->value[i]].init;
+		const struct onx_view v = { .v = (char *)p->weight + p->at[p->value[i]] * (p->wide ? 8 : 4), .n = w->n,
+					    .rank = w->rank, .dim = w->dim, .type = w->type,
+					    .width = p->wide ? 8 : 4 };
+		rc = add(l, p->value[i], &v, e);
+	}
+	return rc;
+}
+
+static int open_ahead(struct onx_runner *r, int64_t n, struct onx_exec **x, struct onx_err *e)
+{
+	if (!r->ahead) {
+		if (!(r->ahead = onx_heap(1, sizeof *r->ahead)))
+			return onx_nomem(e, sizeof *r->ahead, "what is decided");
+		*r->ahead = (struct onx_runner){
+			.g = r->g, .consts = r->consts, .params = r->params, .block = r->block, .pool = r->pool,
+			.feed = r->feed, .n_feed = r->n_feed, .target = r->open->front,
+			.n_target = r->open->n_front, .loss = ONX_NONE, .train = r->train, .variable = r->variable,
+			.wide = r->wide, .precise = r->precise, .samples = r->samples };
+	}
+	return onx_runner_get(r->ahead, n, x, NULL, e);
+}
+
+/* Copies running statistics out, or back: the run ahead must not move them. */
+static void carry(const struct onx_params *p, const bool *weight, char *stats, bool back)
+{
+	const size_t width = p->wide ? 8 : 4;
+	for (uint32_t i = 0; i < p->n_value; i++) {
+		const size_t bytes = p->graph->value[p->value[i]].init->n * width;
+		char *here = (char *)p->weight + p->at[p->value[i]] * width;
+		if (weight && weight[p->value[i]])
+			continue;
+		memcpy(back ? here : stats, back ? stats : here, bytes);
+		stats += bytes;
+	}
+}
+
+static int look_ahead(struct look *l, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
+		      struct onx_err *e)
+{
+	struct onx_runner *r = l->r;
+	struct onx_exec *x = NULL;
+	struct onx_err why = { 0 };
+	char *stats = NULL;
+	if (r->blind || !r->open->n_front)
+		return ONX_OK;
+	int rc = open_ahead(r, n, &x, &why);
+	if (rc == ONX_UNSUP) {
+		r->blind = true;        /* sequences and the like: the interpreter computes them */
+		return ONX_OK;
+	}
+	if (rc < 0) {
+		*e = why;
+		return rc;
+	}
+	if (r->train && r->params && !(stats = onx_alloc(&l->mem, r->params->n + 1, 8)))
+		return onx_nomem(e, 8.0 * (double)r->params->n, "running statistics");
+	for (uint32_t i = 0; i < r->n_feed; i++)
+		if (number[i])
+			onx_exec_feed(x, r->feed[i].value, number[i]);
+	if (stats)
+		carry(r->params, r->weight, stats, false);
+	onx_exec_forward(x, seed, step);
+	if (stats)
+		carry(r->params, r->weight, stats, true);
+	for (uint32_t i = 0; rc == ONX_OK && i < r->open->n_front; i++)
+		rc = add(l, r->open->front[i], onx_exec_view(x, r->open->front[i]), e);
+	return rc;
+}
+
+static int decide(struct look *l, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
+		  const struct onx_decision ***told, struct onx_err *e)
+{
+	struct onx_runner *r = l->r;
+	const size_t most = r->n_feed + r->open->n_front + (r->params ? r->params->n_value : 0) + 1u;
+	l->feed = ONX_NEWS(&l->mem, struct onx_feed, most);
+	int rc = l->feed ? look_inputs(l, n, number, e)
+		 : onx_nomem(e, (double)most * sizeof *l->feed, "what is decided");
+	if (rc == ONX_OK)
+		rc = look_params(l, e);
+	if (rc == ONX_OK)
+		rc = look_ahead(l, n, number, seed, step, e);
+	const struct onx_facts_want w = { .feed = l->feed, .n_feed = l->n, .variable = r->variable, .train = r->train,
+					  .wide = r->wide, .pool = r->pool };
+	return rc < 0 ? rc : onx_decide(r->g, r->consts, &w, r->open, &l->mem, told, e);
+}
+
+int onx_runner_feed(struct onx_runner *r, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
+		    struct onx_exec **x, struct onx_err *e)
+{
+	struct look l = { .r = r };
+	struct onx_buf key = { 0 };
+	const struct onx_decision **told = NULL;
+	int k = 0, rc = r->open ? decide(&l, n, number, seed, step, &told, e) : ONX_OK;
+	if (rc == ONX_OK && told)
+		onx_decision_key(r->g, told, &key);
+	if (rc == ONX_OK && key.lost)
+		rc = onx_nomem(e, (double)key.len, "what is decided");
+	if (rc == ONX_OK)
+		rc = find(r, n, told, &key, &k, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++)
+		if (number[i])
+			onx_exec_feed(r->slot[k].exec, r->feed[i].value, number[i]);
+	*x = rc == ONX_OK ? r->slot[k].exec : NULL;
+	onx_buf_release(&key);
+	onx_arena_release(&l.mem);
+	return rc;
+}
+
 void onx_runner_release(struct onx_runner *r)
 {
-	for (int i = 0; i < ONX_RUNNER_SIZES; i++) {
-		onx_exec_free(r->slot[i].exec);
-		onx_plan_free(r->slot[i].plan);
-	}
-	memset(r->slot, 0, sizeof r->slot);
+	for (int i = 0; i < ONX_RUNNER_WAYS; i++)
+		drop(r, i);
+	if (r->ahead)
+		onx_runner_release(r->ahead);
+	onx_heap_free(r->ahead);
+	r->ahead = NULL;
 }

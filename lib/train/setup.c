@@ -50,7 +50,11 @@ static int find_prefix(struct onx_trainer *t, struct onx_err *e)
 	const struct onx_facts_want w = {
 		.feed = many, .n_feed = t->n_in, .target = &t->ask->obj.logits, .n_target = 1,
 		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
-	int rc = onx_plan_prefix(t->ask->g, &t->consts, &w, &t->arena, &t->cut, e);
+	int rc = onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e);
+	if (rc == ONX_OK && t->open.n)
+		t->cut.why = "control flow depends on the numbers";
+	else if (rc == ONX_OK)
+		rc = onx_plan_prefix(t->ask->g, &t->consts, &w, &t->arena, &t->cut, e);
 	if (rc < 0)
 		return rc;
 	t->kept = t->cut.n > 0 && t->o->cache && (!random || t->o->views > 0);
@@ -67,7 +71,8 @@ static int step_feeds(struct onx_trainer *t, struct onx_err *e)
 {
 	const uint32_t n = t->kept ? t->cut.n : t->n_in;
 	t->feed = ONX_NEWS(&t->arena, struct onx_feed, n + 2);
-	if (!t->feed)
+	t->number = ONX_NEWS(&t->arena, const void *, n + 2);
+	if (!t->feed || !t->number)
 		return onx_nomem(e, sizeof *t->feed, "the inputs");
 	if (!t->kept && n)
 		memcpy(t->feed, t->in_feed, n * sizeof *t->feed);
@@ -93,7 +98,7 @@ static void runner(struct onx_trainer *t, struct onx_runner *r)
 	*r = (struct onx_runner){
 		.g = t->ask->g, .consts = &t->consts, .params = t->params, .block = &t->block,
 		.pool = t->ask->pool, .loss = ONX_NONE, .variable = t->modes.variable,
-		.wide = t->ask->wide, .precise = t->o->precise };
+		.wide = t->ask->wide, .precise = t->o->precise, .open = t->open.n ? &t->open : NULL };
 }
 
 static int runners(struct onx_trainer *t, struct onx_err *e)
@@ -183,6 +188,10 @@ static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 	onx_say(note, ONX_INFO, "samples: %zu to train on, %zu to validate; %llu steps of %zu in %lld epochs",
 		t->ask->train.n, t->ask->val.n, (unsigned long long)t->total, t->step_samples,
 		(long long)t->epochs);
+	if (t->open.n)
+		onx_say(note, ONX_INFO, "control flow: %u node%s by the numbers of each batch, which is planned when "
+			"it comes; what is said of memory holds for one turn of each loop", (unsigned)t->open.n,
+			t->open.n == 1 ? " decides" : "s decide");
 	onx_micro_say(&t->parts, t->plan, t->micro, t->whole, bn, note);
 	if (t->kept)
 		onx_say(note, ONX_INFO, "frozen part: %.0f %% of the arithmetic, computed once per sample; "

@@ -35,7 +35,7 @@ static void files(void **state)
 			assert_int_equal(h->value[h->output[k]].dim[0], -1);
 		struct onx_arena a = { 0 };
 		struct onx_probe *p;
-		must(onx_probe(h, 0, false, &a, &p, &e), &e);
+		must(onx_probe(h, 0, false, false, &a, &p, &e), &e);
 		compare_inits(old, n, &same, &differ);
 		assert_int_equal(differ, 0);
 		onx_arena_release(&a);
