@@ -88,12 +88,19 @@ def beside_ort(label, bin_dir, work, path, x, tolerance, theirs_of=None, floor=1
 def retyped(model, old, new):
     """The same model with every tensor of type `old` as `new`; to a wider type what is stored is kept exactly."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    graph, dtype = model.graph, mapping.TENSOR_TYPE_TO_NP_TYPE[new]
+    retype(model.graph, old, new)
+    return model
+
+
+def retype(graph, old, new):
+    dtype = mapping.TENSOR_TYPE_TO_NP_TYPE[new]
     for t in graph.initializer:
         if t.data_type == old:
             t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(dtype), t.name))
     for n in graph.node:
         for a in n.attribute:
+            if a.HasField("g"):
+                retype(a.g, old, new)
             if a.HasField("t") and a.t.data_type == old:
                 a.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(a.t).astype(dtype)))
             if n.op_type == "Cast" and a.name == "to" and a.i == old:
@@ -101,7 +108,6 @@ def retyped(model, old, new):
     for v in [*graph.input, *graph.output, *graph.value_info]:
         if v.type.tensor_type.elem_type == old:
             v.type.tensor_type.elem_type = new
-    return model
 
 
 def gap(a, b, floor=1.0):
