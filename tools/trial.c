@@ -21,10 +21,8 @@ static void fill(const struct onx_view *v, uint32_t input, int64_t batch, int64_
 	}
 }
 
-static int copy_out(struct onx_exec *x, uint32_t value, struct onx_arena *mem, struct onx_view *to,
-		    struct onx_err *e)
+static int copy_out(const struct onx_view *v, struct onx_arena *mem, struct onx_view *to, struct onx_err *e)
 {
-	const struct onx_view *v = onx_exec_view(x, value);
 	int64_t *dim;
 
 	if (!v)
@@ -41,12 +39,14 @@ static int copy_out(struct onx_exec *x, uint32_t value, struct onx_arena *mem, s
 	return ONX_OK;
 }
 
-static int feed(struct onx_exec *x, const struct onx_feed *f, uint32_t n, int64_t batch, int64_t first,
-		struct onx_arena *mem, struct onx_err *e)
+/* Numbers for all feeds, which know them then. */
+static int make_up(struct onx_feed *f, uint32_t n, int64_t batch, int64_t first, struct onx_arena *mem,
+		   struct onx_err *e)
 {
 	for (uint32_t k = 0; k < n; k++) {
 		struct onx_view v = { .type = f[k].type, .rank = f[k].shape.rank, .dim = f[k].shape.dim,
 				      .width = (uint8_t)onx_dtype_store(f[k].type, false) };
+		struct onx_view *known = ONX_NEW(mem, struct onx_view);
 		int rc = onx_count(v.rank, v.dim, &v.n, e);
 
 		if (rc < 0)
@@ -55,9 +55,35 @@ static int feed(struct onx_exec *x, const struct onx_feed *f, uint32_t n, int64_
 		if (!v.v)
 			return onx_nomem(e, (double)v.n * v.width, "an input");
 		fill(&v, k, batch, first);
-		onx_exec_feed(x, f[k].value, v.v);
+		if (!known)
+			return onx_nomem(e, sizeof v, "an input");
+		*known = v;
+		f[k].known = known;
 	}
 	return ONX_OK;
+}
+
+/* Without a plan: control flow depends on the numbers. */
+static int evaluate(const struct onx_graph *g, const struct onx_feed *in, uint32_t n, struct onx_consts *c,
+		    struct onx_arena *mem, struct onx_trial *out, struct onx_err *e)
+{
+	const struct onx_facts_want want = { .feed = in, .n_feed = n, .evaluate = true };
+	struct onx_facts *f = NULL;
+	int rc = onx_facts_make(g, c, &want, &f, e);
+
+	for (uint32_t i = 0; rc == ONX_OK && i < g->n_output; i++)
+		if (!g->value[g->output[i]].composite)
+			rc = copy_out(f->fact[g->output[i]].value, mem, &out->out[out->n++], e);
+	onx_facts_free(f);
+	return rc;
+}
+
+static bool has_control(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_node; i++)
+		if (!g->node[i].dropped && g->node[i].n_body)
+			return true;
+	return false;
 }
 
 int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struct onx_arena *mem,
@@ -79,18 +105,24 @@ int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struc
 		rc = onx_plan_make(g, &consts, &want, &plan, e);
 	if (rc == ONX_OK)
 		rc = onx_exec_new(plan, NULL, &block, NULL, &x, e);
-	if (rc == ONX_OK)
-		rc = feed(x, in, n, batch, first, mem, e);
-	if (rc == ONX_OK) {
+	out->n = 0;
+	out->out = ONX_NEWS(mem, struct onx_view, (size_t)g->n_output + 1);
+	if (rc == ONX_OK && !out->out)
+		rc = onx_nomem(e, 0, "the outputs");
+	const bool planned = rc != ONX_UNSUP || !in || !out->out || !has_control(g);
+	if (rc == ONX_OK || !planned)
+		rc = make_up(in, n, batch, first, mem, e);
+	if (rc == ONX_OK && !planned) {
+		*e = (struct onx_err){ 0 };
+		rc = evaluate(g, in, n, &consts, mem, out, e);
+	} else if (rc == ONX_OK) {
+		for (uint32_t k = 0; k < n; k++)
+			onx_exec_feed(x, in[k].value, in[k].known->v);
 		onx_exec_forward(x, 0, 0);
-		out->n = 0;
-		out->out = ONX_NEWS(mem, struct onx_view, (size_t)g->n_output + 1);
-		if (!out->out)
-			rc = onx_nomem(e, 0, "the outputs");
 	}
-	for (uint32_t i = 0; rc == ONX_OK && i < g->n_output; i++)
+	for (uint32_t i = 0; rc == ONX_OK && planned && i < g->n_output; i++)
 		if (!g->value[g->output[i]].composite)
-			rc = copy_out(x, g->output[i], mem, &out->out[out->n++], e);
+			rc = copy_out(onx_exec_view(x, g->output[i]), mem, &out->out[out->n++], e);
 	onx_exec_free(x);
 	onx_plan_free(plan);
 	onx_block_release(&block);
@@ -180,14 +212,6 @@ static int together(void *ctx, const struct onx_graph *g, struct onx_err *e)
 	}
 	onx_arena_release(&mem);
 	return rc;
-}
-
-static bool has_control(const struct onx_graph *g)
-{
-	for (uint32_t i = 0; i < g->n_node; i++)
-		if (!g->node[i].dropped && g->node[i].n_body)
-			return true;
-	return false;
 }
 
 int onx_open_batch(struct onx_work *w, bool *changed, struct onx_err *e)

@@ -45,9 +45,9 @@ static void mark_local(struct export *x)
 		for (uint32_t k = 0; k < n->n_out; k++)
 			read |= n->out[k] != ONX_NONE && file[n->out[k]];
 		x->local[g->order[i]] = strcmp(n->domain, "onnx_adapt") == 0 || !read;
-		for (uint32_t k = 0; k < n->n_in && !x->local[g->order[i]]; k++)
-			if (n->in[k] != ONX_NONE)
-				file[n->in[k]] = true;
+		for (uint32_t k = 0; k < onx_node_reads(n) && !x->local[g->order[i]]; k++)
+			if (onx_node_read(n, k) != ONX_NONE)
+				file[onx_node_read(n, k)] = true;
 	}
 	memset(file, 0, (size_t)g->n_value * sizeof *file);
 }

@@ -41,11 +41,30 @@ static void redeclare(struct onx_value *v, const struct onx_fact *t, const struc
 	v->has_shape = v->changed = true;
 }
 
+/* Values whose shapes were found for what control flow was guessed to do. */
+static int behind_guesses(const struct onx_graph *g, const struct onx_facts *f, struct onx_arena *a, bool **out,
+			  struct onx_err *e)
+{
+	bool *is = *out = ONX_NEWS(a, bool, g->n_value + 1);
+	if (!is)
+		return onx_nomem(e, g->n_value, "shapes");
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		bool any = f->guessed[g->order[i]];
+		for (uint32_t k = 0; k < onx_node_reads(n) && !any; k++)
+			any = onx_node_read(n, k) != ONX_NONE && is[onx_node_read(n, k)];
+		for (uint32_t k = 0; any && k < n->n_out; k++)
+			if (n->out[k] != ONX_NONE)
+				is[n->out[k]] = true;
+	}
+	return ONX_OK;
+}
+
 int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 {
 	struct onx_arena mem = { 0 };
 	struct onx_consts consts;
-	struct onx_facts_want w = { 0 };
+	struct onx_facts_want w = { .guess = true };
 	struct onx_feed *feed = NULL;
 	struct onx_facts *f = NULL;
 	struct onx_probe *probe = NULL;
@@ -54,7 +73,7 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 	const char *batch = batch_name(g, &open);
 
 	/* a graph that does not run with every batch keeps the shapes that it has with a batch of one */
-	if (open && onx_probe(g, 0, false, false, &mem, &probe, &no) < 0)
+	if (open && onx_probe(g, 0, false, true, &mem, &probe, &no) < 0)
 		probe = NULL;
 	if (no.code == ONX_NOMEM) {
 		onx_arena_release(&mem);
@@ -66,10 +85,18 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 	w.feed = feed;
 	if (rc == ONX_OK)
 		rc = onx_facts_make(g, &consts, &w, &f, e);
+	bool *guessed = NULL;
+	if (rc == ONX_OK)
+		rc = behind_guesses(g, f, &mem, &guessed, e);
 	for (uint32_t v = 0; rc == ONX_OK && v < g->n_value; v++) {
 		struct onx_value *x = &g->value[v];
 		if (x->def == ONX_NONE || x->from_node || !(x->proto || x->output) || f->fact[v].type == ONX_UNDEFINED)
 			continue;
+		if (guessed[v] && !x->output) {
+			x->has_shape = false;           /* it may be another for other numbers */
+			x->changed = true;
+			continue;
+		}
 		redeclare(x, &f->fact[v], probe ? &probe[v] : NULL, batch);
 	}
 	onx_facts_free(f);

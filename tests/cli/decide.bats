@@ -73,3 +73,10 @@ train() { onnx-train --data d.csv --target kind --batch 6 --no-shuffle --seed 4 
 	run -0 onnx-eval --data d.csv --target kind a.onnx
 	[[ $output == *accuracy* ]]
 }
+
+@test "a new classifier behind it, and half precision" {
+	run -0 onnx-head --classes 3 m.onnx -o h.onnx
+	run -0 onnx-info --check h.onnx
+	[[ $output == *"If 'choice'"* ]]
+	run -0 onnx-export --fp16 m.onnx -o half.onnx
+}
