@@ -33,6 +33,7 @@ static int slice(struct onx_arena *a, const struct onx_fact *t, int axis, size_t
 
 struct scan {
 	size_t n_state, n_scan, n_out, turns;
+	size_t len;                     /* turns that run: the first of them; behind them slices are zeros */
 	struct onx_fact *in;            /* states and whole scan inputs */
 	struct onx_slices *out;
 };
@@ -58,12 +59,12 @@ static int turns(const struct onx_control *c, const struct scan *s, const struct
 	    (rc = onx_control_room(c, b->n_output, &out, e)) < 0)
 		return rc;
 	memcpy(in, x, s->n_state * sizeof *in);
-	for (size_t t = 0; t < s->turns; t++) {
+	for (size_t t = 0; t < s->len; t++) {
 		for (size_t k = 0; rc == ONX_OK && k < s->n_scan; k++) {
 			const struct onx_fact *v = &x[s->n_state + k];
 			int64_t axis = onx_ints_at(&a->in_axes, k);
 			axis += axis < 0 ? v->shape.rank : 0;
-			rc = slice(c->s->mem, v, (int)axis, onx_ints_at(&a->in_back, k) ? s->turns - 1 - t : t,
+			rc = slice(c->s->mem, v, (int)axis, onx_ints_at(&a->in_back, k) ? s->len - 1 - t : t,
 				   &in[s->n_state + k], e);
 		}
 		/* Turns that decide are each of their own. */
@@ -83,6 +84,41 @@ static int turns(const struct onx_control *c, const struct scan *s, const struct
 	return ONX_OK;
 }
 
+/* Zeros behind the slices of output k, so that there is one for each turn. */
+static int pad(const struct onx_control *c, const struct scan *s, const struct onx_fact *x, size_t k,
+	       struct onx_err *e)
+{
+	struct onx_slices *l = &s->out[k];
+	struct onx_fact like;
+	int rc = ONX_OK;
+	if (l->n) {
+		like = l->v[0];
+	} else {                                /* no turn says what a slice looks like: the shapes of one do */
+		struct onx_fact *in, *out;
+		if ((rc = onx_control_room(c, c->n->body[0].g->n_input, &in, e)) < 0 ||
+		    (rc = onx_control_room(c, c->n->body[0].g->n_output, &out, e)) < 0)
+			return rc;
+		memcpy(in, x, s->n_state * sizeof *in);
+		for (size_t i = 0; rc == ONX_OK && i < s->n_scan; i++)
+			rc = slice(c->s->mem, &x[s->n_state + i], 0, 0, &in[s->n_state + i], e);
+		if (rc < 0 || (rc = onx_body_infer(c, &c->n->body[0], in, s->n_state + s->n_scan, out, e)) < 0)
+			return rc;
+		c->path->turn--;
+		like = out[s->n_state + k];
+	}
+	const bool known = l->n == 0 || like.value;
+	if (known) {
+		struct onx_view *v = onx_tensor_new(c->s->mem, like.type, like.shape.rank, like.shape.dim,
+						    onx_dtype_store(like.type, c->want->wide));
+		if (!v)
+			return onx_nomem(e, 0, "slices");
+		like.value = v;
+	}
+	while (rc == ONX_OK && l->n < s->turns)
+		rc = onx_slices_push(c->s->mem, l, &like, e);
+	return rc;
+}
+
 /* One pass: final states and joined outputs in y. */
 static int scan_once(const struct onx_control *c, const struct scan *s, const struct onx_fact *x, struct onx_fact *y,
 		     struct onx_err *e)
@@ -92,6 +128,8 @@ static int scan_once(const struct onx_control *c, const struct scan *s, const st
 	for (size_t k = 0; k < s->n_out; k++)
 		s->out[k].n = 0;
 	int rc = turns(c, s, x, y, e);
+	for (size_t k = 0; rc == ONX_OK && s->len < s->turns && k < s->n_out; k++)
+		rc = pad(c, s, x, k, e);
 	for (size_t k = 0; rc == ONX_OK && k < s->n_out; k++) {
 		struct onx_slices *l = &s->out[k];
 		for (size_t i = 0; onx_ints_at(&a->out_back, k) && i < l->n / 2; i++) {
@@ -150,6 +188,7 @@ static int scan9(const struct onx_control *c, struct onx_err *e)
 	struct scan s = { 0 };
 	struct onx_fact *y;
 	int rc = open_scan(c, &s, 0, 0, e);
+	s.len = s.turns;
 	if (rc < 0 || (rc = onx_control_room(c, s.n_state + s.n_out, &y, e)) < 0 ||
 	    (rc = scan_once(c, &s, s.in, y, e)) < 0)
 		return rc;
@@ -158,22 +197,41 @@ static int scan9(const struct onx_control *c, struct onx_err *e)
 	return onx_control_decided(c, 0, s.turns, e);
 }
 
-/* Version 8: one scan for each sample of a batch, which may say how long it is; on known numbers. */
+/* How long the samples are, where that is known; else *lens is NULL. */
+static int lengths(const struct onx_control *c, size_t batch, size_t turns, const struct onx_view **lens,
+		   struct onx_err *e)
+{
+	const struct onx_fact *t = &c->s->in[0];
+	*lens = t->type != ONX_UNDEFINED ? t->value : NULL;
+	const bool fits = t->type == ONX_INT64 && t->shape.rank == 1 && t->shape.dim[0] == (int64_t)batch;
+	if (t->type != ONX_UNDEFINED && !fits)
+		return onx_fail(e, ONX_SHAPE, "the lengths are %s of %d dimensions, wanted one int64 for each of %zu "
+				"samples", onx_dtype_name(t->type), t->shape.rank, batch);
+	for (size_t b = 0; *lens && b < batch; b++) {
+		const int64_t len = onx_view_int(*lens, b);
+		if (len < 0 || len > (int64_t)turns)
+			return onx_fail(e, ONX_SHAPE, "sample %zu has %lld slices of %zu", b, (long long)len, turns);
+	}
+	return ONX_OK;
+}
+
+/* Version 8: one scan for each sample of a batch, which may say how long it is.  Where that is not known, shapes
+ * are those of the longest. */
 static int scan8(const struct onx_control *c, struct onx_err *e)
 {
 	struct scan s = { 0 };
-	const struct onx_view *lens = NULL, *any;
+	const struct onx_view *lens = NULL;
 	struct onx_fact *x, *y;
-	int rc = onx_in_known(c->s, 0, &lens, e);
-	for (int i = 1; rc == ONX_OK && i < c->s->n_in; i++)
-		rc = onx_in_known(c->s, i, &any, e);
-	if (rc < 0 || (rc = open_scan(c, &s, 1, 1, e)) < 0)
+	int rc = open_scan(c, &s, 1, 1, e);
+	if (rc < 0)
 		return rc;
 	const size_t n_in = s.n_state + s.n_scan, n_out = s.n_state + s.n_out;
 	const size_t batch = (size_t)s.in[s.n_state].shape.dim[0];
 	struct onx_slices *all = ONX_NEWS(c->s->mem, struct onx_slices, n_out + 1);
 	if (!all)
 		return onx_nomem(e, 64, "slices");
+	if ((rc = lengths(c, batch, s.turns, &lens, e)) < 0)
+		return rc;
 	if ((rc = onx_control_room(c, n_in, &x, e)) < 0 || (rc = onx_control_room(c, n_out, &y, e)) < 0)
 		return rc;
 	for (size_t i = 0; i < n_in; i++)
@@ -182,9 +240,7 @@ static int scan8(const struct onx_control *c, struct onx_err *e)
 	for (size_t b = 0; b < batch; b++) {
 		for (size_t i = 0; rc == ONX_OK && i < n_in; i++)
 			rc = slice(c->s->mem, &s.in[i], 0, b, &x[i], e);
-		const int64_t len = lens && b < lens->n ? onx_view_int(lens, b) : (int64_t)s.turns;
-		if (rc == ONX_OK && len != (int64_t)s.turns)
-			rc = onx_fail(e, ONX_UNSUP, "sample %zu has %lld slices of %zu", b, (long long)len, s.turns);
+		s.len = lens ? (size_t)onx_view_int(lens, b) : s.turns;
 		if (rc < 0 || (rc = scan_once(c, &s, x, y, e)) < 0)
 			return rc;
 		for (size_t k = 0; rc == ONX_OK && k < n_out; k++)

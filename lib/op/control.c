@@ -56,7 +56,7 @@ static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 const struct onx_op ONX_R(onx_ops_control)[] = {
 	CONTROL("If", 1, 1, 1, 1, if_table, 0, N),
 	CONTROL("Loop", 1, 0, ONX_MANY, 1, body_table, 0, N, N, D),
-	CONTROL("Scan", 8, 0, ONX_MANY, 1, scan8_table, ONX_OP_RULE, N, D),
+	CONTROL("Scan", 8, 0, ONX_MANY, 1, scan8_table, 0, N, D),
 	CONTROL("Scan", 9, 1, ONX_MANY, 1, scan_table, 0, D),
 	CONTROL("SequenceMap", 17, 1, ONX_MANY, 1, body_table, ONX_OP_RULE, N),
 	/* its body is the sub-graph and the way back through it: graph/gradient.c */

@@ -7,27 +7,10 @@
  * a body reads is one value that many nodes read, whose gradients add up.  Bodies in bodies are written out in
  * further rounds. */
 #include <string.h>
-#include "graph/control.h"
-#include "op/control.h"
-#include "plan/plan_i.h"
+#include "plan/unroll_i.h"
 #include "tensor/seq.h"
 
 enum { NODES_MOST = 1 << 18, ROUNDS_MOST = 64 };
-
-struct unroll {
-	struct onx_graph *g;            /* the copy; everything new lives in its arena           */
-	const struct onx_facts *f;      /* of g as it was before this round                      */
-	struct onx_arena scratch;       /* of this round                                         */
-	bool *train, *variable, *weight;
-	struct onx_feed *feed; uint32_t n_feed, cap_feed;
-	uint32_t cap_order;
-	uint32_t at;                    /* the node that is written out                          */
-	uint32_t yes;                   /* a value that is true, ONX_NONE: not made yet          */
-	bool more;                      /* a node with bodies was copied                         */
-	const struct onx_decision **told;       /* by node: what was decided beforehand            */
-	size_t turn;                    /* bodies of `at` that were copied                       */
-	bool guessed;
-};
 
 static int no_memory(double bytes, struct onx_err *e)
 {
@@ -44,7 +27,7 @@ static void *longer(struct onx_arena *a, const void *old, size_t n, size_t room,
 	return v;
 }
 
-static int new_value(struct unroll *u, enum onx_dtype type, uint32_t *id, struct onx_err *e)
+int onx_unroll_value(struct unroll *u, enum onx_dtype type, uint32_t *id, struct onx_err *e)
 {
 	struct onx_graph *g = u->g;
 	if (g->n_value == g->cap_value) {
@@ -103,7 +86,7 @@ static int add_node(struct unroll *u, const struct onx_node *n, struct onx_err *
 }
 
 /* A node of the default domain beside the bodies' own. */
-static int helper(struct unroll *u, const char *type, int version, uint32_t n_in, const uint32_t *in, uint32_t n_out,
+int onx_unroll_node(struct unroll *u, const char *type, int version, uint32_t n_in, const uint32_t *in, uint32_t n_out,
 		  const uint32_t *out, const struct onx_file_attr *attr, size_t n_attr, struct onx_err *e)
 {
 	struct onx_arena *a = &u->g->arena;
@@ -122,7 +105,7 @@ static int helper(struct unroll *u, const char *type, int version, uint32_t n_in
 }
 
 /* v's numbers are those of t. */
-static int known(struct unroll *u, uint32_t v, const struct onx_fact *t, struct onx_err *e)
+int onx_unroll_known(struct unroll *u, uint32_t v, const struct onx_fact *t, struct onx_err *e)
 {
 	const struct onx_view *copy = onx_view_copy(&u->g->arena, t->value);
 	if (u->n_feed == u->cap_feed) {
@@ -136,15 +119,15 @@ static int known(struct unroll *u, uint32_t v, const struct onx_fact *t, struct 
 }
 
 /* A new value that holds one whole number. */
-static int number(struct unroll *u, enum onx_dtype type, int64_t x, uint32_t *id, struct onx_err *e)
+int onx_unroll_number(struct unroll *u, enum onx_dtype type, int64_t x, uint32_t *id, struct onx_err *e)
 {
 	struct onx_view *v = onx_tensor_new(&u->scratch, type, 0, NULL, onx_dtype_store(type, false));
 	if (!v)
 		return no_memory(8, e);
 	onx_view_put_int(v, 0, x);
 	const struct onx_fact t = { .type = type, .value = v };
-	int rc = new_value(u, type, id, e);
-	return rc < 0 ? rc : known(u, *id, &t, e);
+	int rc = onx_unroll_value(u, type, id, e);
+	return rc < 0 ? rc : onx_unroll_known(u, *id, &t, e);
 }
 
 /* ---- one turn ---- */
@@ -187,7 +170,7 @@ static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id
 			n.in[k] = map[n.in[k]];
 	for (uint32_t k = 0; rc == ONX_OK && k < n.n_out; k++) {
 		const uint32_t v = n.out[k];
-		if (v != ONX_NONE && (rc = new_value(u, from->value[v].type, &map[v], e)) == ONX_OK)
+		if (v != ONX_NONE && (rc = onx_unroll_value(u, from->value[v].type, &map[v], e)) == ONX_OK)
 			n.out[k] = map[v];
 	}
 	if (rc == ONX_OK && n.n_body)
@@ -201,7 +184,7 @@ static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id
 }
 
 /* The nodes of body b once more: in are values for its inputs, out gets those of its outputs. */
-static int copy_body(struct unroll *u, const struct onx_body *b, size_t turn, const uint32_t *in, uint32_t *out,
+int onx_unroll_body(struct unroll *u, const struct onx_body *b, size_t turn, const uint32_t *in, uint32_t *out,
 		     struct onx_err *e)
 {
 	const struct onx_graph *from = b->g;
@@ -227,156 +210,6 @@ static int copy_body(struct unroll *u, const struct onx_body *b, size_t turn, co
 	return rc;
 }
 
-/* ---- outputs ---- */
-
-/* Output k of the node that is written out is v. */
-static int connect(struct unroll *u, uint32_t k, uint32_t v, struct onx_err *e)
-{
-	const struct onx_node *n = &u->g->node[u->at];
-	const uint32_t out = k < n->n_out ? n->out[k] : ONX_NONE;
-	if (out == ONX_NONE)
-		return ONX_OK;
-	return u->f->fact[out].value ? known(u, out, &u->f->fact[out], e)
-				     : helper(u, "Identity", ONX_NEWEST_OPSET, 1, &v, 1, &out, NULL, 0, e);
-}
-
-/* Output k is the n slices along a new axis. */
-static int join(struct unroll *u, uint32_t k, const uint32_t *slice, size_t n, int64_t axis, bool back,
-		struct onx_err *e)
-{
-	const struct onx_node *node = &u->g->node[u->at];
-	const uint32_t out = k < node->n_out ? node->out[k] : ONX_NONE;
-	if (out == ONX_NONE || u->f->fact[out].value)
-		return connect(u, k, ONX_NONE, e);
-	axis += axis < 0 ? u->f->fact[out].shape.rank : 0;
-	const struct onx_file_attr axes = onx_attr_ints("axes", &axis, 1), along = onx_attr_int("axis", axis);
-	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, n + 1);
-	int rc = part ? ONX_OK : no_memory(4.0 * (double)n, e);
-	for (size_t t = 0; rc == ONX_OK && t < n; t++) {
-		rc = new_value(u, u->f->fact[out].type, &part[t], e);
-		if (rc == ONX_OK)
-			rc = helper(u, "Unsqueeze", 11, 1, &slice[back ? n - 1 - t : t], 1, &part[t], &axes, 1, e);
-	}
-	return rc < 0 ? rc : helper(u, "Concat", 13, (uint32_t)n, part, 1, &out, &along, 1, e);
-}
-
-/* ---- the three operators ---- */
-
-struct ports {                          /* of a loop: values of one turn, slices of all */
-	uint32_t n_state, n_scan;
-	uint32_t *in, *out, *slice;     /* slice[k * turns + t]                     */
-	size_t turns;
-};
-
-static int open_ports(struct unroll *u, struct ports *p, const struct onx_graph *body, struct onx_err *e)
-{
-	p->in = ONX_NEWS(&u->scratch, uint32_t, body->n_input + 1u);
-	p->out = ONX_NEWS(&u->scratch, uint32_t, body->n_output + 1u);
-	p->slice = ONX_NEWS(&u->scratch, uint32_t, p->n_scan * p->turns + 1);
-	return p->in && p->out && p->slice ? ONX_OK : no_memory((double)p->n_scan * (double)p->turns * 4, e);
-}
-
-/* If, which has no inputs of its own, and Gradient. */
-static int write_once(struct unroll *u, const struct onx_turns *t, struct onx_err *e)
-{
-	const uint32_t *in = u->g->node[u->at].in;
-	const struct onx_body b = u->g->node[u->at].body[t->body];
-	struct ports p = { .turns = 1 };
-	int rc = open_ports(u, &p, b.g, e);
-	if (rc == ONX_OK)
-		rc = copy_body(u, &b, t->body, in, p.out, e);
-	for (uint32_t k = 0; rc == ONX_OK && k < b.g->n_output; k++)
-		rc = connect(u, k, p.out[k], e);
-	return rc;
-}
-
-static int write_loop(struct unroll *u, const struct onx_turns *turns, struct onx_err *e)
-{
-	const struct onx_node n = u->g->node[u->at];
-	const struct onx_body b = n.body[0];
-	struct ports p = { .n_state = n.n_in - 2, .n_scan = b.g->n_output - 1 - (n.n_in - 2), .turns = turns->n };
-	int rc = open_ports(u, &p, b.g, e);
-	if (rc == ONX_OK && u->yes == ONX_NONE)
-		rc = number(u, ONX_BOOL, 1, &u->yes, e);
-	if (rc < 0)
-		return rc;
-	p.in[1] = u->yes;
-	for (uint32_t k = 0; k < p.n_state; k++)
-		p.in[2 + k] = n.in[2 + k];
-	for (size_t t = 0; t < p.turns; t++) {
-		if ((rc = number(u, ONX_INT64, (int64_t)t, &p.in[0], e)) < 0 ||
-		    (rc = copy_body(u, &b, t, p.in, p.out, e)) < 0)
-			return rc;
-		for (uint32_t k = 0; k < p.n_state; k++)
-			p.in[2 + k] = p.out[1 + k];
-		for (uint32_t k = 0; k < p.n_scan; k++)
-			p.slice[k * p.turns + t] = p.out[1 + p.n_state + k];
-	}
-	for (uint32_t k = 0; rc == ONX_OK && k < p.n_state; k++)
-		rc = connect(u, k, p.in[2 + k], e);
-	for (uint32_t k = 0; rc == ONX_OK && k < p.n_scan; k++)
-		rc = join(u, p.n_state + k, p.slice + k * p.turns, p.turns, 0, false, e);
-	return rc;
-}
-
-/* Scan input k as one value a turn, in the order of the turns. */
-static int split(struct unroll *u, uint32_t from, const struct onx_control_attr *a, size_t k, size_t turns,
-		 uint32_t *slice, struct onx_err *e)
-{
-	int64_t axis = onx_ints_at(&a->in_axes, k);
-	axis += axis < 0 ? u->f->fact[from].shape.rank : 0;
-	const struct onx_file_attr how[] = { onx_attr_int("axis", axis), onx_attr_int("num_outputs", (int64_t)turns) };
-	const struct onx_file_attr axes = onx_attr_ints("axes", &axis, 1);
-	const enum onx_dtype type = u->f->fact[from].type;
-	uint32_t *part = ONX_NEWS(&u->scratch, uint32_t, turns + 1);
-	int rc = part ? ONX_OK : no_memory(4.0 * (double)turns, e);
-	for (size_t t = 0; rc == ONX_OK && t < turns; t++)
-		rc = new_value(u, type, &part[t], e);
-	if (rc == ONX_OK && turns)
-		rc = helper(u, "Split", 18, 1, &from, (uint32_t)turns, part, how, 2, e);
-	for (size_t t = 0; rc == ONX_OK && t < turns; t++) {
-		rc = new_value(u, type, &slice[t], e);
-		if (rc == ONX_OK)
-			rc = helper(u, "Squeeze", 11, 1, &part[onx_ints_at(&a->in_back, k) ? turns - 1 - t : t], 1,
-				    &slice[t], &axes, 1, e);
-	}
-	return rc;
-}
-
-static int write_scan(struct unroll *u, const struct onx_turns *turns, struct onx_err *e)
-{
-	const struct onx_node n = u->g->node[u->at];
-	const struct onx_control_attr *a = n.attr;
-	const struct onx_body b = n.body[0];
-	const uint32_t n_cut = (uint32_t)a->scan_inputs;
-	struct ports p = { .n_state = n.n_in - n_cut, .turns = turns->n };
-	p.n_scan = b.g->n_output - p.n_state;
-	uint32_t *cut = ONX_NEWS(&u->scratch, uint32_t, n_cut * p.turns + 1);
-	int rc = cut ? open_ports(u, &p, b.g, e) : no_memory((double)n_cut * (double)p.turns * 4, e);
-	for (uint32_t k = 0; rc == ONX_OK && k < n_cut; k++)
-		rc = split(u, n.in[p.n_state + k], a, k, p.turns, cut + k * p.turns, e);
-	if (rc < 0)
-		return rc;
-	for (uint32_t k = 0; k < p.n_state; k++)
-		p.in[k] = n.in[k];
-	for (size_t t = 0; t < p.turns; t++) {
-		for (uint32_t k = 0; k < n_cut; k++)
-			p.in[p.n_state + k] = cut[k * p.turns + t];
-		if ((rc = copy_body(u, &b, t, p.in, p.out, e)) < 0)
-			return rc;
-		for (uint32_t k = 0; k < p.n_state; k++)
-			p.in[k] = p.out[k];
-		for (uint32_t k = 0; k < p.n_scan; k++)
-			p.slice[k * p.turns + t] = p.out[p.n_state + k];
-	}
-	for (uint32_t k = 0; rc == ONX_OK && k < p.n_state; k++)
-		rc = connect(u, k, p.in[k], e);
-	for (uint32_t k = 0; rc == ONX_OK && k < p.n_scan; k++)
-		rc = join(u, p.n_state + k, p.slice + k * p.turns, p.turns, onx_ints_at(&a->out_axes, k),
-			  onx_ints_at(&a->out_back, k) != 0, e);
-	return rc;
-}
-
 /* ---- rounds ---- */
 
 static bool to_write(const struct onx_graph *g, const struct onx_facts *f, uint32_t id)
@@ -387,16 +220,12 @@ static bool to_write(const struct onx_graph *g, const struct onx_facts *f, uint3
 static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
 {
 	const struct onx_turns *t = u->f->infer[id]->geo;
-	const char *type = u->g->node[id].type;
 	char name[160];
 	int rc;
 	u->at = id;
 	u->turn = 0;
 	u->g->node[id].dropped = true;
-	if (strcmp(type, "If") == 0 || strcmp(type, "Gradient") == 0)
-		rc = write_once(u, t, e);
-	else
-		rc = strcmp(type, "Loop") == 0 ? write_loop(u, t, e) : write_scan(u, t, e);
+	rc = onx_unroll_write(u, t, e);
 	return rc < 0 ? onx_while(e, rc, "planning %s", onx_node_text(u->g, id, name, sizeof name)) : rc;
 }
 
