@@ -5,9 +5,18 @@ bool onx_runs_wide(const struct onx_infer *s, bool wide_plan)
 {
 	if (wide_plan)
 		return true;
-	for (int i = 0; i < s->n_in; i++)
-		if (onx_dtype_real(s->in[i].type))
-			return s->in[i].type == ONX_DOUBLE;
+	const enum onx_dtype out = s->n_out ? s->out[0].type : ONX_UNDEFINED;
+	int first = -1;
+	for (int i = 0; i < s->n_in; i++) {
+		if (!onx_dtype_real(s->in[i].type))
+			continue;
+		if (first < 0)
+			first = i;
+		if (onx_dtype_real(out) && (s->in[i].type == ONX_DOUBLE) == (out == ONX_DOUBLE))
+			return out == ONX_DOUBLE;
+	}
+	if (first >= 0)
+		return s->in[first].type == ONX_DOUBLE;
 	for (int i = 0; i < s->n_out; i++)
 		if (onx_dtype_real(s->out[i].type))
 			return s->out[i].type == ONX_DOUBLE;

@@ -8,7 +8,7 @@
 int onx_eval(const struct onx_op *op, const void *attr, const struct onx_infer *s, const struct onx_view *x,
 	     const struct onx_view *y, struct onx_pool *pool, struct onx_err *e) ONX_MUST;
 
-/* Does the node compute in double?  Its first real-typed input or output decides. */
+/* Does the node compute in double?  Its result does where an input is like it, else its first real-typed input. */
 bool onx_runs_wide(const struct onx_infer *s, bool wide_plan);
 
 #endif

@@ -62,9 +62,6 @@ static int bn_check(const struct onx_infer *s, bool each, struct onx_bn *g, stru
 		const int rank = each && x->rank > 2 ? x->rank - 1 : 1;
 		if ((rc = onx_want_real(s, i, e)) < 0 || (rc = onx_want_rank(s, i, rank, rank, e)) < 0)
 			return rc;
-		if ((f->type == ONX_DOUBLE) != (s->in[0].type == ONX_DOUBLE))
-			return onx_fail(e, ONX_UNSUP, "input %d is %s where the data is %s", i,
-					onx_dtype_name(f->type), onx_dtype_name(s->in[0].type));
 		for (int d = 0; rank > 1 && d < rank; d++)
 			if (f->shape.dim[d] != x->dim[1 + d])
 				return onx_fail(e, ONX_SHAPE, "input %d has another shape than an element", i);
@@ -92,6 +89,10 @@ static int bn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	g->bn.eps = a->epsilon;
 	g->batch = own || s->train;
 	g->unbias = g->batch && !own && count > 1 ? count / (count - 1) : 1;
+	for (int i = 1; i < 5 && (g->batch || s->version < 14); i++)    /* the statistics have to move, in their type */
+		if ((s->in[i].type == ONX_DOUBLE) != (s->in[0].type == ONX_DOUBLE))
+			return onx_fail(e, ONX_UNSUP, "input %d is %s where the data is %s", i,
+					onx_dtype_name(s->in[i].type), onx_dtype_name(s->in[0].type));
 	if (g->batch && count < 1)
 		return onx_fail(e, ONX_SHAPE, "no elements to take statistics of");
 	s->geo = g;

@@ -37,7 +37,8 @@ static size_t product(const struct onx_shape *s, int from, int to)
 	return n;
 }
 
-static int want_parameter(const struct onx_infer *s, int i, size_t n, struct onx_err *e)
+/* mixes: its precision may be another than the data's. */
+static int want_parameter(const struct onx_infer *s, int i, size_t n, bool mixes, struct onx_err *e)
 {
 	size_t have;
 	int rc;
@@ -47,7 +48,7 @@ static int want_parameter(const struct onx_infer *s, int i, size_t n, struct onx
 	if ((rc = onx_want_real(s, i, e)) < 0 ||
 	    (rc = onx_count(s->in[i].shape.rank, s->in[i].shape.dim, &have, e)) < 0)
 		return rc;
-	if ((s->in[i].type == ONX_DOUBLE) != (s->in[0].type == ONX_DOUBLE))
+	if (!mixes && (s->in[i].type == ONX_DOUBLE) != (s->in[0].type == ONX_DOUBLE))
 		return onx_fail(e, ONX_UNSUP, "input %d is %s where the data is %s", i,
 				onx_dtype_name(s->in[i].type), onx_dtype_name(s->in[0].type));
 	if (have != n)
@@ -55,7 +56,7 @@ static int want_parameter(const struct onx_infer *s, int i, size_t n, struct onx
 	return ONX_OK;
 }
 
-static int finish(struct onx_infer *s, const struct onx_rows *g, struct onx_err *e)
+static int finish(struct onx_infer *s, const struct onx_rows *g, bool mixes, struct onx_err *e)
 {
 	struct onx_rows *geo = ONX_NEW(s->mem, struct onx_rows);
 	int rc;
@@ -64,13 +65,15 @@ static int finish(struct onx_infer *s, const struct onx_rows *g, struct onx_err 
 		return onx_nomem(e, sizeof *geo, "normalisation");
 	*geo = *g;
 	s->geo = geo;
-	if ((rc = want_parameter(s, 1, g->n_par, e)) < 0 || (rc = want_parameter(s, 2, g->n_par, e)) < 0)
+	if ((rc = want_parameter(s, 1, g->n_par, mixes, e)) < 0 ||
+	    (rc = want_parameter(s, 2, g->n_par, mixes, e)) < 0)
 		return rc;
 	onx_set_out(s, 0, s->in[0].type, &s->in[0].shape);
 	return ONX_OK;
 }
 
-static int by_axis(struct onx_infer *s, const struct norm_attr *a, bool centre, int *axis, struct onx_err *e)
+static int by_axis(struct onx_infer *s, const struct norm_attr *a, bool centre, int *axis,
+		   struct onx_err *e)
 {
 	const struct onx_shape *x = &s->in[0].shape;
 	int rc;
@@ -80,7 +83,7 @@ static int by_axis(struct onx_infer *s, const struct norm_attr *a, bool centre, 
 	const size_t len = product(x, *axis, x->rank);
 
 	return finish(s, &(struct onx_rows){ .rows = product(x, 0, *axis), .len = len, .period = 1, .run = 1,
-					     .n_par = len, .eps = a->epsilon, .centre = centre }, e);
+					     .n_par = len, .eps = a->epsilon, .centre = centre }, !centre, e);
 }
 
 /* The outputs behind the first: one number a row. */
@@ -133,7 +136,7 @@ static int instance_infer(struct onx_infer *s, const void *attr, struct onx_err 
 
 	return finish(s, &(struct onx_rows){ .rows = (size_t)x->dim[0] * c, .len = len, .period = c,
 					     .first = 1, .run = len ? len : 1, .n_par = c, .eps = a->epsilon,
-					     .centre = true }, e);
+					     .centre = true }, false, e);
 }
 
 /* Opset 18: scale and bias by group; from 21 on by channel. */
@@ -154,7 +157,7 @@ static int group_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 	return finish(s, &(struct onx_rows){ .rows = (size_t)x->dim[0] * g, .len = c / g * p, .period = g,
 					     .first = by_group ? 1 : c / g, .run = run ? run : 1,
-					     .n_par = by_group ? g : c, .eps = a->epsilon, .centre = true }, e);
+					     .n_par = by_group ? g : c, .eps = a->epsilon, .centre = true }, false, e);
 }
 
 static size_t rows_saved(const struct onx_infer *s, const void *attr)

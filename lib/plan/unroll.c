@@ -1,4 +1,4 @@
-/* plan/unroll.c -- If, Loop and Scan written out.
+/* plan/unroll.c -- If, Loop and Scan written out, and Casts where a node has inputs of float and of double.
  *
  * Where a body works on numbers that are computed while running, a plan is made for a copy of the graph in which
  * the body's nodes stand once a turn: the states of a turn are the inputs of the next, Scan's inputs are split
@@ -229,7 +229,66 @@ static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
 	return rc < 0 ? onx_while(e, rc, "planning %s", onx_node_text(u->g, id, name, sizeof name)) : rc;
 }
 
-/* All nodes with bodies that this round's facts leave to run. */
+/* ---- float and double in one node ---- */
+
+/* Is input k of the node in another precision than the node computes in? */
+static bool differs(const struct onx_graph *g, const struct onx_facts *f, uint32_t id, uint32_t k)
+{
+	const struct onx_node *n = &g->node[id];
+	const struct onx_fact *t = n->in[k] == ONX_NONE ? NULL : &f->fact[n->in[k]];
+	return t && !n->n_body && f->run[id] && !(n->op->flags & ONX_OP_WIDTHS) && !t->value &&
+	       onx_dtype_real(t->type) && onx_dtype_store(t->type, false) != (f->wide[id] ? 8u : 4u);
+}
+
+static bool mixed(const struct onx_graph *g, const struct onx_facts *f, uint32_t id)
+{
+	for (uint32_t k = 0; k < g->node[id].n_in; k++)
+		if (differs(g, f, id, k))
+			return true;
+	return false;
+}
+
+/* A Cast in front of each such input; gradients come back through it. */
+static int write_casts(struct unroll *u, uint32_t id, struct onx_err *e)
+{
+	const enum onx_dtype type = u->f->wide[id] ? ONX_DOUBLE : ONX_FLOAT;
+	const struct onx_file_attr to = onx_attr_int("to", type);
+	uint32_t *in = longer(&u->g->arena, u->g->node[id].in, u->g->node[id].n_in, u->g->node[id].n_in, sizeof *in);
+	int rc = in ? ONX_OK : no_memory(4.0 * u->g->node[id].n_in, e);
+	u->at = id;
+	for (uint32_t k = 0; rc == ONX_OK && k < u->g->node[id].n_in; k++) {
+		const uint32_t from = in[k];
+		if (!differs(u->g, u->f, id, k))
+			continue;
+		rc = onx_unroll_value(u, type, &in[k], e);
+		if (rc == ONX_OK)
+			rc = onx_unroll_node(u, "Cast", 13, 1, &from, 1, &in[k], &to, 1, e);
+	}
+	if (rc < 0)
+		return rc;
+	u->g->node[id].in = in;
+	return into_order(u, id, e);
+}
+
+/* Can there be such nodes?  Something has to be double. */
+static bool may_mix(const struct onx_graph *g, const struct onx_plan_want *w)
+{
+	for (uint32_t i = 0; i < w->facts.n_feed && !w->facts.wide; i++)
+		if (w->facts.feed[i].type == ONX_DOUBLE)
+			return true;
+	for (uint32_t v = 0; v < g->n_value && !w->facts.wide; v++)
+		if (g->value[v].type == ONX_DOUBLE)
+			return true;
+	for (uint32_t i = 0; i < g->n_order && !w->facts.wide; i++) {
+		const struct onx_file_node *n = g->node[g->order[i]].file;
+		for (size_t k = 0; n && k < n->n_attr; k++)
+			if (n->attr[k].type == ONX_ATTR_INT && n->attr[k].i == ONX_DOUBLE)
+				return true;    /* Cast to, dtype, output_datatype */
+	}
+	return false;
+}
+
+/* All nodes with bodies that this round's facts leave to run, and those that mix precisions. */
 static int round_of(struct unroll *u, struct onx_err *e)
 {
 	struct onx_graph *g = u->g;
@@ -237,9 +296,13 @@ static int round_of(struct unroll *u, struct onx_err *e)
 	int rc = ONX_OK;
 	g->order = NULL;
 	g->n_order = u->cap_order = 0;
-	u->more = false;
+	u->more = u->mixes;
 	for (uint32_t i = 0; rc == ONX_OK && i < n_old; i++)
-		rc = to_write(g, u->f, old[i]) ? write_node(u, old[i], e) : into_order(u, old[i], e);
+		if (to_write(g, u->f, old[i]))
+			rc = write_node(u, old[i], e);
+		else
+			rc = u->mixes && mixed(g, u->f, old[i]) ? write_casts(u, old[i], e)
+								: into_order(u, old[i], e);
 	return rc;
 }
 
@@ -283,10 +346,11 @@ static void want_of(const struct unroll *u, struct onx_plan_want *w)
 	w->weight = u->weight;
 }
 
-static bool any(const struct onx_graph *g, const struct onx_facts *f)
+static bool any(const struct onx_graph *g, const struct onx_facts *f, bool mixes)
 {
 	for (uint32_t i = 0; i < g->n_order; i++)
-		if (f ? to_write(g, f, g->order[i]) : g->node[g->order[i]].n_body != 0)
+		if (f ? to_write(g, f, g->order[i]) || (mixes && mixed(g, f, g->order[i]))
+		      : g->node[g->order[i]].n_body != 0)
 			return true;
 	return false;
 }
@@ -305,7 +369,7 @@ static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts
 			return rc;
 		u->f = f;
 		u->guessed |= f->any_guess;
-		u->more = any(u->g ? u->g : g, f);
+		u->more = any(u->g ? u->g : g, f, u->mixes);
 		if (u->more && !u->g)
 			rc = copy_graph(u, g, w, e);
 		if (u->more && rc == ONX_OK && (rc = round_of(u, e)) == ONX_OK)
@@ -324,7 +388,8 @@ int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struc
 	*out = NULL;
 	*written = *want;
 	*guessed = false;
-	if (!any(g, NULL))
+	u.mixes = may_mix(g, want);
+	if (!u.mixes && !any(g, NULL, false))
 		return ONX_OK;
 	int rc = rounds(&u, g, c, written, e);
 	onx_arena_release(&u.scratch);

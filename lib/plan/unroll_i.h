@@ -17,6 +17,7 @@ struct unroll {
 	const struct onx_decision **told;       /* by node: what was decided beforehand            */
 	size_t turn;                    /* bodies of `at` that were copied                       */
 	bool guessed;
+	bool mixes;                     /* a node may have float and double inputs                 */
 };
 
 /* A new value without a maker. */
