@@ -181,7 +181,7 @@ static void packed_data_back(const struct onx_call *c, const real *d)
 	onx_gather_run(c->pool, &p, d, c->scratch, &end, c->dx[0].v, (char *)c->scratch + onx_gather_packed(&p));
 }
 
-/* dW as gradient of the weights [m][c] of a pointwise convolution, with Y's and X's parts exchanged where W is [K,N]. */
+/* dW as gradient of the weights [m][c] of a pointwise convolution; where W is [K,N], Y and X exchange their parts. */
 static struct onx_conv_geo conv_of(const struct dense_geo *g)
 {
 	const struct onx_mat *m = &g->mat;
