@@ -152,7 +152,9 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 	if (f->n_train == 0)
 		n += nothing_trains(f, list);
 	if (!f->plan && n == 0) {
-		say_block(f, "the model", f->why.text, NULL, list);
+		say_block(f, "the model", f->why.text, f->why.code != ONX_UNSUP ? NULL :
+			  "onnx-run goes without a plan; to train, make what it depends on a constant when exporting, "
+			  "or cut the model in front of it (onnx-head --cut-at)", list);
 		n++;
 	}
 	return finish(f, list, n, e);

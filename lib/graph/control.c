@@ -361,7 +361,7 @@ static int run_loop(const struct onx_control *c, struct onx_err *e)
 	return onx_control_decided(c, 0, (size_t)i, e);
 }
 
-/* ---- SequenceMap: on sequences that are known ---- */
+/* ---- SequenceMap: on sequences whose lengths are known ---- */
 
 static int map_turn(const struct onx_control *c, const struct onx_view *const *all, size_t i, struct onx_fact *in,
 		    struct onx_fact *out, struct onx_err *e)
@@ -370,16 +370,22 @@ static int map_turn(const struct onx_control *c, const struct onx_view *const *a
 	const size_t n_in = (size_t)c->s->n_in;
 	for (size_t k = 0; k < n_in; k++) {
 		const bool seq = all[k] && all[k]->type == ONX_SEQUENCE;
-		if (!all[k] || (seq && all[k]->n != all[0]->n))
+		if (seq && all[k]->n != all[0]->n)
 			return onx_fail(e, ONX_SHAPE, "input %zu does not have %zu elements", k, all[0]->n);
-		in[k] = onx_fact_of(seq ? onx_seq_at(all[k], i) : all[k]);
+		in[k] = seq ? onx_fact_of(onx_seq_at(all[k], i)) : c->s->in[k];
+		if (seq && onx_view_open(in[k].value) && !onx_holds_views(in[k].type))
+			in[k].value = NULL;
 	}
 	int rc = onx_body_infer(c, b, in, n_in, out, e);
 	for (uint32_t k = 0; rc == ONX_OK && k < b->g->n_output && k < (uint32_t)c->s->n_out; k++) {
-		if (!out[k].value)
-			return onx_fail(e, ONX_UNSUP, "its body works on numbers that are computed while running");
+		const struct onx_view *v = out[k].value;
+		if (!v)
+			v = onx_unknown_new(c->s->mem, out[k].type, out[k].shape.rank, out[k].shape.dim,
+					    onx_dtype_store(out[k].type, c->want->wide), ONX_NONE);
+		if (!v)
+			return onx_nomem(e, sizeof(struct onx_unknown), "a sequence");
 		if (c->s->out_wanted[k])
-			onx_seq_items(c->s->out[k].value)[i] = out[k].value;
+			onx_seq_items(c->s->out[k].value)[i] = v;
 	}
 	return rc;
 }
@@ -395,7 +401,10 @@ static int run_map(const struct onx_control *c, struct onx_err *e)
 	    (rc = onx_control_room(c, b->g->n_output, &out, e)) < 0)
 		return rc;
 	for (size_t i = 0; rc == ONX_OK && i < n_in; i++)
-		rc = onx_in_known(c->s, (int)i, &all[i], e);
+		if (c->s->in[i].type == ONX_UNDEFINED)
+			rc = onx_fail(e, ONX_SHAPE, "input %zu is missing", i);
+		else
+			all[i] = c->s->in[i].value;
 	if (rc < 0 || !all[0] || all[0]->type != ONX_SEQUENCE)
 		return rc < 0 ? rc : onx_fail(e, ONX_SHAPE, "input 0 is no sequence");
 	for (uint32_t k = 0; k < b->g->n_output; k++) {
@@ -407,7 +416,7 @@ static int run_map(const struct onx_control *c, struct onx_err *e)
 	}
 	for (size_t i = 0; rc == ONX_OK && i < all[0]->n; i++)
 		rc = map_turn(c, all, i, in, out, e);
-	return rc;
+	return rc < 0 ? rc : onx_control_decided(c, 0, all[0]->n, e);
 }
 
 /* ---- Gradient: its body once ---- */

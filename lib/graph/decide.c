@@ -2,6 +2,7 @@
 #include "graph/decide.h"
 #include <string.h>
 #include "graph/control.h"
+#include "tensor/seq.h"
 
 static int no_memory(double bytes, struct onx_err *e)
 {
@@ -75,6 +76,7 @@ static void find_targets(const struct onx_graph *g, struct onx_open *o)
 	}
 }
 
+/* behind: also what no plan holds, sequences. */
 static void find_front(const struct onx_graph *g, const struct onx_facts_want *w, const bool *behind, bool *need,
 		       struct onx_open *o)
 {
@@ -121,6 +123,8 @@ int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct 
 	} else if (f->any_guess) {
 		find_nodes(g, f, behind, o);
 		find_targets(g, o);
+		for (uint32_t v = 0; v < g->n_value; v++)
+			behind[v] |= onx_holds_views(f->fact[v].type);
 		find_front(g, w, behind, need, o);
 	}
 	onx_facts_free(f);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "graph/control.h"
 #include "graph/eval.h"
+#include "tensor/seq.h"
 
 enum { FOLD_LIMIT = 1 << 28 };  /* elements of one folded tensor, unless everything is evaluated */
 
@@ -23,13 +24,15 @@ static int start(struct work *w, struct onx_err *e)
 	f->infer = ONX_NEWS(&f->arena, struct onx_infer *, nn + 1);
 	f->run = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->wide = ONX_NEWS(&f->arena, bool, nn + 1);
+	f->unknown = ONX_NEWS(&f->arena, const struct onx_view *, nv + 1);
 	f->guessed = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->variable = ONX_NEWS(&f->arena, bool, nv + 1);
 	w->fed = ONX_NEWS(&f->arena, bool, nv + 1);
 	const uint32_t n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
 	const uint32_t *target = w->want->n_target ? w->want->target : w->g->output;
 	f->target = ONX_NEWS(&f->arena, uint32_t, n_target + 1);
-	if (!f->fact || !f->infer || !f->run || !f->wide || !f->guessed || !f->variable || !w->fed || !f->target)
+	if (!f->fact || !f->infer || !f->run || !f->wide || !f->guessed || !f->unknown || !f->variable || !w->fed ||
+	    !f->target)
 		return onx_nomem(e, nv * sizeof *f->fact, "facts");
 	for (uint32_t i = 0; i < n_target; i++)
 		if (w->want->n_target || w->want->evaluate || !w->g->value[target[i]].composite)
@@ -102,6 +105,16 @@ static int needed(struct work *w, bool **out, struct onx_err *e)
 	return ONX_OK;
 }
 
+/* A tensor that is computed while running, where it goes into a sequence. */
+static const struct onx_view *stands_for(struct work *w, uint32_t v)
+{
+	const struct onx_fact *t = &w->f->fact[v];
+	if (!w->f->unknown[v])
+		w->f->unknown[v] = onx_unknown_new(&w->f->arena, t->type, t->shape.rank, t->shape.dim,
+						   onx_dtype_store(t->type, w->want->wide), v);
+	return w->f->unknown[v];
+}
+
 static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
 {
 	struct onx_fact *in = ONX_NEWS(&w->f->arena, struct onx_fact, n->n_in + 1);
@@ -120,6 +133,9 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 			return onx_fail(e, ONX_SHAPE, "input '%s' has no value: nothing computes or feeds it",
 					w->g->value[v].name);
 		in[i] = w->f->fact[v];
+		if (!in[i].value && (n->op->flags & ONX_OP_SEQUENCE) && onx_op_grad(n->op, (int)i) == ONX_G_DIFF &&
+		    !(in[i].value = stands_for(w, v)))
+			return onx_nomem(e, sizeof(struct onx_unknown), "a sequence");
 	}
 	s->in = in;
 	return ONX_OK;
@@ -205,13 +221,15 @@ static int infer(struct work *w, uint32_t id, struct onx_err *e)
 }
 
 /* Did the rule itself give all numbers?  Shape and Size know them whatever their input holds. */
-static bool settled(const struct onx_infer *s)
+static bool settled(const struct onx_op *op, const struct onx_infer *s)
 {
 	bool any = false;
+	if ((op->flags & ONX_OP_SEQUENCE) && s->geo)
+		return false;                   /* tensors go in or come out that are not known */
 	for (int i = 0; i < s->n_out; i++) {
 		if (s->out[i].type == ONX_UNDEFINED)
 			continue;
-		if (!s->out[i].value)
+		if (!s->out[i].value || ((op->flags & ONX_OP_BODY) && onx_view_open(s->out[i].value)))
 			return false;
 		any = true;
 	}
@@ -320,11 +338,11 @@ static int walk(struct work *w, struct onx_err *e)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
 					onx_node_text(g, id, name, sizeof name));
 		rc = infer(w, id, e);
-		if (rc == ONX_OK && !settled(w->f->infer[id])) {
-			const int flags = g->node[id].op->flags;
-			const bool body = (flags & ONX_OP_BODY) != 0;
+		if (rc == ONX_OK && !settled(g->node[id].op, w->f->infer[id])) {
+			const uint32_t flags = g->node[id].op->flags;
+			const bool body = (flags & (ONX_OP_BODY | ONX_OP_SEQUENCE)) != 0;
 			w->f->run[id] = body || !can_fold(w, id);
-			if ((flags & ONX_OP_RULE) || (body && w->want->evaluate))
+			if (((flags & ONX_OP_RULE) && !body) || (body && w->want->evaluate))
 				rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 			else if (!w->f->run[id])
 				rc = fold(w, id, e);

@@ -57,6 +57,7 @@ struct onx_facts {
 	struct onx_infer **infer;       /* by node; NULL: not needed                                  */
 	bool *run;                      /* by node: must run (needed, and not folded into a constant) */
 	bool *wide;                     /* by node: runs the double row                               */
+	const struct onx_view **unknown;        /* by value: what stands for it in sequences, or NULL       */
 	bool *guessed;                  /* by node: it, or one in its bodies, was guessed              */
 	bool any_guess;
 	uint32_t *target; uint32_t n_target;

@@ -46,19 +46,18 @@ static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return onx_fail(e, ONX_UNSUP, "what its body does depends on numbers that are computed while running");
 }
 
-/* `rule`: ONX_OP_RULE where a plan wants all inputs known; else the nodes of its bodies run in the plan. */
-#define CONTROL(name, v, lo, hi, outs, table_, rule, ...) \
+#define CONTROL(name, v, lo, hi, outs, table_, ...) \
 	{ .domain = "", .type = name, .since = v, .min_in = lo, .max_in = hi, .min_out = outs, .max_out = ONX_MANY, \
 	  .grad = { __VA_ARGS__ }, .n_grad = sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int),      \
-	  .flags = (rule) | ONX_OP_BODY | ONX_OP_NOFOLD, .attr = &table_, .infer = infer }
+	  .flags = ONX_OP_BODY | ONX_OP_NOFOLD, .attr = &table_, .infer = infer }
 #define N ONX_G_NEVER
 #define D ONX_G_DIFF
 const struct onx_op ONX_R(onx_ops_control)[] = {
-	CONTROL("If", 1, 1, 1, 1, if_table, 0, N),
-	CONTROL("Loop", 1, 0, ONX_MANY, 1, body_table, 0, N, N, D),
-	CONTROL("Scan", 8, 0, ONX_MANY, 1, scan8_table, 0, N, D),
-	CONTROL("Scan", 9, 1, ONX_MANY, 1, scan_table, 0, D),
-	CONTROL("SequenceMap", 17, 1, ONX_MANY, 1, body_table, ONX_OP_RULE, N),
+	CONTROL("If", 1, 1, 1, 1, if_table, N),
+	CONTROL("Loop", 1, 0, ONX_MANY, 1, body_table, N, N, D),
+	CONTROL("Scan", 8, 0, ONX_MANY, 1, scan8_table, N, D),
+	CONTROL("Scan", 9, 1, ONX_MANY, 1, scan_table, D),
+	CONTROL("SequenceMap", 17, 1, ONX_MANY, 1, body_table, D),
 	/* its body is the sub-graph and the way back through it: graph/gradient.c */
 	{ .domain = "ai.onnx.preview.training", .type = "Gradient", .since = 1, .min_in = 1, .max_in = ONX_MANY,
 	  .min_out = 1, .max_out = ONX_MANY, .grad = { N }, .n_grad = 1,

@@ -48,6 +48,8 @@ enum onx_op_flag {
 	ONX_OP_SPARES = 32768,  /* what it saves is for backward alone: forward takes save == NULL                  */
 	ONX_OP_OVER_DY = 16384, /* with TAKES_DY and no .pass: backward may find dx[0] where dy[0] is            */
 	ONX_OP_SECOND = 32768,  /* its outputs are gradients; gradients of those are not computed            */
+	ONX_OP_SEQUENCE = 65536, /* with RULE: inputs with a gradient may be tensors that are not known (onx_unknown in
+				   tensor/seq.h); geo is left where the plan has to write it out        */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 
@@ -122,7 +124,7 @@ struct onx_op {
 	int8_t n_grad;
 	uint32_t keep;                  /* ONX_KEEP_*                                                */
 	uint8_t alias;                  /* bit i: y[0] may be computed in place of x[i]              */
-	uint16_t flags;                 /* enum onx_op_flag                                          */
+	uint32_t flags;                 /* enum onx_op_flag                                          */
 	uint8_t pass;                   /* ONX_OP_TAKES_DY: dy[0] is then the gradient of this input, which may
 					   have its memory (dx.v == dy.v); 0: of none                   */
 	uint16_t weight;                /* bit i: a constant at input i is a weight (Conv W and B), not a setting */

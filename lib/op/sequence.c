@@ -1,6 +1,7 @@
 /* op/sequence.c -- sequences, optionals and maps.  What they hold is not laid out by a plan: each rule makes its
  * result while it infers, from inputs that are known (the interpreter, constants).  tensor/seq.h. */
 #include "op/infer.h"
+#include "op/sequence.h"
 #include "kernel/real.h"
 #include "tensor/seq.h"
 #include <stdlib.h>
@@ -21,6 +22,16 @@ static int give_number(struct onx_infer *s, enum onx_dtype type, int64_t n, stru
 	if (v)
 		onx_view_put_int(v, 0, n);
 	return onx_give(s, 0, v, e);
+}
+
+/* Output 0 is like v, whose numbers are not known. */
+static int give_shape(struct onx_infer *s, const struct onx_view *v)
+{
+	struct onx_shape shape = { .rank = v->rank };
+	for (int d = 0; d < v->rank; d++)
+		shape.dim[d] = v->dim[d];
+	onx_set_out(s, 0, v->type, &shape);
+	return ONX_OK;
 }
 
 /* An optional position (input i), negative from the end; *at = none where it is absent. */
@@ -109,6 +120,10 @@ static int at_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	(void)attr;
 	if (rc < 0 || (rc = position(s, 1, x->n, false, 0, &at, e)) < 0)
 		return rc;
+	if (onx_view_open(onx_seq_at(x, at)) && !onx_holds_views(onx_seq_at(x, at)->type)) {
+		s->geo = (void *)(uintptr_t)onx_seq_at(x, at);
+		return give_shape(s, onx_seq_at(x, at));
+	}
 	return onx_give(s, 0, onx_seq_at(x, at), e);
 }
 
@@ -160,6 +175,8 @@ static const struct onx_view *part_of(struct onx_infer *s, const struct onx_view
 	for (int d = 0; d < x->rank; d++)
 		if (d != axis || !squeeze)
 			dim[rank++] = d == axis ? (int64_t)n : x->dim[d];
+	if (onx_view_open(x))
+		return onx_unknown_new(s->mem, x->type, rank, dim, x->width, UINT32_MAX);
 	struct onx_view *y = onx_tensor_new(s->mem, x->type, rank, dim, x->width);
 	if (y)
 		move(x, y, axis, at, n, true);
@@ -204,6 +221,13 @@ static int split_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if ((rc = pieces(s, by, (size_t)x->dim[axis], &len, &n, e)) < 0)
 		return rc;
 	struct onx_view *y = onx_seq_new(s->mem, ONX_SEQUENCE, n);
+	if (onx_view_open(x)) {
+		struct onx_pieces *p = ONX_NEW(s->mem, struct onx_pieces);
+		if (!p)
+			return onx_nomem(e, sizeof *p, "pieces");
+		*p = (struct onx_pieces){ len, n, axis, !by && !a->keep };
+		s->geo = p;
+	}
 	for (size_t i = 0; y && i < n; i++) {
 		if (!(onx_seq_items(y)[i] = part_of(s, x, axis, at, len[i], !by && !a->keep)))
 			return onx_nomem(e, 64, "a piece");
@@ -240,6 +264,14 @@ static int concat_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 		if (!same)
 			return onx_fail(e, ONX_SHAPE, "element %zu has another type or shape than the first", i);
 		dim[axis] += a->new_axis ? 1 : v->dim[axis];
+	}
+	if (onx_view_open(x)) {
+		struct onx_joined *how = ONX_NEW(s->mem, struct onx_joined);
+		if (!how)
+			return onx_nomem(e, sizeof *how, "a sequence");
+		*how = (struct onx_joined){ axis, a->new_axis };
+		s->geo = how;
+		return give_shape(s, &(struct onx_view){ .rank = rank, .dim = dim, .type = one->type });
 	}
 	struct onx_view *y = onx_tensor_new(s->mem, one->type, rank, dim, one->width);
 	for (size_t i = 0, at = 0; y && i < x->n; i++) {
@@ -372,15 +404,21 @@ static int dict_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 #define RULE(dom, name, v, lo, hi, rule, table) \
 	{ .domain = dom, .type = name, .since = v, .min_in = lo, .max_in = hi, .min_out = 1, .max_out = 1, \
 	  .flags = ONX_OP_RULE | ONX_OP_WIDTHS, .attr = table, .infer = rule##_infer }
+#define SEQUENCE(name, lo, hi, rule, table, ...) \
+	{ .domain = "", .type = name, .since = 11, .min_in = lo, .max_in = hi, .min_out = 1, .max_out = 1,      \
+	  .grad = { __VA_ARGS__ }, .n_grad = sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int),                 \
+	  .flags = ONX_OP_RULE | ONX_OP_WIDTHS | ONX_OP_SEQUENCE, .attr = table, .infer = rule##_infer }
+#define D ONX_G_DIFF
+#define N ONX_G_NEVER
 const struct onx_op ONX_R(onx_ops_sequence)[] = {
 	RULE("", "SequenceEmpty", 11, 0, 0, empty, &empty_table),
-	RULE("", "SequenceConstruct", 11, 1, ONX_MANY, construct, NULL),
-	RULE("", "SequenceInsert", 11, 2, 3, insert, NULL),
-	RULE("", "SequenceErase", 11, 1, 2, erase, NULL),
-	RULE("", "SequenceAt", 11, 2, 2, at, NULL),
-	RULE("", "SequenceLength", 11, 1, 1, length, NULL),
-	RULE("", "SplitToSequence", 11, 1, 2, split, &split_table),
-	RULE("", "ConcatFromSequence", 11, 1, 1, concat, &concat_table),
+	SEQUENCE("SequenceConstruct", 1, ONX_MANY, construct, NULL, D),
+	SEQUENCE("SequenceInsert", 2, 3, insert, NULL, D, D, N),
+	SEQUENCE("SequenceErase", 1, 2, erase, NULL, D, N),
+	SEQUENCE("SequenceAt", 2, 2, at, NULL, D, N),
+	SEQUENCE("SequenceLength", 1, 1, length, NULL, N),
+	SEQUENCE("SplitToSequence", 1, 2, split, &split_table, D, N),
+	SEQUENCE("ConcatFromSequence", 1, 1, concat, &concat_table, D),
 	RULE("", "Optional", 15, 0, 1, optional, &optional_table),
 	RULE("", "OptionalHasElement", 15, 0, 1, has, NULL),
 	RULE("", "OptionalGetElement", 15, 1, 1, get, NULL),

@@ -214,7 +214,21 @@ int onx_unroll_body(struct unroll *u, const struct onx_body *b, size_t turn, con
 
 static bool to_write(const struct onx_graph *g, const struct onx_facts *f, uint32_t id)
 {
-	return g->node[id].n_body && f->run[id];
+	return (g->node[id].n_body || (g->node[id].op->flags & ONX_OP_SEQUENCE)) && f->run[id];
+}
+
+/* Operators on sequences, in bodies too. */
+static bool has_sequences(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		if ((n->op && (n->op->flags & ONX_OP_SEQUENCE)) || strcmp(n->type, "SequenceMap") == 0)
+			return true;
+		for (uint32_t b = 0; b < n->n_body; b++)
+			if (has_sequences(n->body[b].g))
+				return true;
+	}
+	return false;
 }
 
 static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
@@ -224,8 +238,16 @@ static int write_node(struct unroll *u, uint32_t id, struct onx_err *e)
 	int rc;
 	u->at = id;
 	u->turn = 0;
-	u->g->node[id].dropped = true;
-	rc = onx_unroll_write(u, t, e);
+	if (u->g->node[id].n_body) {
+		u->g->node[id].dropped = true;
+		rc = onx_unroll_write(u, t, e);
+	} else {
+		bool done;
+		rc = onx_unroll_sequence(u, &done, e);
+		u->g->node[id].dropped = rc == ONX_OK && done;
+		if (rc == ONX_OK && !done)
+			rc = into_order(u, id, e);
+	}
 	return rc < 0 ? onx_while(e, rc, "planning %s", onx_node_text(u->g, id, name, sizeof name)) : rc;
 }
 
@@ -296,7 +318,7 @@ static int round_of(struct unroll *u, struct onx_err *e)
 	int rc = ONX_OK;
 	g->order = NULL;
 	g->n_order = u->cap_order = 0;
-	u->more = u->mixes;
+	u->more = u->mixes || u->sequences;
 	for (uint32_t i = 0; rc == ONX_OK && i < n_old; i++)
 		if (to_write(g, u->f, old[i]))
 			rc = write_node(u, old[i], e);
@@ -389,7 +411,8 @@ int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struc
 	*written = *want;
 	*guessed = false;
 	u.mixes = may_mix(g, want);
-	if (!u.mixes && !any(g, NULL, false))
+	u.sequences = has_sequences(g);
+	if (!u.mixes && !u.sequences && !any(g, NULL, false))
 		return ONX_OK;
 	int rc = rounds(&u, g, c, written, e);
 	onx_arena_release(&u.scratch);

@@ -17,6 +17,7 @@ struct unroll {
 	const struct onx_decision **told;       /* by node: what was decided beforehand            */
 	size_t turn;                    /* bodies of `at` that were copied                       */
 	bool guessed;
+	bool sequences;                 /* there are operators on sequences                        */
 	bool mixes;                     /* a node may have float and double inputs                 */
 };
 
@@ -36,6 +37,9 @@ int onx_unroll_body(struct unroll *u, const struct onx_body *b, size_t turn, con
 /* plan/unroll_turns.c: node u->at written out. */
 int onx_unroll_write(struct unroll *u, const struct onx_turns *t, struct onx_err *e) ONX_MUST;
 int onx_unroll_scan8(struct unroll *u, const struct onx_turns *t, struct onx_err *e) ONX_MUST;  /* unroll_scan8.c */
+/* unroll_seq.c: SequenceMap; operators on sequences.  !*done: it waits for a later round. */
+int onx_unroll_map(struct unroll *u, const struct onx_turns *t, struct onx_err *e) ONX_MUST;
+int onx_unroll_sequence(struct unroll *u, bool *done, struct onx_err *e) ONX_MUST;
 /* Output k of u->at is v. */
 int onx_unroll_connect(struct unroll *u, uint32_t k, uint32_t v, struct onx_err *e) ONX_MUST;
 /* n values like `type` side by side along a new axis; out has no maker. */

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "op/control.h"
 #include "plan/unroll_i.h"
+#include "tensor/seq.h"
 
 static int no_memory(double bytes, struct onx_err *e)
 {
@@ -17,7 +18,8 @@ int onx_unroll_connect(struct unroll *u, uint32_t k, uint32_t v, struct onx_err 
 	const uint32_t out = k < n->n_out ? n->out[k] : ONX_NONE;
 	if (out == ONX_NONE)
 		return ONX_OK;
-	return u->f->fact[out].value ? onx_unroll_known(u, out, &u->f->fact[out], e)
+	const struct onx_view *now = u->f->fact[out].value;
+	return now && !onx_view_open(now) ? onx_unroll_known(u, out, &u->f->fact[out], e)
 				     : onx_unroll_node(u, "Identity", ONX_NEWEST_OPSET, 1, &v, 1, &out, NULL, 0, e);
 }
 
@@ -188,5 +190,7 @@ int onx_unroll_write(struct unroll *u, const struct onx_turns *t, struct onx_err
 		return write_once(u, t, e);
 	if (strcmp(n->type, "Loop") == 0)
 		return write_loop(u, t, e);
+	if (strcmp(n->type, "SequenceMap") == 0)
+		return onx_unroll_map(u, t, e);
 	return n->op->since < 9 ? onx_unroll_scan8(u, t, e) : write_scan(u, t, e);
 }

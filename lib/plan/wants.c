@@ -79,7 +79,7 @@ static const char *why_not(const struct onx_node *n, const bool *t, const char *
 		*way_out = "take the loss from outputs that do not pass through it, or freeze what is in front of it";
 		return "gradients of gradients (second order) are not computed";
 	}
-	if ((n->op->flags & ONX_OP_BODY) && !(n->op->flags & ONX_OP_RULE))
+	if (n->op->flags & (ONX_OP_BODY | ONX_OP_SEQUENCE))
 		return NULL;                            /* written out: its nodes have gradients (unroll.c) */
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		if (n->in[k] == ONX_NONE || !t[n->in[k]])

@@ -20,6 +20,13 @@ static inline const struct onx_view *onx_seq_at(const struct onx_view *s, size_t
 /* A tensor with memory of its own, zeros; NULL on shortage of memory or more than 2^48 elements. */
 struct onx_view *onx_tensor_new(struct onx_arena *a, enum onx_dtype type, int rank, const int64_t *dim,
 				size_t width);
+/* Stands in a sequence for a tensor whose numbers are computed while running: .view.v is NULL.  id: the value of the
+ * graph that holds it, UINT32_MAX where nobody knows.  A tensor without elements is known. */
+struct onx_unknown { struct onx_view view; uint32_t id; };
+const struct onx_view *onx_unknown_new(struct onx_arena *a, enum onx_dtype type, int rank, const int64_t *dim,
+				       size_t width, uint32_t id);
+/* Is it, or is in it, a tensor whose numbers are not known? */
+bool onx_view_open(const struct onx_view *v);
 /* A copy of all of it, elements and texts too; NULL on shortage of memory. */
 const struct onx_view *onx_view_copy(struct onx_arena *a, const struct onx_view *v);
 static inline bool onx_holds_views(enum onx_dtype t)

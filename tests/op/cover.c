@@ -52,7 +52,7 @@ static void check(struct tally *t, const struct onx_op *op)
 	for (int i = 0; i < op->max_in && i < OP_PORTS; i++) {
 		if (onx_op_grad(op, i) != ONX_G_DIFF)
 			continue;
-		diff = !(op->flags & ONX_OP_BODY);
+		diff = !(op->flags & (ONX_OP_BODY | ONX_OP_SEQUENCE));
 		/* an estimate is not the derivative: tests/unit/test_straight.c */
 		if (diff && !(op->flags & ONX_OP_STRAIGHT) && !(bits >> i & 1) && !(op->max_in == ONX_MANY && i > 1))
 			fault(t, op, "no gradient case for input", i);
