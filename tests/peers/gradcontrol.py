@@ -42,6 +42,31 @@ for axis, back_in, back_out in ((0, 0, 0), (1, 1, 0), (1, 0, 1), (-2, 1, 1)):
          scan_input_directions=[back_in], scan_output_directions=[back_out])
 
 
+# --- Scan of version 8: a scan for each sample, of a length of its own, x3 and x4 the weights -----------------
+
+def by_sample(back):
+    def run(lens, h0, x, w, r):
+        last, outputs = [], []
+        for b in range(x.shape[0]):
+            h, ys, n = h0[b], [], x.shape[1] if lens is None else int(lens[b])
+            for t in range(n):
+                c = x[b, n - 1 - t if back else t] @ w + h @ r
+                h = torch.tanh(c)
+                ys.append(torch.sigmoid(c))
+            ys += [torch.zeros_like(h0[b])] * (x.shape[1] - n)
+            last.append(h)
+            outputs.append(torch.stack(ys))
+        return torch.stack(last), torch.stack(outputs)
+    return run
+
+
+for lengths, back in ((None, 0), (np.array([4, 0, 2], np.int64), 0), (np.array([1, 4, 3], np.int64), 1)):
+    case("Scan", 8, by_sample(back), lengths, real(3, 2), real(3, 4, 3), real(3, 2), real(2, 2), around=2,
+         body=graph([("MatMul", ["xt", "x3"], ["a"]), ("MatMul", ["h", "x4"], ["b"]), ("Add", ["a", "b"], ["c"]),
+                     ("Tanh", ["c"], ["hn"]), ("Sigmoid", ["c"], ["yt"])],
+                    [port("h"), port("xt")], [port("hn"), port("yt")]), num_scan_inputs=1, directions=[back])
+
+
 # --- Loop: v = f(v x3 + turn), an If inside that changes f ----------------------------------------------------
 
 def power(stop):

@@ -134,7 +134,7 @@ static struct onx_buf deciding(void)
 static struct onx_buf by_hand(const struct way *w)
 {
 	struct onx_buf g = { 0 };
-	char v[16] = "z", at[16], out[16], in[64], size[16], sizes[256] = "";
+	char v[32] = "z", at[32], out[32], in[80], size[32], sizes[256] = "";
 	front(&g);
 	add(&g, w->is ? "z1" : "h", w->is ? "Sigmoid" : "Tanh", "z");
 	for (size_t t = 0; t < w->turns; t++) {
