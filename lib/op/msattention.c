@@ -14,7 +14,7 @@ static size_t n_q(const struct onx_ms_geo *g) { return g->b * g->h * g->s * g->d
 static size_t n_k(const struct onx_ms_geo *g) { return g->b * g->h * g->t * g->dk; }
 static size_t n_v(const struct onx_ms_geo *g) { return g->b * g->h * g->t * g->dv; }
 static size_t n_p(const struct onx_ms_geo *g) { return g->b * g->h * g->s * g->t; }
-static size_t n_all(const struct onx_ms_geo *g) { return g->in ? g->b * g->s * (g->hq + g->hk + g->hv) : 0; }
+static size_t n_all(const struct onx_ms_geo *g) { return g->projects ? g->b * g->s * (g->hq + g->hk + g->hv) : 0; }
 
 struct parts { real *q, *k, *v, *p, *all; };
 

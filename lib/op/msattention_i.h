@@ -12,7 +12,8 @@ struct onx_ms_attention {
 enum onx_ms_mask { ONX_MS_NO_MASK, ONX_MS_LENGTHS, ONX_MS_ENDS, ONX_MS_BY_KEY, ONX_MS_BY_PAIR, ONX_MS_SQUARE };
 struct onx_ms_geo {
 	size_t b, h, s, l, past, t, dk, dv;     /* t = past + l keys */
-	size_t in, hq, hk, hv;                  /* Attention: width of the input, of Q, K, V */
+	bool projects;                          /* Attention: Q, K and V come from one input */
+	size_t in, hq, hk, hv;                  /* width of that input, of Q, K, V */
 	double scale;
 	enum onx_ms_mask mask; int mask_in; size_t square;
 	int bias_in; size_t bias_b, bias_h;     /* attention_bias: steps along B and H, 0 broadcast */

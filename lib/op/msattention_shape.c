@@ -118,7 +118,7 @@ static int projection(const struct onx_infer *s, const struct onx_ms_attention *
 			return onx_fail(e, ONX_SHAPE, "%lld columns do not fall into %lld heads",
 					(long long)a->sizes.v[i], (long long)a->heads);
 	*g = (struct onx_ms_geo){ .b = (size_t)x[0], .h = (size_t)a->heads, .s = (size_t)x[1], .l = (size_t)x[1],
-			   .in = (size_t)x[2], .hq = given ? (size_t)a->sizes.v[0] : all / 3,
+			   .projects = true, .in = (size_t)x[2], .hq = given ? (size_t)a->sizes.v[0] : all / 3,
 			   .hk = given ? (size_t)a->sizes.v[1] : all / 3,
 			   .hv = given ? (size_t)a->sizes.v[2] : all / 3 };
 	g->dk = g->hq / g->h;

@@ -75,9 +75,11 @@ static int geometry(struct onx_infer *s, const struct quant *a, struct onx_err *
 		return rc;
 	*g = (struct quant_geo){ .n = 1, .inner = 1, .block = 1 };
 	s->geo = g;
-	if (onx_has_in(s, 2) && !onx_shape_equal(&s->in[2].shape, scale))
+	const bool single = scale->rank <= 1 && n == 1;
+	if (onx_has_in(s, 2) && !onx_shape_equal(&s->in[2].shape, scale) &&
+	    !(single && (s->in[2].shape.rank == 0 || (s->in[2].shape.rank == 1 && s->in[2].shape.dim[0] == 1))))
 		return onx_fail(e, ONX_SHAPE, "the zero point has another shape than the scale");
-	if (scale->rank <= 1 && n == 1)
+	if (single)
 		return ONX_OK;
 	if ((rc = onx_axis(a->axis, x->rank, &axis, e)) < 0)
 		return rc;
