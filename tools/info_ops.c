@@ -139,6 +139,21 @@ static const char page_head[] =
 	"| domain | operator | versions | types | forward | gradient |\n"
 	"|---|---|---|---|---|---|\n";
 
+static void written_out(struct onx_buf *out)
+{
+	const char *last = "", *name;
+
+	onx_buf_str(out, "\n## Written out\n\nOperators of com.microsoft on quantised numbers that the graph has as "
+		    "DequantizeLinear, an operator of the table and QuantizeLinear (the file keeps them; scales and "
+		    "zero points of what they give must be there, channels not last):");
+	for (size_t i = 0; (name = onx_graph_written(i)) != NULL; i++) {
+		if (strcmp(name, last) != 0)
+			onx_buf_fmt(out, "%s %s", i ? "," : "", name);
+		last = name;
+	}
+	onx_buf_str(out, ".\n");
+}
+
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)
 {
 	struct listing l = { .form = form, .out = out };
@@ -155,6 +170,8 @@ int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)
 			    "inputs with a gradient (x), a zero gradient (0), none (-)");
 	for (size_t i = 0; i < l.n; i++)
 		one(&l, i);
+	if (form == ONX_OPS_PAGE)
+		written_out(out);
 	if (form == ONX_OPS_JSON) {
 		rc = onx_json_print(l.list, true, out, e);
 		onx_json_free(l.list);

@@ -151,4 +151,8 @@ int onx_graph_weights(const struct onx_graph *g, struct onx_arena *a, bool **is,
 int onx_graph_quantised(const struct onx_graph *g, struct onx_arena *a, uint32_t **node, uint32_t *n,
 			struct onx_err *e) ONX_MUST;
 
+/* graph/written.c: operators of com.microsoft that the graph has as others put together; NULL behind the last, some
+ * come several times. */
+const char *onx_graph_written(size_t i);
+
 #endif

@@ -4,8 +4,9 @@
  * A name inside a function is a formal input or output, which stands for the name at the call, or it is the
  * function's own and gets the call's number in front.  That holds in the graphs inside its nodes too.  An attribute
  * that refers to one of the function's (ref_attr_name) takes what the call says, else the function's default;
- * where neither is, the node does not have it.  FlexAttention is such a call too (graph/flex.c).  Only memory changes:
- * a call whose nodes nobody touched is written back as it was (graph/export.c). */
+ * where neither is, the node does not have it.  FlexAttention is such a call too (graph/flex.c), and so are some
+ * operators that are others put together (graph/written.c).  Only memory changes: a call whose nodes nobody touched is
+ * written back as it was (graph/export.c). */
 #include <string.h>
 #include "graph/inline_i.h"
 
@@ -33,7 +34,7 @@ static bool calls_in(const struct onx_inliner *x, const struct onx_file_graph *g
 
 static bool calls_any(const struct onx_inliner *x, const struct onx_file_node *n)
 {
-	if (called(x, n) || onx_is_flex(n))
+	if (called(x, n) || onx_is_flex(n) || onx_is_written(n))
 		return true;
 	for (size_t i = 0; i < n->n_attr; i++)
 		if (n->attr[i].graph && calls_in(x, n->attr[i].graph))
@@ -290,6 +291,8 @@ int onx_inline_expand(struct onx_inliner *x, const struct onx_file_node *n, cons
 		return rc;
 	if (!f && onx_is_flex(n))
 		return onx_inline_flex(x, at, in ? in->call->node : n, in, to, e);
+	if (!f && onx_is_written(n))
+		return onx_inline_written(x, at, in ? in->call->node : n, in, to, e);
 	return f ? body(x, f, at, in ? in->call->node : n, in, to, e) : onx_inline_append(x, to, at, e);
 }
 

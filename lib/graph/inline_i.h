@@ -36,4 +36,9 @@ bool onx_is_flex(const struct onx_file_node *n);
 int onx_inline_flex(struct onx_inliner *x, const struct onx_file_node *n, const struct onx_file_node *outermost,
 		    const struct onx_frame *in, struct onx_node_list *to, struct onx_err *e) ONX_MUST;
 
+/* graph/written.c: an operator that is others put together; n likewise. */
+bool onx_is_written(const struct onx_file_node *n);
+int onx_inline_written(struct onx_inliner *x, const struct onx_file_node *n, const struct onx_file_node *outermost,
+		       const struct onx_frame *in, struct onx_node_list *to, struct onx_err *e) ONX_MUST;
+
 #endif

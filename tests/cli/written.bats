@@ -1,0 +1,52 @@
+#!/usr/bin/env bats
+# Operators of com.microsoft that the graph has as others put together: run, and kept in the file.
+load common
+load pb
+
+# node TYPE IN OUT [ATTRIBUTES]
+node() {
+	pb_msg 1 "$(pb_node "$1" "n_$3" "$2" "$3" "$(pb_str 7 com.microsoft)${4:-}")"
+}
+
+# file NODES: s is 0.5, t is 1, z the uint8 0
+file() {
+	pb_file q.onnx "$(pb_graph "$1$(pb_msg 5 "$(pb_tensor s "$(pb_msg 9 0000003f)")")$(
+		pb_msg 5 "$(pb_tensor t "$(pb_msg 9 0000803f)")")$(
+		pb_msg 5 "$(pb_int 2 2)$(pb_str 8 z)$(pb_msg 9 00)")")" \
+		"$(pb_msg 8 "$(pb_str 1 com.microsoft)$(pb_int 2 1)")"
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	bytes "$(pb_tensor x "$(pb_msg 9 0000803f000000400000404000008040)" 1 4)" >x.pb       # 1 2 3 4
+	file "$(node QuantizeLinear 'x s z' q)$(node QLinearAdd 'q s z q s z t z' r)$(node DequantizeLinear 'r t z' y)"
+}
+
+@test "quantised numbers are added" {
+	run -0 onnx-run q.onnx x=x.pb
+	[[ $output == *'2 4 6 8'* ]]
+}
+
+@test "quantised numbers stand side by side" {
+	file "$(node QuantizeLinear 'x s z' q)$(
+		node QLinearConcat 't z q s z q s z' r "$(pb_msg 5 "$(pb_str 1 axis)$(pb_int 3 0)$(pb_int 20 2)")")$(
+		node DequantizeLinear 'r t z' y)"
+	run -0 onnx-run q.onnx x=x.pb
+	[[ $output == *'1 2 3 4 1 2 3 4'* ]]
+}
+
+@test "the file keeps its own operators" {
+	run -0 onnx-freeze --all q.onnx -o g.onnx
+	run -1 onnx-diff q.onnx g.onnx                  # its marks are new
+	[[ $output == *'3 nodes the same'* ]]
+	[ "$(grep -c QLinearAdd g.onnx)" -gt 0 ]
+	run -0 onnx-run g.onnx x=x.pb
+	[[ $output == *'2 4 6 8'* ]]
+}
+
+@test "the type of what it gives must be known" {
+	file "$(node QuantizeLinear 'x s z' q)$(node QLinearAdd 'q s z q s z t' r)$(node DequantizeLinear 'r t z' y)"
+	run -4 onnx-run q.onnx x=x.pb
+	[[ $output == *"'QLinearAdd' of domain 'com.microsoft'"* ]]
+	[ "${#lines[@]}" = 1 ]
+}
