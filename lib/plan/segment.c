@@ -78,8 +78,10 @@ static int most_alive(struct onx_plan *p, struct onx_err *e)
 static void begin(struct trial *t)
 {
 	struct onx_plan *p = t->b->p;
-	memcpy(p->life, t->life, t->n_life * sizeof *t->life);
-	memcpy(p->tensor, t->tensor, t->n_tensor * sizeof *t->tensor);
+	if (t->n_life)                  /* a plan without steps has no room for any */
+		memcpy(p->life, t->life, t->n_life * sizeof *t->life);
+	if (t->n_tensor)
+		memcpy(p->tensor, t->tensor, t->n_tensor * sizeof *t->tensor);
 	p->n_life = t->n_life;
 	p->n_tensor = t->n_tensor;
 	p->n_step = p->n_forward;
