@@ -3,7 +3,8 @@
  * Plans are made from cheap to expensive until one fits: everything kept (but for what costs next to nothing);
  * light steps made again; then segments (plan/keep.c) of several sizes over the front of the forward pass, where
  * activations are large and arithmetic is small.  For each size the shortest front that fits is found by halving,
- * and the plan with the least time to make up for wins.  Forward steps are planned once; each trial begins
+ * and the plan with the least time to make up for wins.  Without a budget, a large block is made a fifth smaller
+ * in that way where it costs little.  Forward steps are planned once; each trial begins
  * behind them. */
 #include <string.h>
 #include "plan/plan_i.h"
@@ -12,6 +13,8 @@ static const double parts[] = { 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 };
 enum { PARTS = sizeof parts / sizeof *parts, TRIALS = 4 };
 /* Light steps in a row that are made again: always, the additions of a few residual blocks; under a budget. */
 enum { LIGHT = 4, BROAD = 3 };
+enum { LARGE = 64 << 20 };                      /* bytes of a block that is worth a second plan */
+static const double LITTLE = 1.0 / 6;           /* of a forward pass, by cost(): 2 to 5 % of a step */
 
 struct trial {
 	struct onx_builder *b;
@@ -172,20 +175,40 @@ static int smallest(struct trial *t, struct onx_err *e)
 	return rc;
 }
 
+/* Light steps made again, then segments. */
+static int harder(struct trial *t, size_t budget, bool *fits, struct onx_err *e)
+{
+	const int rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, budget, e);
+
+	*fits = rc == ONX_OK && t->b->p->bytes <= budget;
+	return rc < 0 || *fits ? rc : segments(t, budget, fits, e);
+}
+
+/* Without a budget, where the block is large: a fifth less of it, if that costs little; else as before. */
+static int leaner(struct trial *t, struct onx_err *e)
+{
+	struct onx_plan *p = t->b->p;
+	const double light = p->again;
+	bool fits = false;
+	const int rc = harder(t, p->bytes / 5 * 4, &fits, e);
+
+	if (rc < 0 || (fits && p->again <= light + LITTLE))
+		return rc;
+	return attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
+}
+
 static int trials(struct trial *t, struct onx_err *e)
 {
 	struct onx_plan *p = t->b->p;
 	const size_t budget = t->b->want->budget;
 	bool fits = false;
 	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
+	if (rc == ONX_OK && !budget && t->b->want->loss != ONX_NONE && p->bytes >= LARGE)
+		return leaner(t, e);
 	if (rc < 0 || !budget || p->bytes <= budget)
 		return rc;
 	if (t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, budget, e);
-	if (rc < 0 || p->bytes <= budget)
-		return rc;
-	if (t->b->want->loss != ONX_NONE)
-		rc = segments(t, budget, &fits, e);
+		rc = harder(t, budget, &fits, e);
 	if (rc < 0 || fits || (rc = smallest(t, e)) < 0)
 		return rc;
 	return onx_fail(e, ONX_NOMEM, "the plan needs %.3f MB, over the budget of %.3f MB",
