@@ -79,6 +79,18 @@ static uint32_t tokens(struct net *n)
 	return LOSS(n, h, BATCH, 12, 16);
 }
 
+/* Feed-forward parts over many rows. */
+static uint32_t many_rows(struct net *n)
+{
+	uint32_t h = OP2(n, "Add", OP2(n, "MatMul", IN(n, "x", 512, 1, 5), W(n, 5, 64)), W(n, 32, 64));
+	for (int k = 0; k < 6; k++) {
+		uint32_t x = OP3(n, "LayerNormalization", h, POSITIVE(n, true, 64), W(n, 64));
+		x = OP2(n, "MatMul", x, W(n, 64, 64));
+		h = OP2(n, "Add", h, OP2(n, "MatMul", OP2(n, "Mul", x, OP1(n, "Erf", x)), W(n, 64, 64)));
+	}
+	return OP1(n, "ReduceMean", h);
+}
+
 /* Two steps, gradients added up, into out: loss, gradients and weights (running statistics among them). */
 static size_t results(struct run *r, const struct net *n, uint32_t loss, double *out)
 {
@@ -95,6 +107,24 @@ static size_t results(struct run *r, const struct net *n, uint32_t loss, double 
 		out[2 + k + i] = wide ? ((double *)r->params->weight)[i] : (double)((float *)r->params->weight)[i];
 	}
 	return 2 + 2 * k;
+}
+
+/* A large block is made smaller without being asked, unless a budget says that there is room. */
+static void leaner(void **state)
+{
+	struct net n;
+	struct onx_err e = { 0 };
+	struct run roomy, lean;
+	(void)state;
+	net_new(&n);
+	const uint32_t loss = many_rows(&n);
+	struct onx_plan_want w = net_want(&n, &loss, 1, loss, false);
+	must(run_with(&lean, &n, w, 0, &e), &e);
+	w.budget = (size_t)1 << 40;
+	must(run_with(&roomy, &n, w, 0, &e), &e);
+	assert_true(lean.plan->bytes <= roomy.plan->bytes / 5 * 4 && lean.plan->again > roomy.plan->again);
+	run_close(&lean);
+	run_close(&roomy);
 }
 
 static void squeezed(uint32_t (*make)(struct net *), bool wide)
@@ -157,6 +187,7 @@ static void of_tokens(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(of_pictures), cmocka_unit_test(of_tokens) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(of_pictures), cmocka_unit_test(of_tokens),
+					    cmocka_unit_test(leaner) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
