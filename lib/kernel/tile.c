@@ -77,7 +77,7 @@ static inline void name(int rows, int nv, int nh, const gather *t)              
 			some = next && t->len - l > FETCH ? l + FETCH : t->len;                       \
 			if (next)                                                                     \
 				for (int r = 0; r < rows; r++)                                        \
-					__builtin_prefetch(next[r] + t->first + l);                   \
+					__builtin_prefetch(next[r] + t->first + l, 0, 2);                 \
 			for (; l < some; l++, b += width) {                                           \
 				ONX_UNROLL                                                            \
 				for (int j = 0; j < nv; j++)                                          \
