@@ -164,13 +164,12 @@ static int put(struct grad *x, const char *type, const uint32_t *in, uint32_t n_
 /* All 0 in the shape and type of v, a value of g. */
 static int zeros(struct grad *x, uint32_t v, uint32_t *out, struct onx_err *e)
 {
-	uint32_t shape, plain, at[2];
+	uint32_t shape, at[2];
 	int rc = value_in(x, v, &at[1], e);
 	if (rc == ONX_OK)
 		rc = put(x, "Shape", &at[1], 1, v, &shape, e);
 	if (rc == ONX_OK)
-		rc = put(x, "ConstantOfShape", &shape, 1, v, &plain, e);
-	at[0] = plain;
+		rc = put(x, "ConstantOfShape", &shape, 1, v, &at[0], e);
 	return rc < 0 ? rc : put(x, "CastLike", at, 2, v, out, e);
 }
 

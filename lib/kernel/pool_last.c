@@ -120,7 +120,7 @@ ONX_INLINE void top_taps(const real *const *at, const size_t taps, bool first, s
 
 		ONX_UNROLL
 		for (size_t k = 0; k < taps; k++)
-			v = (x[k][i] > v) | (x[k][i] != x[k][i]) ? x[k][i] : v;
+			v = ((x[k][i] > v) | (x[k][i] != x[k][i])) ? x[k][i] : v;
 		top[i] = v;
 	}
 }

@@ -125,6 +125,7 @@ static void leaner(void **state)
 	assert_true(lean.plan->bytes <= roomy.plan->bytes / 5 * 4 && lean.plan->again > roomy.plan->again);
 	run_close(&lean);
 	run_close(&roomy);
+	net_free(&n);
 }
 
 static void squeezed(uint32_t (*make)(struct net *), bool wide)

@@ -60,7 +60,7 @@ static void one(enum change c)
 	run_open(&b, &n, out, asked, ONX_NONE, true, 0);
 	if (count(a.plan) != changes[c].steps)
 		fail_msg("%s: %d steps", changes[c].name, count(a.plan));
-	run_alike(&a, &b, &n, out, asked, changes[c].name);
+	run_alike(&a, &b, &n, out, asked, 1e-5, changes[c].name);
 	run_close(&a);
 	run_close(&b);
 	net_free(&n);

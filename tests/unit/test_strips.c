@@ -60,7 +60,7 @@ static void same_numbers(void **state)
 			assert_true(strips(a.plan) <= 1);
 		else if (strips(a.plan) != steps[c])
 			fail_msg("%s: %d steps", change_name[c], strips(a.plan));
-		run_alike(&a, &b, &n, out, asked, change_name[c]);
+		run_alike(&a, &b, &n, out, asked, 1e-5, change_name[c]);
 		run_close(&a);
 		run_close(&b);
 		net_free(&n);

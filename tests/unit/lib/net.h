@@ -209,9 +209,9 @@ static inline double run_real(struct run *r, uint32_t v)
 	return onx_view_real(onx_exec_view(r->exec, v), 0);
 }
 
-/* Both go forward; then the values have the same numbers in both. */
+/* Both go forward; then the values have the same numbers in both, up to `near` of themselves or of 1. */
 static inline void run_alike(struct run *a, struct run *b, struct net *n, const uint32_t *value, uint32_t values,
-			     const char *name)
+			     double near, const char *name)
 {
 	run_forward(a, n);
 	run_forward(b, n);
@@ -222,7 +222,7 @@ static inline void run_alike(struct run *a, struct run *b, struct net *n, const 
 		for (size_t i = 0; i < u->n; i++) {
 			const double x = onx_view_real(u, i), y = onx_view_real(v, i);
 
-			if (!(fabs(x - y) < 1e-5 * (1 + fabs(y))))
+			if (!(fabs(x - y) < near * (1 + fabs(y))))
 				fail_msg("%s: element %zu is %g, wanted %g", name, i, x, y);
 		}
 	}
