@@ -1,7 +1,7 @@
 /* kernel/blocked.c -- see the header. */
 #include "kernel/blocked.h"
 #include <string.h>
-#include "kernel/tile.h"
+#include "kernel/outer.h"
 
 enum { DEPTH = ONX_BLOCKED_DEPTH, KEPT = 1 << 16, ROWS_LEAST = 96 };    /* numbers gone over again; rows of a block */
 enum { FEW_ROWS = 4, FEW_COLS = 8, FEW_TERMS = 8 };                     /* fewer are not worth it */
@@ -77,6 +77,7 @@ static void copy_panel(const real *b, size_t ld, bool turned, size_t depth, size
 struct pass {
 	const struct onx_mat *g;
 	const struct ONX_R(onx_tile) *tile;
+	const struct ONX_R(onx_outers) *outers;
 	const real *a, *b;
 	real *c;
 	size_t k0, depth, j0, cols, width;
@@ -106,8 +107,8 @@ static void by_columns(const struct pass *p, size_t i, size_t rows, size_t part,
 	const real *at[DEPTH];
 	real edge[DEPTH * ONX_TILE_ROWS];
 	const size_t whole = (part + 1) * p->tile->rows / ONX_TILE_PARTS;
-	struct ONX_R(onx_tile_outer) t = { .depth = p->depth, .ldb = p->width, .ldc = ldc, .at = at, .b = p->b,
-					   .add = add, .c = c };
+	struct ONX_R(onx_outer) t = { .depth = p->depth, .ldb = p->width, .ldc = ldc, .at = at, .b = p->b,
+				    .add = add, .c = c };
 
 	for (size_t k = 0; k < p->depth; k++) {
 		at[k] = p->a + (p->k0 + k) * g->lda + i;
@@ -117,7 +118,7 @@ static void by_columns(const struct pass *p, size_t i, size_t rows, size_t part,
 			at[k] = edge + k * whole;
 		}
 	}
-	p->tile->outer[part][p->width / p->tile->unit - 1](&t);
+	p->outers->run[part][p->width / p->tile->unit - 1](&t);
 }
 
 static void run_tile(const struct pass *p, size_t i, size_t rows)
@@ -141,6 +142,7 @@ static void run_tile(const struct pass *p, size_t i, size_t rows)
 void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add, real *c)
 {
 	const struct ONX_R(onx_tile) *const tile = onx_tile_of(isa);
+	const struct ONX_R(onx_outers) *const outers = onx_outers_of(isa);
 	const size_t panels = onx_pieces(g->n, tile->cols), blocks = onx_pieces(g->k, DEPTH);
 	const size_t rows = max_z(KEPT / min_z(g->k, g->n) / tile->rows * tile->rows, ROWS_LEAST);
 	const bool by_panel = g->k <= g->n;     /* the rows of A stay, else those of C */
@@ -149,8 +151,8 @@ void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const re
 	for (size_t i0 = 0; i0 < g->m; i0 += rows)
 		for (size_t n = 0; n < panels * blocks; n++) {
 			const size_t j = by_panel ? n / blocks : n % panels, k = by_panel ? n % blocks : n / panels;
-			struct pass p = { .g = g, .tile = tile, .a = a, .b = panel, .c = c, .k0 = k * DEPTH,
-					  .j0 = j * tile->cols, .add = add || k > 0 };
+			struct pass p = { .g = g, .tile = tile, .outers = outers, .a = a, .b = panel, .c = c,
+					  .k0 = k * DEPTH, .j0 = j * tile->cols, .add = add || k > 0 };
 			const size_t i1 = min_z(i0 + rows, g->m);
 
 			p.depth = min_z(DEPTH, g->k - p.k0);

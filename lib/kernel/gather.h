@@ -51,6 +51,7 @@ struct ONX_R(onx_gather) {
 #define onx_gather_scratch ONX_R(onx_gather_scratch)
 #define onx_gather_run ONX_R(onx_gather_run)
 #define onx_gather_rows ONX_R(onx_gather_rows)
+#define onx_gather_made ONX_R(onx_gather_made)
 
 void onx_gather_close(struct ONX_R(onx_gather) *g);
 size_t onx_gather_packed(const struct ONX_R(onx_gather) *g);    /* bytes */
@@ -59,8 +60,12 @@ size_t onx_gather_scratch(const struct ONX_R(onx_gather) *g, int threads);      
 void onx_gather_run(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *x, const real *packed,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
 
+/* ---- gather_rows.c ---- */
+
 /* Pointers to the spans of rows [r0, r1) of a group: at[(row / of * spans + span) * of + row % of], rows from r0
  * on; up to a whole `of` rows of zeros follow.  stage: room for the spans of these rows, if merged. */
 void onx_gather_rows(const struct ONX_R(onx_gather) *g, const real *x, size_t group, size_t r0, size_t r1, size_t of,
 		     const real *zeros, real *stage, const real **at);
+/* Where rows [r0, r1) of a group begin in y, whose pixels are `pitch` numbers apart. */
+void onx_gather_made(const struct ONX_R(onx_gather) *g, size_t pitch, size_t group, size_t r0, size_t r1, size_t *row);
 #endif

@@ -19,7 +19,7 @@ struct ONX_R(onx_outer) {
 	const real *b;
 	bool add;
 	real *c;
-	const real *ask;
+	const real *ask;                /* NULL: nothing */
 	size_t ask_step, ask_x;         /* numbers */
 };
 

@@ -2,7 +2,6 @@
  * (backward); within a pixel the channels go by blocks whose running values stay in the first cache. */
 #include "kernel/pool_last.h"
 #include "kernel/cpu.h"
-#include <string.h>
 
 enum { BLOCK = 128, TAPS = 64, NINE = 9, PIECE_WORK = 1 << 16 };
 
@@ -330,87 +329,4 @@ void onx_avglast_backward(struct onx_pool *pool, const struct onx_pool_last *g, 
 	struct job j = { .g = g, .dy = dy, .to = dx, .add = add };
 
 	run(pool, &j, back_pixel);
-}
-
-/* 64 bytes; rows that are summed in single precision before they go to the sum in double. */
-typedef real line __attribute__((vector_size(64)));
-enum { LINE = 64 / sizeof(real), LINES = 4, RUN = 32 };
-
-/* sum[] += rows [rows][step] of `lines` lines, RUN rows at a time in registers. */
-ONX_INLINE void sum_lines(const real *x, size_t rows, size_t step, const size_t lines, double *restrict sum)
-{
-	for (size_t r = 0; r < rows; r += RUN) {
-		const size_t end = rows - r < RUN ? rows : r + RUN;
-		line s[LINES], v;
-		real out[LINES * LINE];
-
-		memset(s, 0, sizeof s);
-		for (size_t k = r; k < end; k++) {
-			ONX_UNROLL
-			for (size_t l = 0; l < lines; l++) {
-				memcpy(&v, x + k * step + l * LINE, sizeof v);
-				s[l] += v;
-			}
-		}
-		memcpy(out, s, sizeof out);
-		for (size_t i = 0; i < lines * LINE; i++)
-			sum[i] += out[i];
-	}
-}
-
-ONX_CLONES
-static void sum_block(const real *x, size_t rows, size_t step, size_t n, double *sum)
-{
-	size_t i = 0;
-
-	for (; i + LINES * LINE <= n; i += LINES * LINE)
-		sum_lines(x + i, rows, step, LINES, sum + i);
-	for (; i + LINE <= n; i += LINE)
-		sum_lines(x + i, rows, step, 1, sum + i);
-	for (; i < n; i++)
-		for (size_t r = 0; r < rows; r++)
-			sum[i] += x[r * step + i];
-}
-
-struct mean { size_t n, rows, c, blocks; const real *x; real *to; bool add; };
-
-static void mean_piece(void *ctx, size_t piece, int worker)
-{
-	const struct mean *j = ctx;
-	const size_t n = piece / j->blocks;
-	double sum[BLOCK] = { 0 };
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(j->c, BLOCK, piece % j->blocks, &lo, &hi);
-	sum_block(j->x + n * j->rows * j->c + lo, j->rows, j->c, hi - lo, sum);
-	for (size_t i = lo; i < hi; i++)
-		j->to[n * j->c + i] = (real)(sum[i - lo] / (double)j->rows);
-}
-
-void onx_meanlast_forward(struct onx_pool *pool, size_t n, size_t rows, size_t c, const real *x, real *y)
-{
-	struct mean j = { .n = n, .rows = rows, .c = c, .blocks = onx_pieces(c, BLOCK), .x = x, .to = y };
-
-	onx_parallel(pool, n * j.blocks, mean_piece, &j);
-}
-
-static void spread_piece(void *ctx, size_t piece, int worker)
-{
-	const struct mean *j = ctx;
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(j->n * j->rows, j->blocks, piece, &lo, &hi);
-	for (; lo < hi; lo++)
-		scaled(j->x + lo / j->rows * j->c, (real)(1 / (double)j->rows), j->c, j->add, j->to + lo * j->c);
-}
-
-void onx_meanlast_backward(struct onx_pool *pool, size_t n, size_t rows, size_t c, const real *dy, real *dx,
-			   bool add)
-{
-	struct mean j = { .n = n, .rows = rows, .c = c, .blocks = PIECE_WORK / (c + 1) + 1, .x = dy, .to = dx,
-			  .add = add };
-
-	onx_parallel(pool, onx_pieces(n * rows, j.blocks), spread_piece, &j);
 }

@@ -30,6 +30,8 @@ void onx_maxlast_backward(struct onx_pool *pool, const struct onx_pool_last *g, 
 void onx_avglast_forward(struct onx_pool *pool, const struct onx_pool_last *g, const real *x, real *y);
 void onx_avglast_backward(struct onx_pool *pool, const struct onx_pool_last *g, const real *dy, real *dx, bool add);
 
+/* ---- mean_last.c ---- */
+
 /* y [n][c] = mean over the rows of x [n][rows][c], the sum in double or in short runs that are added in double; and
  * back. */
 void onx_meanlast_forward(struct onx_pool *pool, size_t n, size_t rows, size_t c, const real *x, real *y);

@@ -4,15 +4,14 @@
  *          Each row of the left operand is a list of spans of memory, given by pointers, so that the pixels
  *          of an image under a window are read in place; b is packed.  Then the end: bias, what is added,
  *          a clamp, and the store.
- * outer:   C[r][j] (+)= sum over k < depth of  at[k][r] * b[k * ldb + j]
- *          Sums of outer products over pixels; both operands are read as they are, at[k] + r and b are runs
- *          of memory.
+ *
+ * The other kind, sums of outer products, has the same tiles: outer.h.
  *
  * A tile is rows x cols sums in registers: 12 x 32 floats are 24 of the 32 AVX-512 registers, 6 x 16 are 12
  * of the 16 of AVX2.  For each step: one load of a row of b, and for each row one number broadcast and
  * multiplied on to the sums (Goto and van de Geijn 2008).  Narrower tiles come in multiples of `unit`
  * columns (run[..][width / unit - 1]), shorter ones in thirds of `rows` (run[3 * rows' / rows - 1][..]).
- * Each element is one sum in the order of s, l, k. */
+ * Each element is one sum in the order of s, l. */
 #ifndef ONX_TILE_H
 #define ONX_TILE_H
 #include <stdbool.h>
@@ -35,18 +34,9 @@ struct ONX_R(onx_tile_gather) {
 	bool clamp, stream;             /* stream: past the caches; then rows of y are aligned */
 	real lo, hi;
 };
-struct ONX_R(onx_tile_outer) {
-	size_t depth, first, ldb, ldc;
-	const real *const *at;
-	const real *b;
-	bool add;
-	real *c;
-};
-
 struct ONX_R(onx_tile) {
 	size_t rows, cols, unit;
 	void (*gather[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);
-	void (*outer[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_outer) *t);
 };
 
 /* After the last of a piece's tiles with `stream`: its stores come before whatever tells others that it is done. */

@@ -2,14 +2,15 @@
  *
  * Tiles are taken in runs whose transforms stay in the caches.  Of each run first x and dy are transformed, into panels
  * V [k][panel of L][tile][l] and Z [k][panel of J][tile][j]; then each piece, one k by one panel of V, adds its
- * products over the tiles to S [k][c][m] (tile.h, `outer`), from zero in blocks of ONX_WINO_CHAIN.  At the end dw is
+ * products over the tiles to S [k][c][m] (outer.h), from zero in blocks of ONX_WINO_CHAIN.  At the end dw is
  * made of S.  Where one run has all tiles, a piece makes some rows and columns of S for all k in a room of its own, and
  * dw of those while it has them. */
 #include "kernel/wino.h"
+#include "kernel/outer.h"
 #include <string.h>
 
 typedef struct ONX_R(onx_wino) wino;
-typedef struct ONX_R(onx_tile_outer) outer;
+typedef struct ONX_R(onx_outer) outer;
 
 enum { L = 48, J = ONX_WINO_COLS, ROOM = 1 << 23, FEW = 8, AWAY = 16 };
 enum { L_ROOM = 2 * L, J_ROOM = 4 * J, S_ROOM = ONX_WINO_K * L_ROOM * J_ROOM };         /* of a piece */
@@ -21,6 +22,7 @@ static size_t bytes_of(size_t n) { return up(n * sizeof(real), 64); }
 
 struct job {
 	wino w;
+	const struct ONX_R(onx_outers) *outers;
 	size_t t, t0, t1;               /* tiles of a run; this one */
 	size_t v_step, z_step;
 	const real *x, *dy, *zeros;
@@ -34,6 +36,7 @@ struct part { real *s; size_t l0, j0, k_step, row; };
 static void sizes(const struct onx_conv_geo *g, enum onx_isa isa, struct job *q)
 {
 	onx_wino_forward_of(g, isa, &q->w);
+	q->outers = onx_outers_of(isa);
 	const size_t tile = ONX_WINO_K * (q->w.c + q->w.m) * sizeof(real);
 
 	q->t = max_z(ROOM / tile / ONX_WINO_CHAIN * ONX_WINO_CHAIN, ONX_WINO_CHAIN);
@@ -100,7 +103,7 @@ static void product(const struct job *q, const real *const *at, size_t wide, siz
 		for (size_t r = 0; r < wide; r += tile->rows) {
 			o.first = r;
 			o.c = s + r * row + j;
-			tile->outer[onx_pieces(min_z(tile->rows, wide - r), third) - 1][cols / tile->unit - 1](&o);
+			q->outers->run[onx_pieces(min_z(tile->rows, wide - r), third) - 1][cols / tile->unit - 1](&o);
 		}
 	}
 }
