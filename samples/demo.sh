@@ -15,7 +15,7 @@ seconds() { date +%s.%N; }
 rows=()
 row() {         # name, file, since
 	local took accuracy
-	took=$(echo "$(seconds) $3" | awk '{ printf "%.1f s", $1 - $2 }')
+	took=$(echo "$(seconds) $3" | awk '{ printf "%.2f s", $1 - $2 }')
 	accuracy=$(onnx-eval --json -q --data test "$2" | sed -n 's/^ *"accuracy": *\([0-9.]*\),*$/\1/p' | head -n 1)
 	rows+=("$(awk -v n="$1" -v a="$accuracy" -v t="$took" 'BEGIN { printf "  %-44s %5.1f %%   %8s", n, 100 * a, t }')")
 }

@@ -5,10 +5,9 @@
  * with fixed weights, in plans that only go forward, where the Concat alone reads what they make: each stores its
  * channels where the joined tensor has them, which nobody then need copy.  What else is joined is copied, as ever. */
 #include "plan/lower.h"
+#include "kernel/last.h"
 #include "op/branches.h"
 #include "op/stages.h"
-
-enum { TAPS = 2048 };
 
 static bool once(const struct onx_node *n, uint32_t v)
 {
@@ -29,9 +28,10 @@ static bool writes(const struct onx_lower *l, uint32_t id, uint32_t v)
 	const struct onx_node *n = &l->from->node[c->head];
 	const struct onx_file_attr *group = onx_lower_find(n, "group");
 	const struct onx_shape *w = &l->f->fact[n->in[1]].shape;
+	const struct onx_conv_geo g = { .groups = 1, .m = (size_t)w->dim[0], .c = (size_t)w->dim[1],
+					.w.kern_n = (size_t)(w->dim[2] * w->dim[3]) };
 
-	/* What kernel/last.h calls dense. */
-	return (!group || group->i == 1) && w->rank == 4 && w->dim[0] * w->dim[1] > 1 && w->dim[2] * w->dim[3] <= TAPS;
+	return (!group || group->i == 1) && w->rank == 4 && onx_last_way_dense.fits(&g);
 }
 
 static bool joins(const struct onx_lower *l, const struct onx_node *n)
@@ -55,12 +55,9 @@ void onx_lower_concats(struct onx_lower *l)
 		if (!l->f->run[id] || l->inner[id] || l->chain[id] || !joins(l, n))
 			continue;
 		for (uint32_t k = 0; k < n->n_in; k++)
-			l->concat[id] |= writes(l, id, n->in[k]);
+			if (writes(l, id, n->in[k]))
+				l->concat[id] = l->inner[g->value[n->in[k]].def] = true;
 	}
-	for (uint32_t i = 0; i < g->n_node; i++)
-		for (uint32_t k = 0; l->concat[i] && k < g->node[i].n_in; k++)
-			if (writes(l, i, g->node[i].in[k]))
-				l->inner[g->value[g->node[i].in[k]].def] = true;
 }
 
 /* A branch is known by its chain, which is inner now. */

@@ -62,21 +62,17 @@ static int joins(const struct onx_plan *p, int *parts)
 static void one(enum change c)
 {
 	struct net n;
-	struct run a, b;
+	struct pair p;
 	uint32_t out[2];
 	const uint32_t asked = c == ASKED_FOR ? 2 : 1;
 	int parts, steps;
 
 	out[0] = net_of(&n, c, &out[1]);
-	run_open(&a, &n, out, asked, ONX_NONE, false, 2);
-	run_open(&b, &n, out, asked, ONX_NONE, true, 0);
-	steps = joins(a.plan, &parts);
+	pair_open(&p, &n, out, asked);
+	steps = joins(p.fast.plan, &parts);
 	if (steps != changes[c].steps || parts != changes[c].parts)
 		fail_msg("%s: %d steps, %d convolutions", changes[c].name, steps, parts);
-	run_alike(&a, &b, &n, out, asked, 1e-4, changes[c].name);  /* Winograd's way is rough */
-	run_close(&a);
-	run_close(&b);
-	net_free(&n);
+	pair_close(&p, &n, 5e-5, changes[c].name);  /* Winograd's way is rough */
 }
 
 static void same_numbers(void **state)

@@ -39,31 +39,18 @@ static uint32_t net_of(struct net *n, enum change c, uint32_t *product)
 	return c == READ_TWICE ? OP2(n, "Mul", y, OP1(n, "ReduceMean", *product)) : y;
 }
 
-static int count(const struct onx_plan *p)
-{
-	int n = 0;
-
-	for (uint32_t i = 0; i < p->n_step; i++)
-		n += strcmp(p->step[i].op->type, "ConvScaledLast") == 0;
-	return n;
-}
-
 static void one(enum change c)
 {
 	struct net n;
-	struct run a, b;
+	struct pair p;
 	uint32_t out[2];
 	const uint32_t asked = c == ASKED_FOR ? 2 : 1;
 
 	out[0] = net_of(&n, c, &out[1]);
-	run_open(&a, &n, out, asked, ONX_NONE, false, 2);
-	run_open(&b, &n, out, asked, ONX_NONE, true, 0);
-	if (count(a.plan) != changes[c].steps)
-		fail_msg("%s: %d steps", changes[c].name, count(a.plan));
-	run_alike(&a, &b, &n, out, asked, 1e-5, changes[c].name);
-	run_close(&a);
-	run_close(&b);
-	net_free(&n);
+	pair_open(&p, &n, out, asked);
+	if (steps_of(p.fast.plan, "ConvScaledLast") != changes[c].steps)
+		fail_msg("%s: %d steps", changes[c].name, steps_of(p.fast.plan, "ConvScaledLast"));
+	pair_close(&p, &n, 1e-5, changes[c].name);
 }
 
 static void same_numbers(void **state)

@@ -209,23 +209,45 @@ static inline double run_real(struct run *r, uint32_t v)
 	return onx_view_real(onx_exec_view(r->exec, v), 0);
 }
 
-/* Both go forward; then the values have the same numbers in both, up to `near` of themselves or of 1. */
-static inline void run_alike(struct run *a, struct run *b, struct net *n, const uint32_t *value, uint32_t values,
-			     double near, const char *name)
+static inline int steps_of(const struct onx_plan *p, const char *type)
 {
-	run_forward(a, n);
-	run_forward(b, n);
-	for (uint32_t k = 0; k < values; k++) {
-		const struct onx_view *u = onx_exec_view(a->exec, value[k]), *v = onx_exec_view(b->exec, value[k]);
+	int n = 0;
+	for (uint32_t i = 0; i < p->n_step; i++)
+		n += strcmp(p->step[i].op->type, type) == 0;
+	return n;
+}
+
+/* A plan that only goes forward, in single precision with two threads, and the same by the reference in double. */
+struct pair { struct run fast, plain; const uint32_t *value; uint32_t values; };
+
+static inline void pair_open(struct pair *p, const struct net *n, const uint32_t *value, uint32_t values)
+{
+	p->value = value;
+	p->values = values;
+	run_open(&p->fast, n, value, values, ONX_NONE, false, 2);
+	run_open(&p->plain, n, value, values, ONX_NONE, true, 0);
+}
+
+/* The values have the same numbers in both, up to `near`; frees all. */
+static inline void pair_close(struct pair *p, struct net *n, double near, const char *name)
+{
+	run_forward(&p->fast, n);
+	run_forward(&p->plain, n);
+	for (uint32_t k = 0; k < p->values; k++) {
+		const struct onx_view *u = onx_exec_view(p->fast.exec, p->value[k]);
+		const struct onx_view *v = onx_exec_view(p->plain.exec, p->value[k]);
 
 		assert_int_equal(u->n, v->n);
 		for (size_t i = 0; i < u->n; i++) {
 			const double x = onx_view_real(u, i), y = onx_view_real(v, i);
 
-			if (!(fabs(x - y) < near * (1 + fabs(y))))
+			if (!(fabs(x - y) < near))
 				fail_msg("%s: element %zu is %g, wanted %g", name, i, x, y);
 		}
 	}
+	run_close(&p->fast);
+	run_close(&p->plain);
+	net_free(n);
 }
 
 #endif
