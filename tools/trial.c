@@ -78,14 +78,6 @@ static int evaluate(const struct onx_graph *g, const struct onx_feed *in, uint32
 	return rc;
 }
 
-static bool has_control(const struct onx_graph *g)
-{
-	for (uint32_t i = 0; i < g->n_node; i++)
-		if (!g->node[i].dropped && g->node[i].n_body)
-			return true;
-	return false;
-}
-
 int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struct onx_arena *mem,
 		  struct onx_trial *out, struct onx_err *e)
 {
@@ -109,7 +101,7 @@ int onx_trial_run(const struct onx_graph *g, int64_t batch, int64_t first, struc
 	out->out = ONX_NEWS(mem, struct onx_view, (size_t)g->n_output + 1);
 	if (rc == ONX_OK && !out->out)
 		rc = onx_nomem(e, 0, "the outputs");
-	const bool planned = rc != ONX_UNSUP || !in || !out->out || !has_control(g);
+	const bool planned = rc != ONX_UNSUP || !in || !out->out || !onx_graph_has_bodies(g);
 	if (rc == ONX_OK || !planned)
 		rc = make_up(in, n, batch, first, mem, e);
 	if (rc == ONX_OK && !planned) {
@@ -229,7 +221,7 @@ int onx_open_batch(struct onx_work *w, bool *changed, struct onx_err *e)
 		onx_work_log(w, &log);
 		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file is open now");
 	}
-	if (rc == ONX_UNSUP && g && has_control(g)) {
+	if (rc == ONX_UNSUP && g && onx_graph_has_bodies(g)) {
 		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file stays: what it means for others is not known "
 			"(%s)", e->text);
 		*e = (struct onx_err){ 0 };

@@ -11,14 +11,6 @@ static int no_memory(double bytes, struct onx_err *e)
 
 /* ---- what there is ---- */
 
-static bool has_bodies(const struct onx_graph *g)
-{
-	for (uint32_t i = 0; i < g->n_order; i++)
-		if (g->node[g->order[i]].n_body)
-			return true;
-	return false;
-}
-
 /* Does the body of a Loop hand its condition on as it is? */
 static bool passes_on(const struct onx_graph *b)
 {
@@ -31,7 +23,7 @@ static bool passes_on(const struct onx_graph *b)
 static bool is_plain(const struct onx_node *n)
 {
 	for (uint32_t k = 0; k < n->n_body; k++)
-		if (has_bodies(n->body[k].g))
+		if (onx_graph_has_bodies(n->body[k].g))
 			return false;
 	if (strcmp(n->type, "If") == 0)
 		return true;
@@ -107,7 +99,7 @@ int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct 
 	struct onx_facts_want guess = *w;
 	struct onx_facts *f = NULL;
 	*o = (struct onx_open){ 0 };
-	if (!has_bodies(g))
+	if (!onx_graph_has_bodies(g))
 		return ONX_OK;
 	guess.guess = true;
 	int rc = onx_facts_make(g, c, &guess, &f, e);

@@ -73,6 +73,15 @@ struct onx_graph {
 	struct onx_weight const **new_init; uint32_t n_new_init;        /* made by rewrites           */
 };
 
+/* Is there control flow among the nodes that count? */
+static inline bool onx_graph_has_bodies(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_order; i++)
+		if (g->node[g->order[i]].n_body)
+			return true;
+	return false;
+}
+
 enum { ONX_BUILD_LAX = 1 };     /* unknown operators get op == NULL instead of a fault: onnx-info, onnx-freeze,
 				   onnx-diff must be able to look at what cannot be run              */
 
