@@ -45,7 +45,7 @@ enum onx_op_flag {
 	ONX_OP_APART  = 4096,   /* where dim 0 of all outputs goes with dim 0 of the inputs and no attribute `axis`
 				   is 0, slices along it are computed each for itself (plan/parts.c)  */
 	ONX_OP_STRAIGHT = 8192, /* backward is a straight-through estimate, not the derivative (rewrite/straight.h)  */
-	ONX_OP_SPARES = 32768,  /* what it saves is for backward alone: forward takes save == NULL                  */
+	ONX_OP_SPARES = 131072, /* what it saves is for backward alone: forward takes save == NULL                  */
 	ONX_OP_OVER_DY = 16384, /* with TAKES_DY and no .pass: backward may find dx[0] where dy[0] is            */
 	ONX_OP_SECOND = 32768,  /* its outputs are gradients; gradients of those are not computed            */
 	ONX_OP_SEQUENCE = 65536, /* with RULE: inputs with a gradient may be tensors that are not known (onx_unknown in
