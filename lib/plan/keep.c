@@ -1,14 +1,16 @@
 /* plan/keep.c -- which forward tensors are kept for backward, and which are made again (plan/again.c).
  *
  * A tensor is light where its step costs little beside the memory it fills (element by element, a normalization
- * from saved statistics) and its inputs are kept, or are light themselves up to a depth: it is dropped and made
- * again in front of its readers.  Besides, the forward steps may be cut into segments: in front of the last cut
+ * from saved statistics; under a budget also a product of few multiply-adds an element, as a 1x1 convolution that
+ * makes many channels of few) and its inputs are kept, or are light themselves up to a depth: it is dropped and
+ * made again in front of its readers.  Besides, the forward steps may be cut into segments: in front of the last cut
  * only what crosses a cut is kept, and what else backward reads there is made again segment by segment.  Cuts are
  * put where few bytes cross, as soon as a segment holds more than it may. */
 #include <string.h>
 #include "plan/plan_i.h"
 
 enum { WORTH = 1 << 10 };       /* bytes below which nothing is gained */
+static const double FEW = 16;   /* multiply-adds an element: pools, norms, moves */
 
 static bool in_block(const struct onx_builder *b, uint32_t t)
 {
@@ -20,7 +22,8 @@ static size_t bytes_of(const struct onx_builder *b, uint32_t t)
 	return b->p->tensor[t].view.n * b->p->tensor[t].view.width;
 }
 
-static bool cheap(const struct onx_builder *b, const struct onx_step *s, bool broad)
+/* macs: multiply-adds an element up to which any step will do; 0: none but the cheapest. */
+static bool cheap(const struct onx_builder *b, const struct onx_step *s, double macs)
 {
 	if (s->op->flags & ONX_OP_AGAIN)
 		return true;
@@ -28,7 +31,7 @@ static bool cheap(const struct onx_builder *b, const struct onx_step *s, bool br
 		return false;
 	if (s->op->flags & ONX_OP_EACH)
 		return true;
-	return broad && in_block(b, s->y[0]) && s->macs <= 16.0 * (double)b->p->tensor[s->y[0]].view.n;
+	return macs > 0 && in_block(b, s->y[0]) && s->macs <= macs * (double)b->p->tensor[s->y[0]].view.n;
 }
 
 /* Running it a second time changes nothing but y. */
@@ -144,7 +147,8 @@ static void find_light(struct onx_builder *b, const struct onx_keep *how)
 	b->lasting = !how->broad;
 	for (uint32_t i = 0; i < b->n_run; i++) {
 		const struct onx_step *s = &p->step[i];
-		bool yes = how->depth > 0 && cheap(b, s, how->broad) && pure(b, s) && in_block(b, s->y[0]);
+		const double macs = !how->broad ? 0 : i < how->until && how->macs > FEW ? how->macs : FEW;
+		bool yes = how->depth > 0 && cheap(b, s, macs) && pure(b, s) && in_block(b, s->y[0]);
 		uint32_t depth = 1;
 		for (uint32_t k = 1; k < s->n_y; k++)
 			yes &= !in_block(b, s->y[k]);

@@ -76,6 +76,7 @@ void onx_plan_in_place(struct onx_builder *b, bool *keep);                      
 struct onx_keep {
 	uint32_t depth;         /* light steps in a row; 0: everything is kept                              */
 	bool broad;             /* light: also pools, norms, moves; else what works element by element       */
+	double macs;            /* broad, before `until`: any step of up to so many multiply-adds an element */
 	uint32_t until;         /* forward steps before this one are cut into segments                      */
 	double room;            /* bytes that a segment may hold; 0: no segments                            */
 };

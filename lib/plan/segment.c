@@ -1,26 +1,31 @@
 /* plan/segment.c -- how much backward makes again, so that the block fits in the budget.
  *
  * Plans are made from cheap to expensive until one fits: everything kept (but for what costs next to nothing);
- * light steps made again; then segments (plan/keep.c) of several sizes over the front of the forward pass, where
- * activations are large and arithmetic is small.  For each size the shortest front that fits is found by halving,
- * and the plan with the least time to make up for wins.  Without a budget, a large block is made a fifth smaller
- * in that way where it costs little.  Forward steps are planned once; each trial begins
- * behind them. */
+ * light steps made again; then steps of ever more arithmetic counted as light, and segments (plan/keep.c) of
+ * several sizes, over the front of the forward pass, where activations are large and arithmetic is small.  For
+ * each way the shortest front that fits is found by halving, and the plan with the least time to make up for wins.
+ * Without a budget, a large block is made smaller in that way where it costs little.  Forward steps are planned
+ * once; each trial begins behind them. */
 #include <string.h>
 #include "plan/plan_i.h"
 
 static const double parts[] = { 2, 3, 4, 6, 8, 12, 16, 24, 32, 48 };
-enum { PARTS = sizeof parts / sizeof *parts, TRIALS = 4 };
+static const double macs[] = { 16, 64, 128, 256, 512 };         /* an element of a light step */
+enum { PARTS = sizeof parts / sizeof *parts, MACS = sizeof macs / sizeof *macs, TRIALS = 4, MIXED = 2,
+       WAYS = MACS + (MACS + MIXED - 1) / MIXED * PARTS };
 /* Light steps in a row that are made again: always, the additions of a few residual blocks; under a budget. */
 enum { LIGHT = 4, BROAD = 3 };
-enum { LARGE = 64 << 20 };                      /* bytes of a block that is worth a second plan */
-static const double LITTLE = 1.0 / 6;           /* of a forward pass, by cost(): 2 to 5 % of a step */
+/* Without a budget: blocks of that many bytes are made smaller by that share, if it costs no more than that part of
+ * a forward pass by cost(): 2 to 8 % of a step. */
+static const struct lean { double from, share, costs; } leans[] = { { 1e9, 0.7, 0.3 }, { 64e6, 0.8, 1.0 / 6 } };
+enum { LEANS = sizeof leans / sizeof *leans };
 
 struct trial {
 	struct onx_builder *b;
 	struct onx_life *life; uint32_t n_life;         /* as forward left them */
 	struct onx_tensor *tensor; uint32_t n_tensor;
 	size_t least;                                   /* smallest block so far */
+	double held[MACS];                              /* bytes that backward needs, by way  */
 };
 
 /* Time of a step as bytes moved: four multiply-adds cost as much as a byte. */
@@ -137,41 +142,57 @@ static int shortest(struct trial *t, struct onx_keep *how, size_t budget, struct
 	return rc < 0 ? rc : attempt(t, how, budget, e);
 }
 
-/* Segments: of each size over the whole forward pass first, which tells what fits. */
-static int segments(struct trial *t, size_t budget, bool *fits, struct onx_err *e)
+/* Way number i over the whole forward pass: light steps of ever more arithmetic, then segments of every size
+ * beside them; the current plan. */
+static int attempt_way(struct trial *t, int i, size_t most, struct onx_keep *how, struct onx_err *e)
+{
+	const int m = i < MACS ? i : (i - MACS) / PARTS * MIXED;
+
+	*how = (struct onx_keep){ .depth = BROAD, .broad = true, .macs = macs[m], .until = t->b->n_run };
+	if (i >= MACS)
+		how->room = t->held[m] / parts[(i - MACS) % PARTS];
+	const int rc = attempt(t, how, most, e);
+
+	if (i < MACS)
+		t->held[i] = onx_plan_held(t->b);
+	return rc;
+}
+
+/* Of the ways that fit over the whole forward pass, the shortest front of each: that with the least to make again. */
+static int fronts(struct trial *t, size_t budget, bool *fits, struct onx_err *e)
 {
 	struct onx_plan *p = t->b->p;
-	const double held = onx_plan_held(t->b);
-	struct onx_keep best = { 0 };
+	struct onx_keep how, best = { 0 };
 	double least = 0;
 	int rc = ONX_OK, tried = 0;
-	for (int i = 0; rc == ONX_OK && i < PARTS && tried < TRIALS; i++) {
-		struct onx_keep how = { .depth = BROAD, .broad = true, .until = t->b->n_run, .room = held / parts[i] };
-		rc = attempt(t, &how, budget, e);
+
+	for (int i = 0; rc == ONX_OK && i < WAYS; i++) {
+		tried = i < MACS || (i - MACS) % PARTS == 0 ? 0 : tried;
+		if (tried == TRIALS)
+			continue;
+		rc = attempt_way(t, i, budget, &how, e);
 		if (rc < 0 || p->bytes > budget)
 			continue;
 		tried++;
 		rc = shortest(t, &how, budget, e);
-		if (rc == ONX_OK && p->bytes <= budget && (!best.room || p->again < least)) {
+		if (rc == ONX_OK && p->bytes <= budget && (!best.depth || p->again < least)) {
 			best = how;
 			least = p->again;
 		}
 	}
-	*fits = best.room > 0;
+	*fits = best.depth > 0;
 	return rc == ONX_OK && *fits ? attempt(t, &best, budget, e) : rc;
 }
 
 /* The smallest block that there is: what a budget would have to be. */
 static int smallest(struct trial *t, struct onx_err *e)
 {
-	const double held = onx_plan_held(t->b);
+	struct onx_keep how;
 	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
+
 	t->least = t->b->p->bytes;
-	if (rc == ONX_OK && t->b->want->loss != ONX_NONE)
-		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, 0, e);
-	for (int i = 0; rc == ONX_OK && t->b->want->loss != ONX_NONE && i < PARTS; i++)
-		rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true, .until = t->b->n_run,
-						    .room = held / parts[i] }, 0, e);
+	for (int i = 0; rc == ONX_OK && t->b->want->loss != ONX_NONE && i < WAYS; i++)
+		rc = attempt_way(t, i, 0, &how, e);
 	return rc;
 }
 
@@ -181,19 +202,22 @@ static int harder(struct trial *t, size_t budget, bool *fits, struct onx_err *e)
 	const int rc = attempt(t, &(struct onx_keep){ .depth = BROAD, .broad = true }, budget, e);
 
 	*fits = rc == ONX_OK && t->b->p->bytes <= budget;
-	return rc < 0 || *fits ? rc : segments(t, budget, fits, e);
+	return rc < 0 || *fits ? rc : fronts(t, budget, fits, e);
 }
 
-/* Without a budget, where the block is large: a fifth less of it, if that costs little; else as before. */
+/* Without a budget, where the block is large: less of it, if that costs little; else as before. */
 static int leaner(struct trial *t, struct onx_err *e)
 {
 	struct onx_plan *p = t->b->p;
-	const double light = p->again;
-	bool fits = false;
-	const int rc = harder(t, p->bytes / 5 * 4, &fits, e);
+	const double light = p->again, all = (double)p->bytes;
 
-	if (rc < 0 || (fits && p->again <= light + LITTLE))
-		return rc;
+	for (int i = 0; i < LEANS; i++) {
+		bool fits = false;
+		const int rc = all < leans[i].from ? ONX_OK : harder(t, (size_t)(all * leans[i].share), &fits, e);
+
+		if (rc < 0 || (fits && p->again <= light + leans[i].costs))
+			return rc;
+	}
 	return attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
 }
 
@@ -203,7 +227,7 @@ static int trials(struct trial *t, struct onx_err *e)
 	const size_t budget = t->b->want->budget;
 	bool fits = false;
 	int rc = attempt(t, &(struct onx_keep){ .depth = LIGHT }, 0, e);
-	if (rc == ONX_OK && !budget && t->b->want->loss != ONX_NONE && p->bytes >= LARGE)
+	if (rc == ONX_OK && !budget && t->b->want->loss != ONX_NONE)
 		return leaner(t, e);
 	if (rc < 0 || !budget || p->bytes <= budget)
 		return rc;

@@ -128,6 +128,28 @@ static void leaner(void **state)
 	net_free(&n);
 }
 
+/* Products that make many numbers of few are dropped and made again before anything is cut into segments. */
+static void expanded(void **state)
+{
+	struct net n;
+	struct onx_err e = { 0 };
+	struct run r;
+	(void)state;
+	net_new(&n);
+	uint32_t h = IN(&n, "x", 512, 160);
+	for (int k = 0; k < 6; k++) {
+		const uint32_t few = OP1(&n, "Tanh", OP2(&n, "MatMul", h, W(&n, 160, 24)));
+		h = OP2(&n, "Add", h, OP1(&n, "Softplus", OP2(&n, "MatMul", few, W(&n, 24, 160))));
+	}
+	const uint32_t loss = OP1(&n, "ReduceMean", h);
+	struct onx_plan_want w = net_want(&n, &loss, 1, loss, false);
+	w.budget = (size_t)9 * 512 * 160 * sizeof(float);       /* nine wide tensors: the blocks alone have twelve */
+	must(run_with(&r, &n, w, 0, &e), &e);
+	assert_true(r.plan->n_segment == 0 && r.plan->n_again >= 6 && r.plan->again < 0.6);
+	run_close(&r);
+	net_free(&n);
+}
+
 static void squeezed(uint32_t (*make)(struct net *), bool wide)
 {
 	struct net n;
@@ -189,6 +211,6 @@ static void of_tokens(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(of_pictures), cmocka_unit_test(of_tokens),
-					    cmocka_unit_test(leaner) };
+					    cmocka_unit_test(leaner), cmocka_unit_test(expanded) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
