@@ -1,4 +1,8 @@
-/* base/pool.c -- threads that take pieces from a counter.
+/* base/pool.c -- threads that take pieces, each from a run of its own.
+ *
+ * The pieces of a job are dealt out in runs of neighbours, one a thread, so that from one step of a plan to the next a
+ * thread finds the same samples, which it left in its own cache itself: cores may be far apart.  A thread takes its
+ * run from the front; when it is through, it takes from the end of the others'.
  *
  * A job is open while `open` is set.  A worker joins it under the lock (running++), takes pieces
  * until none is left, and leaves (running--).  The caller works too; when the pieces are gone it
@@ -11,15 +15,23 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
-enum { SPIN = 4000, MAX_THREADS = 1024 };
+enum { SPIN = 4000, MAX_THREADS = 1024, MAX_PIECES = 1 << 30 };
 
-struct worker { struct onx_pool *pool; pthread_t thread; int index; };
+/* run: pieces [low 32 bits, high 32 bits) that are left; alone in its cache line. */
+struct worker {
+	atomic_uint_least64_t run;
+	struct onx_pool *pool;
+	pthread_t thread;
+	int index;
+	char apart[64];
+};
 
 struct onx_pool {
 	int threads, started;           /* workers 1 .. threads-1; the caller is worker 0 */
-	struct worker *worker;
+	struct worker *worker;          /* [threads] */
 	pthread_mutex_t lock;
 	pthread_cond_t work, rest;      /* a job came; the last worker left */
 	atomic_uint job;                /* number of the newest job: idle workers spin on it */
@@ -28,8 +40,6 @@ struct onx_pool {
 	atomic_bool busy;               /* somebody is inside onx_parallel */
 	onx_piece_fn *fn;
 	void *ctx;
-	size_t pieces;
-	atomic_size_t next;
 };
 
 /* Which pool and worker the current thread is computing for: a nested call runs in place, with the
@@ -43,13 +53,37 @@ static inline void relax(void)
 #endif
 }
 
-static void take_pieces(struct onx_pool *p, onx_piece_fn *fn, void *ctx, size_t pieces, int index)
+static inline uint64_t run_of(size_t from, size_t to)
 {
-	for (;;) {
-		size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-		if (i >= pieces)
-			return;
-		fn(ctx, i, index);
+	return (uint64_t)to << 32 | from;
+}
+
+/* A piece of w's run, the first or the last; false: none is left. */
+static bool take(struct worker *w, bool last, size_t *piece)
+{
+	uint64_t now = atomic_load_explicit(&w->run, memory_order_relaxed), then;
+
+	do {
+		const size_t from = now & UINT32_MAX, to = now >> 32;
+
+		if (from >= to)
+			return false;
+		*piece = last ? to - 1 : from;
+		then = last ? run_of(from, to - 1) : run_of(from + 1, to);
+	} while (!atomic_compare_exchange_weak_explicit(&w->run, &now, then, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+static void take_pieces(struct onx_pool *p, onx_piece_fn *fn, void *ctx, int index)
+{
+	size_t piece;
+
+	for (int k = 0; k < p->threads; k++) {
+		struct worker *w = &p->worker[(index + k) % p->threads];
+
+		while (take(w, k > 0, &piece))
+			fn(ctx, piece, index);
 	}
 }
 
@@ -80,10 +114,9 @@ static void *worker_main(void *arg)
 		}
 		onx_piece_fn *fn = p->fn;
 		void *ctx = p->ctx;
-		size_t pieces = p->pieces;
 		atomic_fetch_add(&p->running, 1);
 		pthread_mutex_unlock(&p->lock);
-		take_pieces(p, fn, ctx, pieces, w->index);
+		take_pieces(p, fn, ctx, w->index);
 		pthread_mutex_lock(&p->lock);
 		if (atomic_fetch_sub(&p->running, 1) == 1)
 			pthread_cond_signal(&p->rest);
@@ -103,7 +136,7 @@ static void run_inline(const struct onx_pool *p, size_t pieces, onx_piece_fn *fn
 
 void onx_parallel(struct onx_pool *p, size_t pieces, onx_piece_fn *fn, void *ctx)
 {
-	if (!p || p->threads == 1 || pieces <= 1 || atomic_exchange(&p->busy, true)) {
+	if (!p || p->threads == 1 || pieces <= 1 || pieces > MAX_PIECES || atomic_exchange(&p->busy, true)) {
 		run_inline(p, pieces, fn, ctx);
 		return;
 	}
@@ -115,14 +148,15 @@ void onx_parallel(struct onx_pool *p, size_t pieces, onx_piece_fn *fn, void *ctx
 	pthread_mutex_lock(&p->lock);
 	p->fn = fn;
 	p->ctx = ctx;
-	p->pieces = pieces;
-	atomic_store(&p->next, 0);
+	for (size_t i = 0, n = (size_t)p->threads; i < n; i++)
+		atomic_store_explicit(&p->worker[i].run, run_of(pieces * i / n, pieces * (i + 1) / n),
+				      memory_order_relaxed);
 	p->open = true;
 	atomic_fetch_add_explicit(&p->job, 1, memory_order_release);
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 
-	take_pieces(p, fn, ctx, pieces, 0);
+	take_pieces(p, fn, ctx, 0);
 	for (int i = 0; i < SPIN && atomic_load(&p->running) > 0; i++)
 		relax();
 	pthread_mutex_lock(&p->lock);
@@ -145,7 +179,8 @@ static int start_workers(struct onx_pool *p, struct onx_err *e)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (int i = 1; i < p->threads && rc == 0; i++) {
-		p->worker[i] = (struct worker){ .pool = p, .index = i };
+		p->worker[i].pool = p;
+		p->worker[i].index = i;
 		rc = pthread_create(&p->worker[i].thread, NULL, worker_main, &p->worker[i]);
 		if (rc == 0)
 			p->started++;

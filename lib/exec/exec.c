@@ -1,7 +1,21 @@
-/* exec/exec.c -- a for over the steps. */
+/* exec/exec.c -- a for over the steps.
+ *
+ * A plan that runs in parts (plan/parts.c) has as many lanes as threads where the parts come out even: each a piece
+ * of the block and calls of its own, so that a thread takes whole parts and nothing passes between cores.  Inside a
+ * part the kernels find themselves in a piece already and run on that thread (base/pool.h).  Else there is one lane,
+ * and the threads share each step.  The bits are the same. */
 #include "exec/exec.h"
 #include <string.h>
 #include <time.h>
+
+enum { EVEN = 75, ROOM = 512 << 20 };   /* % of the threads' time that parts fill; bytes of all lanes */
+
+struct lane {
+	char *base;                     /* its piece of the block    */
+	struct onx_call *call;          /* by step                   */
+	struct onx_view *view;          /* by tensor, with addresses */
+	double *seconds;                /* by step, or NULL          */
+};
 
 struct onx_exec {
 	struct onx_arena arena;
@@ -10,10 +24,9 @@ struct onx_exec {
 	struct onx_block_mem *block;
 	struct onx_pool *pool;
 	void *base;                     /* where the block was when the calls were filled */
-	struct onx_call *call;          /* by step                                        */
-	struct onx_view *view;          /* by tensor, with addresses                      */
+	struct lane *lane;
+	uint32_t lanes;
 	struct onx_view *whole;         /* by plan->whole, with addresses                 */
-	double *seconds;
 	double seed_wide; float seed;   /* what backward starts from                      */
 	struct onx_view **dx;           /* by backward step: its own copies, with .add    */
 };
@@ -34,24 +47,60 @@ static int reserve(struct onx_block_mem *b, size_t bytes, struct onx_err *e)
 	return b->base ? ONX_OK : onx_nomem(e, (double)bytes, "the tensors of a run");
 }
 
-static void *address(struct onx_exec *x, const struct onx_tensor *t)
+/* Of a part's tensors; those of all samples stand behind them. */
+static size_t lane_bytes(const struct onx_plan *p)
+{
+	return p->n_whole ? p->whole[0].offset : p->bytes;
+}
+
+static uint32_t lanes_of(const struct onx_plan *p, const struct onx_pool *pool)
+{
+	const uint32_t threads = (uint32_t)onx_pool_threads(pool), turns = (p->parts + threads - 1) / threads;
+
+	if (p->parts <= 1 || 100 * p->parts < EVEN * turns * threads || threads * lane_bytes(p) > ROOM)
+		return 1;
+	return threads;
+}
+
+static void *address(struct onx_exec *x, const struct lane *l, const struct onx_tensor *t)
 {
 	const size_t width = x->params && x->params->wide ? 8 : 4;
 	switch (t->at) {
 	case ONX_AT_CONST: return t->view.v;
 	case ONX_AT_PARAM: return (char *)x->params->weight + t->element * width;
 	case ONX_AT_GRAD:  return (char *)x->params->grad + t->element * width;
-	case ONX_AT_BLOCK: return (char *)x->block->base + x->plan->life[t->life].offset;
+	case ONX_AT_BLOCK: return l->base + x->plan->life[t->life].offset;
 	case ONX_AT_SEED:  return t->view.width == 8 ? (void *)&x->seed_wide : (void *)&x->seed;
 	case ONX_AT_NONE:  break;
 	}
 	return NULL;
 }
 
-static void gather(const struct onx_exec *x, const uint32_t *id, uint32_t n, struct onx_view *out)
+static void gather(const struct lane *l, const uint32_t *id, uint32_t n, struct onx_view *out)
 {
 	for (uint32_t i = 0; i < n; i++)
-		out[i] = id[i] == ONX_NONE ? (struct onx_view){ 0 } : x->view[id[i]];
+		out[i] = id[i] == ONX_NONE ? (struct onx_view){ 0 } : l->view[id[i]];
+}
+
+static void bind_lane(struct onx_exec *x, struct lane *l)
+{
+	const struct onx_plan *p = x->plan;
+	for (uint32_t t = 0; t < p->n_tensor; t++) {
+		l->view[t] = p->tensor[t].view;
+		l->view[t].v = address(x, l, &p->tensor[t]);
+	}
+	for (uint32_t i = 0; i < p->n_step; i++) {
+		const struct onx_step *s = &p->step[i];
+		struct onx_call *c = &l->call[i];
+		gather(l, s->x, s->n_x, (struct onx_view *)(uintptr_t)c->x);
+		gather(l, s->y, s->n_y, (struct onx_view *)(uintptr_t)c->y);
+		if (s->back) {
+			gather(l, s->dy, s->n_y, (struct onx_view *)(uintptr_t)c->dy);
+			gather(l, s->dx, s->n_x, x->dx[i]);
+		}
+		c->save = s->save == ONX_NONE ? NULL : l->base + p->life[s->save].offset;
+		c->scratch = s->scratch == ONX_NONE ? NULL : l->base + p->life[s->scratch].offset;
+	}
 }
 
 /* Fills addresses; again whenever the block has moved. */
@@ -61,37 +110,23 @@ static void bind(struct onx_exec *x)
 	if (x->base == x->block->base)
 		return;
 	x->base = x->block->base;
-	for (uint32_t t = 0; t < p->n_tensor; t++) {
-		x->view[t] = p->tensor[t].view;
-		x->view[t].v = address(x, &p->tensor[t]);
+	for (uint32_t k = 0; k < x->lanes; k++) {
+		x->lane[k].base = (char *)x->base + (k ? p->bytes + (k - 1) * lane_bytes(p) : 0);
+		bind_lane(x, &x->lane[k]);
 	}
 	for (uint32_t i = 0; i < p->n_whole; i++) {
 		x->whole[i] = p->whole[i].view;
 		x->whole[i].v = (char *)x->base + p->whole[i].offset;
 	}
-	for (uint32_t i = 0; i < p->n_step; i++) {
-		const struct onx_step *s = &p->step[i];
-		struct onx_call *c = &x->call[i];
-		gather(x, s->x, s->n_x, (struct onx_view *)(uintptr_t)c->x);
-		gather(x, s->y, s->n_y, (struct onx_view *)(uintptr_t)c->y);
-		if (s->back) {
-			gather(x, s->dy, s->n_y, (struct onx_view *)(uintptr_t)c->dy);
-			gather(x, s->dx, s->n_x, x->dx[i]);
-		}
-		c->save = s->save == ONX_NONE ? NULL : (char *)x->base + p->life[s->save].offset;
-		c->scratch = s->scratch == ONX_NONE ? NULL : (char *)x->base + p->life[s->scratch].offset;
-	}
 }
 
-static int prepare(struct onx_exec *x, struct onx_err *e)
+static int prepare_lane(struct onx_exec *x, struct lane *l, struct onx_err *e)
 {
 	const struct onx_plan *p = x->plan;
-	x->view = ONX_NEWS(&x->arena, struct onx_view, p->n_tensor + 1);
-	x->call = ONX_NEWS(&x->arena, struct onx_call, p->n_step + 1);
-	x->dx = ONX_NEWS(&x->arena, struct onx_view *, p->n_step + 1);
-	x->whole = ONX_NEWS(&x->arena, struct onx_view, p->n_whole + 1);
-	if (!x->view || !x->call || !x->dx || !x->whole)
-		return onx_nomem(e, p->n_step * sizeof *x->call, "a run");
+	l->view = ONX_NEWS(&x->arena, struct onx_view, p->n_tensor + 1);
+	l->call = ONX_NEWS(&x->arena, struct onx_call, p->n_step + 1);
+	if (!l->view || !l->call)
+		return onx_nomem(e, p->n_step * sizeof *l->call, "a run");
 	for (uint32_t i = 0; i < p->n_step; i++) {
 		const struct onx_step *s = &p->step[i];
 		struct onx_view *v = ONX_NEWS(&x->arena, struct onx_view, 2 * ((size_t)s->n_x + s->n_y) + 1);
@@ -99,7 +134,7 @@ static int prepare(struct onx_exec *x, struct onx_err *e)
 		if (!v)
 			return onx_nomem(e, sizeof *v * s->n_x, "a run");
 		x->dx[i] = v + s->n_x + 2 * s->n_y;
-		x->call[i] = (struct onx_call){
+		l->call[i] = (struct onx_call){
 			.attr = p->facts->g->node[s->node].attr, .geo = f ? f->geo : NULL,
 			.n_x = (int)s->n_x, .n_y = (int)s->n_y, .x = v, .y = v + s->n_x,
 			.dy = v + s->n_x + s->n_y, .dx = x->dx[i], .train = s->train,
@@ -109,6 +144,21 @@ static int prepare(struct onx_exec *x, struct onx_err *e)
 	return ONX_OK;
 }
 
+static int prepare(struct onx_exec *x, struct onx_err *e)
+{
+	const struct onx_plan *p = x->plan;
+	int rc = ONX_OK;
+	x->lanes = lanes_of(p, x->pool);
+	x->lane = ONX_NEWS(&x->arena, struct lane, x->lanes);
+	x->dx = ONX_NEWS(&x->arena, struct onx_view *, p->n_step + 1);
+	x->whole = ONX_NEWS(&x->arena, struct onx_view, p->n_whole + 1);
+	if (!x->lane || !x->dx || !x->whole)
+		return onx_nomem(e, p->n_step * sizeof *x->dx, "a run");
+	for (uint32_t k = 0; k < x->lanes && rc == ONX_OK; k++)
+		rc = prepare_lane(x, &x->lane[k], e);
+	return rc == ONX_OK ? reserve(x->block, p->bytes + (x->lanes - 1) * lane_bytes(p), e) : rc;
+}
+
 int onx_exec_new(const struct onx_plan *plan, struct onx_params *params, struct onx_block_mem *block,
 		 struct onx_pool *pool, struct onx_exec **out, struct onx_err *e)
 {
@@ -116,9 +166,7 @@ int onx_exec_new(const struct onx_plan *plan, struct onx_params *params, struct 
 	if (!x)
 		return onx_nomem(e, sizeof *x, "a run");
 	*x = (struct onx_exec){ .plan = plan, .params = params, .block = block, .pool = pool };
-	int rc = reserve(block, plan->bytes, e);
-	if (rc == ONX_OK)
-		rc = prepare(x, e);
+	const int rc = prepare(x, e);
 	if (rc < 0) {
 		onx_exec_free(x);
 		return rc;
@@ -157,8 +205,8 @@ void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes)
 	}
 	if (t == ONX_NONE || x->plan->tensor[t].at != ONX_AT_BLOCK)
 		return NULL;                    /* the plan found that nobody reads it */
-	*bytes = x->view[t].n * x->view[t].width;
-	return x->view[t].v;
+	*bytes = x->lane->view[t].n * x->lane->view[t].width;
+	return x->lane->view[t].v;
 }
 
 void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src)
@@ -176,21 +224,21 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run(struct onx_exec *x, uint32_t i)
+static void run(const struct onx_exec *x, const struct lane *l, uint32_t i)
 {
-	const double t = x->seconds ? now() : 0;
-	x->plan->step[i].run(&x->call[i]);
-	if (x->seconds)
-		x->seconds[i] += now() - t;
+	const double t = l->seconds ? now() : 0;
+	x->plan->step[i].run(&l->call[i]);
+	if (l->seconds)
+		l->seconds[i] += now() - t;
 }
 
 /* The samples of part `i` go in, or come out. */
-static void carry(struct onx_exec *x, uint32_t i, bool out)
+static void carry(const struct onx_exec *x, const struct lane *l, size_t i, bool out)
 {
 	for (uint32_t k = 0; k < x->plan->n_whole; k++) {
 		const struct onx_whole *w = &x->plan->whole[k];
 		char *all = (char *)x->whole[k].v + i * w->part;
-		void *part = x->view[x->plan->value_tensor[w->value]].v;
+		void *part = l->view[x->plan->value_tensor[w->value]].v;
 		if (w->out && out)
 			memcpy(all, part, w->part);
 		else if (!w->out && !out)
@@ -198,19 +246,39 @@ static void carry(struct onx_exec *x, uint32_t i, bool out)
 	}
 }
 
+static void run_part(void *ctx, size_t part, int worker)
+{
+	const struct onx_exec *x = ctx;
+	const struct lane *l = &x->lane[worker];
+	carry(x, l, part, false);
+	for (uint32_t i = 0; i < x->plan->n_forward; i++)
+		run(x, l, i);
+	carry(x, l, part, true);
+}
+
+/* Lanes run beside each other: a step takes their mean. */
+static void mean_seconds(struct onx_exec *x)
+{
+	for (uint32_t i = 0; x->lane->seconds && i < x->plan->n_forward; i++) {
+		double sum = 0;
+		for (uint32_t k = 0; k < x->lanes; k++)
+			sum += x->lane[k].seconds[i];
+		x->lane->seconds[i] = sum / x->lanes;
+	}
+}
+
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step)
 {
 	bind(x);
-	for (uint32_t i = 0; i < x->plan->n_step; i++)
-		x->call[i].rng = (struct onx_rng_key){ seed, step, x->plan->step[i].node };
-	if (x->seconds)
-		memset(x->seconds, 0, x->plan->n_step * sizeof *x->seconds);
-	for (uint32_t part = 0; part < x->plan->parts; part++) {
-		carry(x, part, false);
-		for (uint32_t i = 0; i < x->plan->n_forward; i++)
-			run(x, i);
-		carry(x, part, true);
+	for (uint32_t k = 0; k < x->lanes; k++) {
+		struct lane *l = &x->lane[k];
+		for (uint32_t i = 0; i < x->plan->n_step; i++)
+			l->call[i].rng = (struct onx_rng_key){ seed, step, x->plan->step[i].node };
+		if (l->seconds)
+			memset(l->seconds, 0, x->plan->n_step * sizeof *l->seconds);
 	}
+	onx_parallel(x->lanes > 1 ? x->pool : NULL, x->plan->parts, run_part, x);
+	mean_seconds(x);
 }
 
 void onx_exec_backward(struct onx_exec *x, bool accumulate, double share)
@@ -224,7 +292,7 @@ void onx_exec_backward(struct onx_exec *x, bool accumulate, double share)
 			if (s->dx[k] != ONX_NONE)
 				x->dx[i][k].add = s->add[k] ||
 						  (accumulate && p->tensor[s->dx[k]].at == ONX_AT_GRAD);
-		run(x, i);
+		run(x, x->lane, i);
 	}
 }
 
@@ -235,16 +303,18 @@ const struct onx_view *onx_exec_view(struct onx_exec *x, uint32_t value)
 	bind(x);
 	if (whole)
 		return whole;
-	return t == ONX_NONE ? NULL : &x->view[t];
+	return t == ONX_NONE ? NULL : &x->lane->view[t];
 }
 
 int onx_exec_profile(struct onx_exec *x, struct onx_err *e)
 {
-	x->seconds = ONX_NEWS(&x->arena, double, x->plan->n_step + 1);
-	return x->seconds ? ONX_OK : onx_nomem(e, x->plan->n_step * sizeof(double), "the profile");
+	for (uint32_t k = 0; k < x->lanes; k++)
+		if (!(x->lane[k].seconds = ONX_NEWS(&x->arena, double, x->plan->n_step + 1)))
+			return onx_nomem(e, x->plan->n_step * sizeof(double), "the profile");
+	return ONX_OK;
 }
 
 const double *onx_exec_times(const struct onx_exec *x)
 {
-	return x->seconds;
+	return x->lane->seconds;
 }

@@ -2,8 +2,8 @@
  *
  * Between two layers a batch of pictures takes more memory than any cache holds, a few of them less.  Where every
  * slice along the samples is computed for itself, a forward plan is therefore made for a part of the batch and run as
- * often as there are parts: what passes between its steps stays in the cache.  That pays while a part's tensors
- * outweigh the weights, which each part reads anew.
+ * often as there are parts, beside each other where there are threads (exec/exec.c): what passes between its steps
+ * stays in a core's cache.  That pays while a part's tensors outweigh the weights, which each part reads anew.
  *
  * Whether slices are apart is found by comparing the facts of two sizes: a value that depends on the feeds must have
  * the samples in dim 0, in proportion, and nothing else may change; and each operator must say so of itself
@@ -12,7 +12,7 @@
 #include "plan/lower.h"
 #include "plan/plan_i.h"
 
-enum { CACHE = 24 << 20, LEAST = 2 };           /* bytes of a usual last-level cache, most of it; samples */
+enum { CACHE = 12 << 20, LEAST = 2 };           /* bytes of a thread's share of a usual last-level cache; samples */
 
 /* The samples, if all feeds agree on them; else 0.  With a budget the caller sees to parts (train/micro.c). */
 static int64_t samples_of(const struct onx_plan_want *w)

@@ -79,6 +79,41 @@ static void same_numbers(void **state)
 	net_free(&n);
 }
 
+/* Threads take whole parts where that keeps most of them busy, and share the steps elsewhere: the same bits. */
+static void same_bits(void **state)
+{
+	static const int threads[] = { 2, 3, 5, 16 };
+	struct net n;
+	struct run one, many;
+	uint32_t out[2];
+	bool beside = false, shared = false;
+
+	(void)state;
+	out[0] = net_of(&n, POOLED, &out[1]);
+	run_open(&one, &n, out, 2, ONX_NONE, false, 0);
+	assert_int_equal(one.block.bytes, one.plan->bytes);
+	run_forward(&one, &n);
+	for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+		run_open(&many, &n, out, 2, ONX_NONE, false, threads[t]);
+		assert_int_equal(many.plan->parts, one.plan->parts);
+		beside |= many.block.bytes > many.plan->bytes;
+		shared |= many.block.bytes == many.plan->bytes;
+		for (int turn = 0; turn < 2; turn++) {
+			run_forward(&many, &n);
+			for (int k = 0; k < 2; k++) {
+				const struct onx_view *u = onx_exec_view(one.exec, out[k]);
+				const struct onx_view *v = onx_exec_view(many.exec, out[k]);
+
+				assert_memory_equal(u->v, v->v, u->n * u->width);
+			}
+		}
+		run_close(&many);
+	}
+	assert_true(beside && shared);
+	run_close(&one);
+	net_free(&n);
+}
+
 static void only_apart(void **state)
 {
 	(void)state;
@@ -97,7 +132,8 @@ static void only_apart(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(same_numbers), cmocka_unit_test(only_apart) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(same_numbers), cmocka_unit_test(same_bits),
+					    cmocka_unit_test(only_apart) };
 
 	return RUN(tests);
 }
