@@ -244,6 +244,7 @@ void onx_info_types(const struct onx_op *op, int last, struct onx_buf *out)
 		{ "float", { ONX_FLOAT, ONX_DOUBLE, ONX_FLOAT16, ONX_BFLOAT16 } },
 		{ "float8", { ONX_FLOAT8E4M3FN, ONX_FLOAT8E4M3FNUZ, ONX_FLOAT8E5M2, ONX_FLOAT8E5M2FNUZ } },
 		{ "float8e8m0", { ONX_FLOAT8E8M0 } }, { "float4", { ONX_FLOAT4E2M1 } },
+		{ "float6", { ONX_FLOAT6E2M3, ONX_FLOAT6E3M2 } },
 		{ "int", { ONX_INT8, ONX_INT16, ONX_INT32, ONX_INT64 } },
 		{ "uint", { ONX_UINT8, ONX_UINT16, ONX_UINT32, ONX_UINT64 } },
 		{ "4-bit", { ONX_INT4, ONX_UINT4 } }, { "2-bit", { ONX_INT2, ONX_UINT2 } },

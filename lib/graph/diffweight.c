@@ -8,12 +8,6 @@ static bool same_type(const struct onx_weight *a, const struct onx_weight *b)
 	       (!a->rank || !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim));
 }
 
-static size_t file_bytes(const struct onx_weight *w)
-{
-	const size_t bits = (size_t)onx_dtype_bits(w->type);
-	return bits >= 8 ? w->n * (bits / 8) : (w->n * bits + 7) / 8;
-}
-
 /* The numbers of w in memory form; the caller frees v->v. */
 static int load(const struct onx_weight *w, struct onx_view *v, struct onx_err *e)
 {
@@ -62,7 +56,7 @@ static int compare(struct onx_differ *x, const struct onx_weight *a, const struc
 	*same = true;
 	if (a->type == ONX_UNDEFINED)
 		return ONX_OK;          /* nobody knows how long an element is */
-	if (a->raw && b->raw && !memcmp(a->raw, b->raw, file_bytes(a)))
+	if (a->raw && b->raw && !memcmp(a->raw, b->raw, onx_dtype_bytes(a->type, a->n)))
 		return ONX_OK;
 	int rc = load(a, &p, e);
 	if (rc == ONX_OK)

@@ -17,12 +17,8 @@ static size_t own_width(enum onx_dtype t)
 
 /* --- storage <-> block ------------------------------------------------------------------------ */
 
-/* k-th short element inside its byte: the first one is in the lowest bits. */
-static unsigned shift_of(size_t k, unsigned bits)
-{
-	return (unsigned)(k % (8 / bits)) * bits;
-}
-
+/* Short elements follow each other from the lowest bit up; one of six bits can reach into the next
+ * byte.  An entry of int32_data is a byte of them, and of six bits one element. */
 static void fetch_short(const struct onx_weight *w, unsigned bits, size_t i, size_t n, uint8_t *b)
 {
 	const Onnx__TensorProto *t = w->proto;
@@ -31,11 +27,15 @@ static void fetch_short(const struct onx_weight *w, unsigned bits, size_t i, siz
 
 	for (size_t k = 0; k < n; k++) {
 		const size_t at = (i + k) * bits / 8;
-		const unsigned byte = raw ? raw[at] : (unsigned)t->int32_data[at] & 0xff;
-		b[k] = (uint8_t)(byte >> shift_of(k, bits) & mask);
+		const unsigned shift = (unsigned)((i + k) * bits % 8);
+		unsigned word = raw ? raw[at] : (unsigned)t->int32_data[bits == 6 ? i + k : at] & 0xff;
+		if (raw && shift + bits > 8)
+			word |= (unsigned)raw[at + 1] << 8;
+		b[k] = (uint8_t)(word >> (!raw && bits == 6 ? 0 : shift) & mask);
 	}
 }
 
+/* From the first bit of a byte on: the element that begins a byte sets all of it. */
 static void put_short(const struct onx_weight *w, unsigned bits, size_t i, size_t n,
 		      const uint8_t *b)
 {
@@ -44,13 +44,15 @@ static void put_short(const struct onx_weight *w, unsigned bits, size_t i, size_
 
 	for (size_t k = 0; k < n; k++) {
 		const size_t at = (i + k) * bits / 8;
-		const unsigned s = shift_of(k, bits);
-		unsigned byte = s == 0 ? 0 : raw ? raw[at] : (unsigned)t->int32_data[at];
-		byte |= (unsigned)b[k] << s;
-		if (raw)
-			raw[at] = (uint8_t)byte;
+		const unsigned s = (unsigned)((i + k) * bits % 8), word = (unsigned)b[k] << s;
+		if (!raw && bits == 6)
+			t->int32_data[i + k] = b[k];
+		else if (!raw)
+			t->int32_data[at] = (int32_t)(s == 0 ? word : (unsigned)t->int32_data[at] | word);
 		else
-			t->int32_data[at] = (int32_t)byte;
+			raw[at] = (uint8_t)(s == 0 ? word : raw[at] | word);
+		if (raw && s + bits > 8)
+			raw[at + 1] = (uint8_t)(word >> 8);
 	}
 }
 
@@ -128,21 +130,6 @@ static void put(const struct onx_weight *w, size_t i, size_t n, const uint8_t *b
 
 /* --- block <-> numbers ------------------------------------------------------------------------ */
 
-static const float f4[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };    /* FLOAT4E2M1 without its sign */
-
-/* Nearest, ties to the even code; NaN and what rounds beyond 6 give 0x10, which is no code. */
-static unsigned to_f4(float x)
-{
-	const float a = fabsf(x);
-	unsigned k = 0;
-
-	if (!(a < 7))
-		return 0x10;
-	while (k < 7 && (a > (f4[k] + f4[k + 1]) / 2 || (a == (f4[k] + f4[k + 1]) / 2 && k % 2)))
-		k++;
-	return k | (signbit(x) ? 8u : 0u);
-}
-
 static float get_short_real(enum onx_dtype t, const uint8_t *b)
 {
 	uint16_t h;
@@ -154,8 +141,6 @@ static float get_short_real(enum onx_dtype t, const uint8_t *b)
 	case ONX_BFLOAT16:
 		memcpy(&h, b, 2);
 		return onx_from_bf16(h);
-	case ONX_FLOAT4E2M1:
-		return *b & 8 ? -f4[*b & 7] : f4[*b & 7];
 	default:
 		return onx_from_f8(*b, t);
 	}
@@ -175,11 +160,10 @@ static bool set_short_real(enum onx_dtype t, float x, uint8_t *b)
 		h = onx_to_bf16(x);
 		memcpy(b, &h, 2);
 		break;
-	case ONX_FLOAT4E2M1:
-		*b = (uint8_t)to_f4(x);
-		return *b < 0x10;
 	default:
 		*b = onx_to_f8(x, t, false);
+		if (onx_dtype_bits(t) < 8)
+			return *b != ONX_NO_CODE;
 	}
 	return !isfinite(x) || isfinite(get_short_real(t, b));
 }

@@ -132,7 +132,7 @@ void onx_model_free(struct onx_model *m)
 static int64_t ir_of_opset(int64_t opset)
 {
 	static const struct { int64_t opset, ir;
-	} rows[] = { { 25, 13 }, { 24, 12 }, { 23, 11 }, { 21, 10 }, { 19, 9 },
+	} rows[] = { { 28, 14 }, { 25, 13 }, { 24, 12 }, { 23, 11 }, { 21, 10 }, { 19, 9 },
 		     { 15, 8 },  { 12, 7 },  { 11, 6 },  { 10, 5 } };
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (opset >= rows[i].opset)

@@ -65,10 +65,7 @@ int onx_weight_extent(const Onnx__TensorProto *t, size_t *n, size_t *bytes, stru
 		*bytes = SIZE_MAX;
 		return ONX_OK;
 	}
-	const size_t bits = (size_t)onx_dtype_bits((enum onx_dtype)t->data_type);
-	*bytes = bits >= 8 ? *n * (bits / 8)
-		 : bits    ? onx_holder_entries((enum onx_dtype)t->data_type, *n)
-			   : 0;
+	*bytes = onx_dtype_bytes((enum onx_dtype)t->data_type, *n);
 	return ONX_OK;
 }
 

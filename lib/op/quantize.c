@@ -165,7 +165,7 @@ static void quantize_range(const void *ctx, size_t from, size_t to)
 			double v = rint(q) + (zero ? number(zero, at) : 0);
 			v = v > hi ? hi : v > lo ? v : lo;              /* NaN: the lowest */
 			onx_view_put_int(y, i, (int64_t)v);
-		} else if (y->type == ONX_FLOAT4E2M1 || y->type == ONX_FLOAT8E8M0) {
+		} else if (onx_dtype_bits(y->type) < 8 || y->type == ONX_FLOAT8E8M0) {
 			onx_view_put_real(y, i, (double)onx_round_to((float)q, y->type));
 		} else {
 			onx_view_put_real(y, i, (double)onx_from_f8(onx_to_f8((float)q, y->type, saturate), y->type));

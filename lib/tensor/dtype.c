@@ -40,6 +40,13 @@ enum onx_dtype onx_dtype_find(const char *name)
 	return ONX_UNDEFINED;
 }
 
+size_t onx_dtype_bytes(enum onx_dtype t, size_t n)
+{
+	const size_t bits = row_of(t)->bits;
+
+	return n / 8 * bits + (n % 8 * bits + 7) / 8;
+}
+
 size_t onx_dtype_store(enum onx_dtype t, bool wide)
 {
 	const struct row *r = row_of(t);
@@ -121,16 +128,20 @@ uint16_t onx_to_bf16(float f)
 	return (uint16_t)shift_rne(u, 16);
 }
 
-/* ---- 8 and 4 bits -------------------------------------------------------------------------- */
+/* ---- 8, 6 and 4 bits ----------------------------------------------------------------------- */
 
-/* ONNX, "Float stored in 8 bits": exponent and mantissa bits, bias, the largest finite code, and
- * the code of NaN; uz: no negative zero, its code is NaN.  E5M2 alone has infinities. */
-struct mini { uint8_t man, bias, largest, nan, inf; bool uz; };
+/* ONNX, "Float stored in 8 bits" and in 6 and 4: exponent and mantissa bits, bias, the largest finite
+ * code, and the code of NaN; uz: no negative zero, its code is NaN; finite: neither NaN nor infinity,
+ * `nan` is what stands for NaN.  E5M2 alone has infinities. */
+struct mini { uint8_t sign, man, bias, largest, nan, inf; bool uz, finite; };
 
-static const struct mini e4m3fn   = { 3, 7, 0x7E, 0x7F, 0, false };
-static const struct mini e4m3fnuz = { 3, 8, 0x7F, 0x80, 0, true };
-static const struct mini e5m2     = { 2, 15, 0x7B, 0x7F, 0x7C, false };
-static const struct mini e5m2fnuz = { 2, 16, 0x7F, 0x80, 0, true };
+static const struct mini e4m3fn   = { 0x80, 3, 7, 0x7E, 0x7F, 0, false, false };
+static const struct mini e4m3fnuz = { 0x80, 3, 8, 0x7F, 0x80, 0, true, false };
+static const struct mini e5m2     = { 0x80, 2, 15, 0x7B, 0x7F, 0x7C, false, false };
+static const struct mini e5m2fnuz = { 0x80, 2, 16, 0x7F, 0x80, 0, true, false };
+static const struct mini e2m3     = { 0x20, 3, 1, 0x1F, 0x20, 0, false, true };
+static const struct mini e3m2     = { 0x20, 2, 3, 0x1F, 0x20, 0, false, true };
+static const struct mini e2m1     = { 0x08, 1, 1, 0x07, 0x07, 0, false, true };
 
 static const struct mini *mini_of(enum onx_dtype t)
 {
@@ -143,6 +154,12 @@ static const struct mini *mini_of(enum onx_dtype t)
 		return &e5m2;
 	case ONX_FLOAT8E5M2FNUZ:
 		return &e5m2fnuz;
+	case ONX_FLOAT6E2M3:
+		return &e2m3;
+	case ONX_FLOAT6E3M2:
+		return &e3m2;
+	case ONX_FLOAT4E2M1:
+		return &e2m1;
 	default:
 		return NULL;
 	}
@@ -150,7 +167,7 @@ static const struct mini *mini_of(enum onx_dtype t)
 
 static float from_mini(uint8_t b, const struct mini *k)
 {
-	const int code = b & 0x7F, exp = code >> k->man, man = code & ((1 << k->man) - 1);
+	const int code = b & (k->sign - 1), exp = code >> k->man, man = code & ((1 << k->man) - 1);
 	float f;
 
 	if (k->uz ? b == 0x80 : code > k->largest && code != k->inf)
@@ -161,7 +178,7 @@ static float from_mini(uint8_t b, const struct mini *k)
 		f = ldexpf((float)man, 1 - k->bias - k->man);
 	else
 		f = ldexpf((float)(man + (1 << k->man)), exp - k->bias - k->man);
-	return b & 0x80 ? -f : f;
+	return b & k->sign ? -f : f;
 }
 
 /* Code of |f|, with an exponent without limit above: so [x] > largest is seen after rounding. */
@@ -180,14 +197,18 @@ static int mini_code(float abs, const struct mini *k)
 
 static uint8_t to_mini(float f, const struct mini *k, bool saturate)
 {
-	const uint8_t sign = signbit(f) ? 0x80 : 0;
+	const uint8_t sign = signbit(f) ? k->sign : 0;
 
+	if (isnan(f) && k->finite)
+		return saturate ? k->nan : ONX_NO_CODE;
 	if (isnan(f))
 		return k->uz ? k->nan : (uint8_t)(k->nan | sign);
 	const int code = isinf(f) ? 0x7FFF : mini_code(fabsf(f), k);
 	if (code > k->largest) {
 		if (saturate)
 			return (uint8_t)(k->largest | sign);
+		if (k->finite)
+			return ONX_NO_CODE;
 		if (k->uz)
 			return k->nan;
 		return (uint8_t)((k->inf ? k->inf : k->nan) | sign);
@@ -209,41 +230,20 @@ static uint8_t to_e8m0(float f, bool saturate)
 	return (uint8_t)(exp + up == 255 && saturate ? 254 : exp + up);
 }
 
-/* FLOAT4E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, in the low four bits. */
-static const float e2m1[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };
-
-static uint8_t to_e2m1(float f)
-{
-	const float abs = fabsf(f);
-	int code = 0;
-
-	if (isnan(f))
-		return 7;
-	/* The next value is taken above the middle, and at the middle if it is the even one. */
-	while (code < 7 && (abs > (e2m1[code] + e2m1[code + 1]) / 2 ||
-			    (abs == (e2m1[code] + e2m1[code + 1]) / 2 && code % 2 == 1)))
-		code++;
-	return (uint8_t)(code | (signbit(f) ? 8 : 0));
-}
-
 float onx_from_f8(uint8_t b, enum onx_dtype t)
 {
 	const struct mini *k = mini_of(t);
 
 	if (k)
 		return from_mini(b, k);
-	if (t == ONX_FLOAT8E8M0)
-		return b == 255 ? (float)NAN : ldexpf(1, b - 127);
-	return b & 8 ? -e2m1[b & 7] : e2m1[b & 7];
+	return b == 255 ? (float)NAN : ldexpf(1, b - 127);      /* FLOAT8E8M0 */
 }
 
 uint8_t onx_to_f8(float f, enum onx_dtype t, bool saturate)
 {
 	const struct mini *k = mini_of(t);
 
-	if (k)
-		return to_mini(f, k, saturate);
-	return t == ONX_FLOAT8E8M0 ? to_e8m0(f, saturate) : to_e2m1(f);
+	return k ? to_mini(f, k, saturate) : to_e8m0(f, saturate);
 }
 
 float onx_round_to(float f, enum onx_dtype t)
@@ -258,6 +258,8 @@ float onx_round_to(float f, enum onx_dtype t)
 	case ONX_FLOAT8E5M2:
 	case ONX_FLOAT8E5M2FNUZ:
 	case ONX_FLOAT8E8M0:
+	case ONX_FLOAT6E2M3:
+	case ONX_FLOAT6E3M2:
 	case ONX_FLOAT4E2M1:
 		return onx_from_f8(onx_to_f8(f, t, true), t);
 	default:

@@ -1,8 +1,8 @@
 /* tensor/dtype.h -- ONNX element types (TensorProto.DataType) and how we store them in memory.
  *
  * In a file an element type has its own width.  In memory, while a plan runs, the types that
- * arithmetic treats as real numbers are stored as `float` (FLOAT, FLOAT16, BFLOAT16, the 8-bit
- * floats) or `double` (DOUBLE, and everything real in a plan made with `wide`); integers and bool
+ * arithmetic treats as real numbers are stored as `float` (FLOAT, FLOAT16, BFLOAT16, the floats
+ * of 8 bits and less) or `double` (DOUBLE, and everything real in a plan made with `wide`); integers and bool
  * keep their width, 4-bit integers take a byte, strings are `const char *`. */
 #ifndef ONX_DTYPE_H
 #define ONX_DTYPE_H
@@ -37,7 +37,9 @@
 	X(FLOAT4E2M1,     23,  4, REAL, "float4e2m1")              \
 	X(FLOAT8E8M0,     24,  8, REAL, "float8e8m0")              \
 	X(UINT2,          25,  2, UINT, "uint2")                   \
-	X(INT2,           26,  2, INT,  "int2")
+	X(INT2,           26,  2, INT,  "int2")                    \
+	X(FLOAT6E2M3,     27,  6, REAL, "float6e2m3")              \
+	X(FLOAT6E3M2,     28,  6, REAL, "float6e3m2")
 
 #define X(name, number, bits, class, text) ONX_##name = number,
 /* The last three are no element types and stand in no file: what a value can be besides a tensor
@@ -53,11 +55,16 @@ enum onx_dtype onx_dtype_find(const char *name);                /* ONX_UNDEFINED
 int onx_dtype_bits(enum onx_dtype t);                           /* in a file; 0 for strings    */
 enum onx_class onx_dtype_class(enum onx_dtype t);
 static inline bool onx_dtype_real(enum onx_dtype t) { return onx_dtype_class(t) == ONX_CLASS_REAL; }
+/* Bytes n elements take as raw data: elements of less than a byte follow each other bit by bit. */
+size_t onx_dtype_bytes(enum onx_dtype t, size_t n);
 /* Bytes an element takes in memory while a plan runs (see above). */
 size_t onx_dtype_store(enum onx_dtype t, bool wide);
 
 /* Scalars of the short types <-> float.  To the type: round to nearest even; overflow as the
- * standard's Cast (f16, bf16: infinity; float8 *FN: see the ONNX float8 page, saturate). */
+ * standard's Cast (f16, bf16: infinity; float8 *FN: see the ONNX float8 page, saturate).  FLOAT4E2M1
+ * and FLOAT6* have neither NaN nor infinity: what they have no code for is ONX_NO_CODE without
+ * `saturate`; with it the largest, and for NaN 6 or, in six bits, -0. */
+enum { ONX_NO_CODE = 0xFF };
 float onx_from_f16(uint16_t h);
 uint16_t onx_to_f16(float f);
 float onx_from_bf16(uint16_t h);

@@ -5,13 +5,17 @@
 static void names_and_sizes(void **state)
 {
 	(void)state;
-	for (int t = 1; t <= ONX_INT2; t++) {
+	for (int t = 1; t <= ONX_FLOAT6E3M2; t++) {
 		assert_true(onx_dtype_known(t));
 		assert_int_equal(onx_dtype_find(onx_dtype_name((enum onx_dtype)t)), t);
 	}
-	assert_false(onx_dtype_known(0) || onx_dtype_known(ONX_INT2 + 1) || onx_dtype_known(-1));
+	assert_false(onx_dtype_known(0) || onx_dtype_known(ONX_FLOAT6E3M2 + 1) || onx_dtype_known(-1));
 	assert_int_equal(onx_dtype_find("real"), ONX_UNDEFINED);
 	assert_string_equal(onx_dtype_name((enum onx_dtype)99), "undefined");
+	assert_int_equal(onx_dtype_bytes(ONX_FLOAT6E2M3, 4), 3);
+	assert_int_equal(onx_dtype_bytes(ONX_FLOAT6E3M2, 5), 4);
+	assert_int_equal(onx_dtype_bytes(ONX_INT2, 9), 3);
+	assert_int_equal(onx_dtype_bytes(ONX_COMPLEX128, 3), 48);
 	assert_int_equal(onx_dtype_store(ONX_FLOAT16, false), 4);
 	assert_int_equal(onx_dtype_store(ONX_FLOAT16, true), 8);
 	assert_int_equal(onx_dtype_store(ONX_DOUBLE, false), 8);
@@ -79,7 +83,10 @@ static const struct { enum onx_dtype t; unsigned code; double value; } table[] =
 	{ ONX_FLOAT8E5M2FNUZ, 0x40, 1 }, { ONX_FLOAT8E5M2FNUZ, 0x7F, 57344 },
 	{ ONX_FLOAT8E5M2FNUZ, 0x80, NAN }, { ONX_FLOAT8E8M0, 0, 0x1p-127 }, { ONX_FLOAT8E8M0, 127, 1 },
 	{ ONX_FLOAT8E8M0, 254, 0x1p127 }, { ONX_FLOAT8E8M0, 255, NAN }, { ONX_FLOAT4E2M1, 1, 0.5 },
-	{ ONX_FLOAT4E2M1, 7, 6 }, { ONX_FLOAT4E2M1, 0xD, -3 },
+	{ ONX_FLOAT4E2M1, 7, 6 }, { ONX_FLOAT4E2M1, 0xD, -3 }, { ONX_FLOAT6E2M3, 0x01, 0.125 },
+	{ ONX_FLOAT6E2M3, 0x08, 1 }, { ONX_FLOAT6E2M3, 0x1F, 7.5 }, { ONX_FLOAT6E2M3, 0x3F, -7.5 },
+	{ ONX_FLOAT6E3M2, 0x01, 0.0625 }, { ONX_FLOAT6E3M2, 0x04, 0.25 }, { ONX_FLOAT6E3M2, 0x1F, 28 },
+	{ ONX_FLOAT6E3M2, 0x2C, -1 },
 };
 
 static void float8_corners(void **state)
@@ -109,8 +116,36 @@ static void float8_round_trips(void **state)
 		}
 	for (unsigned b = 0; b < 256; b++)
 		assert_int_equal(onx_to_f8(onx_from_f8((uint8_t)b, ONX_FLOAT8E8M0), ONX_FLOAT8E8M0, true), b);
-	for (unsigned b = 0; b < 16; b++)
-		assert_int_equal(onx_to_f8(onx_from_f8((uint8_t)b, ONX_FLOAT4E2M1), ONX_FLOAT4E2M1, true), b);
+}
+
+/* Types without NaN and infinity: every code there and back, halves to the even code, what is beyond. */
+static void finite_types(void **state)
+{
+	static const struct { enum onx_dtype t; unsigned sign, nan; } rows[] = {
+		{ ONX_FLOAT4E2M1, 8, 7 }, { ONX_FLOAT6E2M3, 32, 32 }, { ONX_FLOAT6E3M2, 32, 32 }
+	};
+	(void)state;
+	for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+		const enum onx_dtype t = rows[k].t;
+		const unsigned last = rows[k].sign - 1;
+		const float most = onx_from_f8((uint8_t)last, t);
+		for (unsigned b = 0; b < 2 * rows[k].sign; b++)
+			assert_int_equal(onx_to_f8(onx_from_f8((uint8_t)b, t), t, false), b);
+		for (unsigned b = 0; b < last; b++) {
+			const float mid = (onx_from_f8((uint8_t)b, t) + onx_from_f8((uint8_t)(b + 1), t)) / 2;
+			assert_int_equal(onx_to_f8(mid, t, true), b + (b & 1));
+			assert_int_equal(onx_to_f8(nextafterf(mid, 0), t, true), b);
+			assert_int_equal(onx_to_f8(nextafterf(mid, INFINITY), t, true), b + 1);
+		}
+		assert_int_equal(onx_to_f8(1e9f, t, true), last);
+		assert_int_equal(onx_to_f8(-INFINITY, t, true), last | rows[k].sign);
+		assert_int_equal(onx_to_f8(NAN, t, true), rows[k].nan);
+		assert_int_equal(onx_to_f8(NAN, t, false), ONX_NO_CODE);
+		assert_int_equal(onx_to_f8(INFINITY, t, false), ONX_NO_CODE);
+		assert_int_equal(onx_to_f8(most * 1.001f, t, false), last);
+		assert_int_equal(onx_to_f8(most * 1.5f, t, false), ONX_NO_CODE);
+		assert_int_equal(onx_to_f8(-0.0f, t, true), rows[k].sign);
+	}
 }
 
 static void float8_rounding(void **state)
@@ -147,6 +182,7 @@ static void rounding_to_a_type(void **state)
 	assert_true(onx_round_to(1.001f, ONX_BFLOAT16) == 1.0f);
 	assert_true(onx_round_to(1000, ONX_FLOAT8E4M3FN) == 448);
 	assert_true(onx_round_to(2.5f, ONX_FLOAT4E2M1) == 2 && onx_round_to(5, ONX_FLOAT4E2M1) == 4);
+	assert_true(onx_round_to(25, ONX_FLOAT6E2M3) == 7.5f && onx_round_to(25, ONX_FLOAT6E3M2) == 24);
 }
 
 int main(void)
@@ -154,7 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_and_sizes), cmocka_unit_test(all_f16_and_bf16),
 		cmocka_unit_test(halves_round_to_even), cmocka_unit_test(float8_corners),
-		cmocka_unit_test(float8_round_trips), cmocka_unit_test(float8_rounding),
+		cmocka_unit_test(float8_round_trips), cmocka_unit_test(finite_types), cmocka_unit_test(float8_rounding),
 		cmocka_unit_test(rounding_to_a_type)
 	};
 

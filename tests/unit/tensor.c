@@ -63,7 +63,7 @@ static void shape_texts(void **state)
 static void elements_of_every_type(void **state)
 {
 	(void)state;
-	for (int t = 1; t <= ONX_INT2; t++) {
+	for (int t = 1; t <= ONX_FLOAT6E3M2; t++) {
 		double room[8] = { 0 };
 		struct onx_view v = { .v = room, .n = 2, .type = (enum onx_dtype)t,
 				      .width = (uint8_t)onx_dtype_store((enum onx_dtype)t, false) };

@@ -124,6 +124,8 @@ static void test_forms(void **state)
 	static const uint32_t u32[] = { 1, 2, 3 };
 	static const int64_t i64[] = { -1, 2, -3 };
 	static const uint64_t u64[] = { 1, 2, 3 };
+	static const double e2m3[] = { 1, -6, 0.5, 7.5, -0.125 }, e3m2[] = { 1, -6, 0.5, 28, -0.0625 };
+	static const int64_t c23[] = { 0x08, 0x3c, 0x04, 0x1f, 0x21 }, c32[] = { 0x0c, 0x36, 0x08, 0x1f, 0x21 };
 	const struct row rows[] = {
 		{ ONX_FLOAT, 3, f, 12, 4, NULL, 0, fd },
 		{ ONX_DOUBLE, 3, d, 24, 10, NULL, 0, d },
@@ -132,6 +134,8 @@ static void test_forms(void **state)
 		{ ONX_FLOAT8E4M3FN, 3, "\x38\xc0\x30", 3, 5, e4, 3, one },
 		{ ONX_FLOAT8E5M2, 3, "\x3c\xc0\x38", 3, 5, e5, 3, one },
 		{ ONX_FLOAT4E2M1, 3, "\xf2\x01", 2, 5, fe, 2, f4 },
+		{ ONX_FLOAT6E2M3, 5, "\x08\x4f\x7c\x21", 4, 5, c23, 5, e2m3 },
+		{ ONX_FLOAT6E3M2, 5, "\x8c\x8d\x7c\x21", 4, 5, c32, 5, e3m2 },
 		{ ONX_INT8, 3, "\xff\x02\xfd", 3, 5, q, 3, sint },
 		{ ONX_UINT8, 3, "\x01\x02\x03", 3, 5, p, 3, small },
 		{ ONX_INT16, 3, "\xff\xff\x02\x00\xfd\xff", 6, 5, q, 3, sint },
@@ -266,7 +270,7 @@ static void test_range(void **state)
 {
 	const int64_t dim[] = { 1 };
 	static const enum onx_dtype types[] = { ONX_FLOAT16, ONX_FLOAT, ONX_FLOAT4E2M1,
-						ONX_FLOAT8E5M2 };
+						ONX_FLOAT8E5M2, ONX_FLOAT6E2M3, ONX_FLOAT6E3M2 };
 	const struct onx_weight *w;
 	struct onx_model *m;
 	struct onx_err e = { 0 };
