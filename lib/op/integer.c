@@ -30,11 +30,18 @@ static int64_t modulo(int64_t a, int64_t b, bool sign_of_divisor)
 	return sign_of_divisor && r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-static int64_t shift(uint64_t a, uint64_t n, bool left)
+/* By n bits; a negative n, which is a large one here, shifts everything out. */
+static int64_t shift_left(uint64_t a, uint64_t n)
 {
-	if (n >= 64)
-		return 0;
-	return (int64_t)(left ? a << n : a >> n);
+	return n < 64 ? (int64_t)(a << n) : 0;
+}
+
+/* A signed number brings its sign in from above: ~a is not negative where a is. */
+static int64_t shift_right(uint64_t a, uint64_t n, bool is_unsigned)
+{
+	const uint64_t sign = !is_unsigned && a >> 63 ? UINT64_MAX : 0;
+
+	return (int64_t)(n < 64 ? (a ^ sign) >> n ^ sign : sign);
 }
 
 static int64_t compute(enum onx_int_op op, int64_t a, int64_t b, bool is_unsigned)
@@ -56,8 +63,8 @@ static int64_t compute(enum onx_int_op op, int64_t a, int64_t b, bool is_unsigne
 	case ONX_I_AND:   return a & b;
 	case ONX_I_OR:    return a | b;
 	case ONX_I_XOR:   return a ^ b;
-	case ONX_I_LEFT:  return shift(ua, ub, true);
-	case ONX_I_RIGHT: return shift(ua, ub, false);
+	case ONX_I_LEFT:  return shift_left(ua, ub);
+	case ONX_I_RIGHT: return shift_right(ua, ub, is_unsigned);
 	case ONX_I_EQ:    return a == b;
 	case ONX_I_LT:    return less;
 	case ONX_I_GT:    return !less && a != b;
@@ -203,14 +210,6 @@ static int infer_bits(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return onx_infer_broadcast(s, attr, e);
 }
 
-static int infer_shift(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	if (onx_dtype_class(s->in[0].type) != ONX_CLASS_UINT)
-		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted an unsigned type",
-				onx_dtype_name(s->in[0].type));
-	return onx_infer_broadcast(s, attr, e);
-}
-
 #define ROW(name, since_, infer_, forward_)                                                  \
 	{ .domain = "", .type = name, .since = since_, .min_in = 2, .max_in = 2, .min_out = 1, \
 	  .max_out = 1, .infer = infer_, .forward = forward_ }
@@ -228,6 +227,6 @@ const struct onx_op ONX_R(onx_ops_integer)[] = {
 	ROW("BitwiseOr", 18, infer_bits, Or_forward),
 	ROW("BitwiseXor", 18, infer_bits, Xor_forward),
 	{ .domain = "", .type = "BitShift", .since = 11, .min_in = 2, .max_in = 2, .min_out = 1,
-	  .max_out = 1, .attr = &bit_shift_attr, .infer = infer_shift, .forward = shift_forward },
+	  .max_out = 1, .attr = &bit_shift_attr, .infer = infer_bits, .forward = shift_forward },
 	{ .type = NULL }
 };

@@ -331,6 +331,8 @@ static const struct onx_table depth_attr = { "DepthToSpace", sizeof(struct block
 static const struct onx_field space_field[] = {
 	{ "blocksize", F_INT, offsetof(struct blocks, blocksize), .min = 1, .max = 65536,
 	  .help = "edge of the square that becomes a pixel" },
+	{ "mode", F_ENUM, offsetof(struct blocks, mode), .def = "DCR", .choices = depth_modes,
+	  .help = "which part of the channel number says where in the square" },
 	{ .name = NULL }
 };
 static const struct onx_table space_attr = { "SpaceToDepth", sizeof(struct blocks), space_field,
