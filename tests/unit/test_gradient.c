@@ -188,7 +188,125 @@ static void faults(void **state)
 	refused("a", "a", "", "nobody", ONX_FORMAT, "'nobody' is no tensor");
 	refused("a b", "a", "a", "d", ONX_FORMAT, "twice");
 	refused("- b", "a", "b", "d", ONX_FORMAT, "input 0 is missing");
-	refused("a", "a", "", "first", ONX_UNSUP, "gradients of gradients");
+	refused("a", "a", "", "out", ONX_FORMAT, "depends on its own outputs");
+}
+
+/* --- gradients of gradients ------------------------------------------------------------------------ */
+
+/* From a (3 x 3), b (3 x 1) and c (1 x 3) to h, through every kind of second derivative. */
+static const struct { const char *in, *type, *out; } CHAIN[] = {
+	{ "a W", "MatMul", "m" }, { "m", "Tanh", "t" }, { "t b", "Mul", "p" }, { "p a", "Sub", "q" },
+	{ "q", "Sigmoid", "s" }, { "s c", "Div", "v" }, { "v", "Exp", "h1" }, { "h1 W t", "Gemm", "h2" },
+	{ "h2 h2", "Mul", "h3" }, { "h3", "Softplus", "h4" }, { "h4", "Sqrt", "h5" }, { "h5 two", "Pow", "h6" },
+	{ "h6 s", "Sum", "h7" }, { "h7 c", "Pow", "h8" }, { "h8", "Log", "h9" }, { "h9", "Transpose", "h10" },
+	{ "h10", "Relu", "h11" }, { "h11", "LeakyRelu", "h12" }, { "h12", "Erf", "h13" }, { "h13", "Sin", "h14" },
+	{ "h14", "Cos", "h15" }, { "h15", "Reciprocal", "h16" }, { "h16", "Atan", "h17" }, { "h17", "Tan", "h18" },
+	{ "h18", "Sinh", "h19" }, { "h19", "Cosh", "h20" }, { "h20", "Flatten", "h21" }, { "h21", "ReduceMean", "h" },
+};
+static const struct { const char *d, *of, *to; } SLOPE[] = {
+	{ "da", "h", "a" }, { "db", "h", "b" }, { "dc", "h", "c" }, { "daa", "mixed", "a" }, { "dab", "mixed", "b" },
+	{ "dac", "mixed", "c" }, { "daaa", "square", "a" }, { "daab", "square", "b" }, { "daac", "square", "c" },
+};
+
+/* The nodes of derivatives stand in front of what they are of: they are written in whatever order is right. */
+static struct onx_buf derivatives(void)
+{
+	struct onx_buf g = { 0 };
+	for (size_t i = 0; i < sizeof CHAIN / sizeof *CHAIN; i++)
+		add(&g, CHAIN[i].in, CHAIN[i].type, CHAIN[i].out);
+	gradient(&g, "a b c", "a b c", "", "square", "daaa daab daac");
+	gradient(&g, "a b c", "a b c", "", "mixed", "daa dab dac");
+	gradient(&g, "a b c", "a b c", "", "h", "da db dc");
+	add(&g, "da W", "Mul", "scaled");
+	add(&g, "scaled db", "Add", "mix");
+	add(&g, "mix dc", "Mul", "mixed");
+	add(&g, "daa daa", "Mul", "square");
+	INPUT(&g, "a", 3, 3);
+	INPUT(&g, "b", 3, 1);
+	INPUT(&g, "c", 1, 3);
+	tensor(&g, "W", 2, (int64_t[]){ 3, 3 });
+	struct onx_buf two = pb_tensor("two", WHOLE, NULL, 0);
+	pb_int(&two, 7, 2);
+	pb_msg(&g, 5, &two);
+	for (size_t i = 0; i < sizeof SLOPE / sizeof *SLOPE; i++)
+		PORT_OUT(&g, SLOPE[i].d, REAL);
+	PORT_OUT(&g, "h", REAL);
+	PORT_OUT(&g, "mixed", REAL);
+	PORT_OUT(&g, "square", REAL);
+	return model(&g);
+}
+
+/* A forward pass where element i of x is moved. */
+static void moved(struct run *r, const struct net *n, const char *x, size_t i, double by)
+{
+	for (int k = 0; k < 3; k++) {
+		const char *name = ((const char *const[]){ "a", "b", "c" })[k];
+		size_t bytes;
+		double *v = onx_exec_feed_at(r->exec, onx_graph_find(n->g, name), &bytes);
+		for (size_t j = 0; j < bytes / sizeof *v; j++)
+			v[j] = 0.6 + 0.13 * k + 0.07 * (double)((j * 5 + 1) % 7) + (strcmp(name, x) == 0 && i == j ? by : 0);
+	}
+	onx_exec_forward(r->exec, 1, 0);
+}
+
+static double total(struct run *r, const struct net *n, const char *name)
+{
+	double sum = 0;
+	for (size_t i = 0; i < onx_exec_view(r->exec, onx_graph_find(n->g, name))->n; i++)
+		sum += at(r, n, name, i);
+	return sum;
+}
+
+/* First, second and third derivatives against signed differences of what they are of. */
+static void of_gradients(void **state)
+{
+	struct net n;
+	struct run r;
+	struct onx_buf m = derivatives();
+	const double step = 1e-5;
+	(void)state;
+	open_model(&n, &m);
+	memset(n.train, 0, sizeof n.train);
+	like_interpreter(&n);
+	run_open(&r, &n, n.g->output, n.g->n_output, ONX_NONE, true, 0);
+	for (size_t k = 0; k < sizeof SLOPE / sizeof *SLOPE; k++) {
+		const size_t count = SLOPE[k].to[0] == 'a' ? 9 : 3;
+		for (size_t i = 0; i < count; i++) {
+			moved(&r, &n, SLOPE[k].to, i, step);
+			const double up = total(&r, &n, SLOPE[k].of);
+			moved(&r, &n, SLOPE[k].to, i, -step);
+			const double slope = (up - total(&r, &n, SLOPE[k].of)) / (2 * step);
+			moved(&r, &n, "", 0, 0);
+			const double d = at(&r, &n, SLOPE[k].d, i);
+			assert_true(fabs(d) > 1e-9);
+			if (!(fabs(d - slope) < 1e-6 * (1 + fabs(slope))))
+				fail_msg("%s[%zu] is %.12g, differences say %.12g", SLOPE[k].d, i, d, slope);
+		}
+	}
+	run_close(&r);
+	net_free(&n);
+}
+
+/* An operator without a second derivative is named. */
+static void unknown_second(void **state)
+{
+	struct onx_err e = { 0 };
+	struct onx_model *m = NULL;
+	struct onx_graph *graph = NULL;
+	struct onx_buf g = { 0 };
+	(void)state;
+	add(&g, "a", "Softmax", "y");
+	gradient(&g, "a", "a", "", "y", "d");
+	gradient(&g, "a", "a", "", "d", "dd");
+	INPUT(&g, "a", 3);
+	PORT_OUT(&g, "dd", REAL);
+	struct onx_buf bytes = model(&g);
+	must(onx_model_parse(bytes.data, bytes.len, NULL, &m, &e), &e);
+	onx_buf_release(&bytes);
+	must_fail(onx_graph_build(m, 0, &graph, &e), ONX_UNSUP, &e, "Softmax has no second derivative");
+	must(onx_graph_build(m, ONX_BUILD_LAX, &graph, &e), &e);
+	onx_graph_free(graph);
+	onx_model_free(m);
 }
 
 /* A loss behind a gradient: second order.  The pre-flight says so, a plan refuses. */
@@ -227,7 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_in_training), cmocka_unit_test(on_other_values), cmocka_unit_test(faults),
-		cmocka_unit_test(second_order),
+		cmocka_unit_test(of_gradients), cmocka_unit_test(unknown_second), cmocka_unit_test(second_order),
 	};
 	return RUN(tests);
 }

@@ -1,0 +1,51 @@
+/* graph/gradient_i.h -- what writes the body of a Gradient node: gradient.c, gradient_back.c, gradient_second.c. */
+#ifndef ONX_GRAPH_GRADIENT_I_H
+#define ONX_GRAPH_GRADIENT_I_H
+#include "graph/graph_i.h"
+#include "op/gradient.h"
+
+struct onx_term { uint32_t v; struct onx_term *next; };
+struct onx_gradient {
+	struct onx_graph *g, *b;        /* around the node; its body                                       */
+	uint32_t node;
+	const struct onx_gradient_attr *a;
+	struct onx_body *body;
+	struct onx_arena mem;           /* of the work                                                     */
+	uint32_t *map;                  /* by value of g: the value of b, or ONX_NONE                      */
+	bool *given, *dep, *need;       /* by value of g: xs and zs; behind them; in front of y            */
+	bool *copied;                   /* by node of g                                                    */
+	uint32_t *x;                    /* by input of the node: its value of b; those of xs first         */
+	bool *act;                      /* by value of b, once the sub-graph is there: behind an x         */
+	struct onx_term **d;            /* by value of b: its gradients so far                             */
+	uint32_t n_copied;              /* nodes of b that are the sub-graph                               */
+};
+
+static inline bool onx_is_backward(const struct onx_node *n)
+{
+	return strcmp(n->domain, "onnx_adapt") == 0 && strcmp(n->type, "Backward") == 0;
+}
+
+/* gradient_back.c.  A new value, named like another; a node of an operator of ai.onnx with one new output; all 0
+ * in the shape and type of v; the forward or backward of the node that `like`, a Backward, is about, on other
+ * values: y and dx are new where they are not ONX_NONE.  All ids are of x->b. */
+int onx_grad_value(struct onx_gradient *x, const char *name, uint32_t *id, struct onx_err *e) ONX_MUST;
+int onx_grad_put(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, const uint32_t *in,
+		 uint32_t n_in, uint32_t *out, struct onx_err *e) ONX_MUST;
+int onx_grad_zeros(struct onx_gradient *x, uint32_t v, uint32_t *out, struct onx_err *e) ONX_MUST;
+int onx_grad_forward(struct onx_gradient *x, const struct onx_node *like, const uint32_t *in, uint32_t *y,
+		     struct onx_err *e) ONX_MUST;
+int onx_grad_backward(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
+		      uint32_t *dx, struct onx_err *e) ONX_MUST;
+int onx_grad_term(struct onx_gradient *x, uint32_t v, uint32_t gradient, struct onx_err *e) ONX_MUST;
+void onx_grad_made(struct onx_gradient *x, uint32_t node);
+/* Behind the sub-graph: the way from y, a value of b, to the xs, which become the outputs. */
+int onx_grad_way_back(struct onx_gradient *x, uint32_t y, struct onx_err *e) ONX_MUST;
+
+/* gradient_second.c.  n, a Backward, on the values `in`: 1, it is written out as nodes that have derivatives
+ * themselves, dx[k] new for each output that n names; 0, it is to be copied. */
+int onx_grad_spell(struct onx_gradient *x, const struct onx_node *n, const uint32_t *in, uint32_t *dx,
+		   struct onx_err *e) ONX_MUST;
+/* Back through n of b, a Backward, whose outputs have the gradients u (ONX_NONE: none). */
+int onx_grad_second(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, struct onx_err *e) ONX_MUST;
+
+#endif
