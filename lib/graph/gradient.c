@@ -96,8 +96,8 @@ static int value_in(struct onx_gradient *x, uint32_t v, uint32_t *id, struct onx
 }
 
 /* from, of graph h, on the values of b that map has for its inputs; its outputs are new in out. */
-static int copy_node(struct onx_gradient *x, const struct onx_graph *h, const struct onx_node *from, const uint32_t *map,
-		     uint32_t *out, struct onx_err *e)
+static int copy_node(struct onx_gradient *x, const struct onx_graph *h, const struct onx_node *from,
+		     const uint32_t *map, uint32_t *out, struct onx_err *e)
 {
 	uint32_t to;
 	int rc = x->b->n_node < MOST_NODES ? onx_graph_new_node(x->b, from->n_in, from->n_out, &to, e)

@@ -1,6 +1,7 @@
 /* graph/gradient_i.h -- what writes the body of a Gradient node: gradient.c, gradient_back.c, gradient_second.c. */
 #ifndef ONX_GRAPH_GRADIENT_I_H
 #define ONX_GRAPH_GRADIENT_I_H
+#include <string.h>
 #include "graph/graph_i.h"
 #include "op/gradient.h"
 

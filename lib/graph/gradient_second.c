@@ -6,9 +6,9 @@
  * bilinear    f(a, b) + c, as a product or a convolution: dy has f(ua, b) + f(a, ub) + uc; a has what f's backward
  *             gives for (a, ub), and b for (ua, b), as dy . f(a, ub) is u . J^T dy read as a function of a.
  * straight    element by element, in pieces that are straight lines: dy has what f's backward makes of u; x has none.
- * spelt       element by element: each partial derivative as a formula.  Such a Backward never comes to be differentiated:
- *             where a sub-graph is copied it becomes nodes, dx = the backward of Mul on (dy; x, formula), which also sums
- *             over broadcast axes; nodes and that Backward are differentiated like all others.
+ * spelt       element by element: each partial derivative as a formula.  Such a Backward never comes to be
+ *             differentiated: where a sub-graph is copied it becomes nodes, dx = the backward of Mul on
+ *             (dy; x, formula), which also sums over broadcast axes; those are differentiated like all others.
  *
  * So the table has one row an operator, and what it does not list is a fault that names the operator. */
 #include <stdlib.h>
@@ -86,7 +86,7 @@ static int word(struct onx_gradient *x, const char *w, const uint32_t *in, struc
 		const uint32_t from[2] = { s->v[s->n - 1], in[0] };
 		return onx_grad_put(x, "CastLike", NULL, from, 2, &s->v[s->n - 1], e);
 	} else if (*w >= '0' && *w <= '9') {
-		return number(x, atof(w), in[0], &s->v[s->n++], e);
+		return number(x, strtod(w, NULL), in[0], &s->v[s->n++], e);
 	} else {
 		int rc = onx_op_find("", w, ONX_NEWEST_OPSET, &op, e);
 		if (rc < 0)
@@ -178,7 +178,8 @@ static int backward_term(struct onx_gradient *x, const struct onx_node *n, const
 	return rc < 0 ? rc : onx_grad_term(x, v, dx[k], e);
 }
 
-static int linear(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, uint32_t *in, struct onx_err *e)
+static int linear(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, uint32_t *in,
+		  struct onx_err *e)
 {
 	const struct onx_backward_attr *a = n->attr;
 	uint32_t *arg = in + a->n_y;
@@ -210,7 +211,8 @@ static int bilinear_part(struct onx_gradient *x, const struct onx_node *n, uint3
 	return rc;
 }
 
-static int bilinear(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, uint32_t *in, struct onx_err *e)
+static int bilinear(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, uint32_t *in,
+		    struct onx_err *e)
 {
 	const bool plus = n->n_out > 2 && in[3] != ONX_NONE;
 	uint32_t zero = ONX_NONE, a = u[0], c = plus ? u[2] : ONX_NONE;

@@ -244,7 +244,8 @@ static void moved(struct run *r, const struct net *n, const char *x, size_t i, d
 		size_t bytes;
 		double *v = onx_exec_feed_at(r->exec, onx_graph_find(n->g, name), &bytes);
 		for (size_t j = 0; j < bytes / sizeof *v; j++)
-			v[j] = 0.6 + 0.13 * k + 0.07 * (double)((j * 5 + 1) % 7) + (strcmp(name, x) == 0 && i == j ? by : 0);
+			v[j] = 0.6 + 0.13 * k + 0.07 * (double)((j * 5 + 1) % 7) +
+			       (strcmp(name, x) == 0 && i == j ? by : 0);
 	}
 	onx_exec_forward(r->exec, 1, 0);
 }
