@@ -17,7 +17,7 @@ enum { PARTS = sizeof parts / sizeof *parts, MACS = sizeof macs / sizeof *macs, 
 enum { LIGHT = 4, BROAD = 3 };
 /* Without a budget: blocks of that many bytes are made smaller by that share, if it costs no more than that part of
  * a forward pass by cost(): 2 to 8 % of a step. */
-static const struct lean { double from, share, costs; } leans[] = { { 1e9, 0.7, 0.3 }, { 64e6, 0.8, 1.0 / 6 } };
+static const struct lean { double from, share, costs; } leans[] = { { 1e9, 0.7, 0.3 }, { 64e6, 0.75, 1.0 / 6 } };
 enum { LEANS = sizeof leans / sizeof *leans };
 
 struct trial {

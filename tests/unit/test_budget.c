@@ -122,7 +122,7 @@ static void leaner(void **state)
 	must(run_with(&lean, &n, w, 0, &e), &e);
 	w.budget = (size_t)1 << 40;
 	must(run_with(&roomy, &n, w, 0, &e), &e);
-	assert_true(lean.plan->bytes <= roomy.plan->bytes / 5 * 4 && lean.plan->again > roomy.plan->again);
+	assert_true(lean.plan->bytes <= roomy.plan->bytes / 4 * 3 && lean.plan->again > roomy.plan->again);
 	run_close(&lean);
 	run_close(&roomy);
 	net_free(&n);
