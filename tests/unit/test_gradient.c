@@ -210,6 +210,30 @@ static const struct link PICTURES[] = {
 	{ "T index", "Gather", "G" }, { "G", "Abs", "G1" }, { "G1 A", "Mul", "G2" }, { "G2 A bias", "Conv", "G3" },
 	{ "G3", "ReduceSum", "sum" }, { "sum bias", "Div", "h" },
 };
+static const struct link MOVES[] = {
+	{ "a b", "Mul", "ab" }, { "ab c", "Mul", "abc" }, { "abc", "Exp", "e" },
+	{ "e every", "GatherElements", "e1" }, { "e1 rows", "GatherND", "e2" }, { "e2 one", "CumSum", "e3" },
+	{ "e3", "Trilu", "e4" }, { "e4 e", "Mean", "e5" }, { "e5", "Neg", "e6" }, { "some e6 e", "Where", "e7" },
+	{ "e7 axes", "Unsqueeze", "e8" }, { "e8 reps", "Tile", "e9" }, { "e9", "DepthToSpace", "e10" },
+	{ "e10", "SpaceToDepth", "e11" }, { "e11", "AveragePool", "e12" }, { "e12", "GlobalAveragePool", "e13" },
+	{ "e13 ends", "Squeeze", "e14" }, { "e14", "Split", "e15 e16" }, { "e16 wide", "Expand", "e17" },
+	{ "e17", "Identity", "e18" }, { "e18", "HardSigmoid", "e19" }, { "e19 low", "Clip", "e20" },
+	{ "e20 zero four", "Slice", "e21" }, { "e21 e21", "Mul", "e22" }, { "e22", "ReduceSum", "h" },
+};
+/* What they need beside their inputs: attributes, and constants of whole numbers. */
+static const struct { const char *type, *name; size_t n; int64_t v[2]; } ATTRS[] = {
+	{ "Concat", "axis", 0, { 0 } }, { "Split", "axis", 0, { 1 } }, { "DepthToSpace", "blocksize", 0, { 2 } },
+	{ "SpaceToDepth", "blocksize", 0, { 2 } }, { "AveragePool", "kernel_shape", 2, { 2, 2 } },
+};
+static const struct { const char *name; size_t rank; int64_t dim[2], v[9]; int type; } WHOLES[] = {
+	{ "shape", 1, { 4 }, { 1, 1, 3, 3 }, WHOLE }, { "index", 1, { 1 }, { 1 }, WHOLE },
+	{ "two", 0, { 0 }, { 2 }, WHOLE },
+	{ "every", 2, { 3, 3 }, { 0, 2, 1, 1, 1, 0, 2, 0, 2 }, WHOLE }, { "rows", 2, { 3, 1 }, { 2, 0, 2 }, WHOLE },
+	{ "one", 0, { 0 }, { 1 }, WHOLE }, { "some", 2, { 3, 3 }, { 1, 0, 1, 0, 0, 1, 1, 1, 0 }, TRUTH },
+	{ "axes", 1, { 2 }, { 0, 1 }, WHOLE }, { "reps", 1, { 4 }, { 1, 4, 2, 2 }, WHOLE },
+	{ "ends", 1, { 2 }, { 2, 3 }, WHOLE }, { "wide", 1, { 2 }, { 5, 2 }, WHOLE },
+	{ "zero", 1, { 1 }, { 0 }, WHOLE }, { "four", 1, { 1 }, { 4 }, WHOLE },
+};
 static const struct { const char *d, *of, *to; } SLOPE[] = {
 	{ "da", "h", "a" }, { "db", "h", "b" }, { "dc", "h", "c" }, { "daa", "mixed", "a" }, { "dab", "mixed", "b" },
 	{ "dac", "mixed", "c" }, { "daaa", "square", "a" }, { "daab", "square", "b" }, { "daac", "square", "c" },
@@ -221,8 +245,11 @@ static struct onx_buf derivatives(const struct link *chain, size_t count)
 	struct onx_buf g = { 0 };
 	for (size_t i = 0; i < count; i++) {
 		struct onx_buf n = node(chain[i].in, chain[i].type, chain[i].out);
-		if (strcmp(chain[i].type, "Concat") == 0)
-			attr_int(&n, "axis", 0);
+		for (size_t k = 0; k < sizeof ATTRS / sizeof *ATTRS; k++)
+			if (strcmp(chain[i].type, ATTRS[k].type) == 0 && ATTRS[k].n)
+				attr_ints(&n, ATTRS[k].name, ATTRS[k].n, ATTRS[k].v);
+			else if (strcmp(chain[i].type, ATTRS[k].type) == 0)
+				attr_int(&n, ATTRS[k].name, ATTRS[k].v[0]);
 		pb_msg(&g, 1, &n);
 	}
 	gradient(&g, "a b c", "a b c", "", "square", "daaa daab daac");
@@ -237,16 +264,16 @@ static struct onx_buf derivatives(const struct link *chain, size_t count)
 	INPUT(&g, "c", 1, 3);
 	tensor(&g, "W", 2, (int64_t[]){ 3, 3 });
 	tensor(&g, "bias", 1, (int64_t[]){ 1 });
-	struct onx_buf shape = pb_tensor("shape", WHOLE, (int64_t[]){ 4 }, 1);
-	for (int d = 0; d < 4; d++)
-		pb_int(&shape, 7, d < 2 ? 1 : 3);
-	pb_msg(&g, 5, &shape);
-	struct onx_buf index = pb_tensor("index", WHOLE, (int64_t[]){ 1 }, 1);
-	pb_int(&index, 7, 1);
-	pb_msg(&g, 5, &index);
-	struct onx_buf two = pb_tensor("two", WHOLE, NULL, 0);
-	pb_int(&two, 7, 2);
-	pb_msg(&g, 5, &two);
+	tensor(&g, "low", 0, NULL);
+	for (size_t i = 0; i < sizeof WHOLES / sizeof *WHOLES; i++) {
+		struct onx_buf t = pb_tensor(WHOLES[i].name, WHOLES[i].type, WHOLES[i].dim, WHOLES[i].rank);
+		size_t size = 1;
+		for (size_t d = 0; d < WHOLES[i].rank; d++)
+			size *= (size_t)WHOLES[i].dim[d];
+		for (size_t k = 0; k < size; k++)
+			pb_int(&t, WHOLES[i].type == TRUTH ? 5 : 7, WHOLES[i].v[k]);
+		pb_msg(&g, 5, &t);
+	}
 	for (size_t i = 0; i < sizeof SLOPE / sizeof *SLOPE; i++)
 		PORT_OUT(&g, SLOPE[i].d, REAL);
 	PORT_OUT(&g, "h", REAL);
@@ -311,6 +338,7 @@ static void of_gradients(void **state)
 	(void)state;
 	check_chain(CHAIN, sizeof CHAIN / sizeof *CHAIN);
 	check_chain(PICTURES, sizeof PICTURES / sizeof *PICTURES);
+	check_chain(MOVES, sizeof MOVES / sizeof *MOVES);
 }
 
 /* An operator without a second derivative is named. */
