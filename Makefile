@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
 OPT     ?= -O2 -g
-KOPT    ?= -O3 -ffp-contract=fast
+KOPT    ?= -O3 -ffp-contract=fast -fno-trapping-math -fno-math-errno
 WERROR  ?= -Werror
 SAN     ?=
 Q       ?= @
