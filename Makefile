@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/.*ONX_VERSION "\(.*\)"/\1/p' lib/base/version.h)
 SONAME  := libonnxadapt.so.0
 
 # What must be installed: what we look for (pkg-config name, program, header) : its package in Debian.
-NEED_PC   := libprotobuf-c:libprotobuf-c-dev openblas:libopenblas-dev yaml-0.1:libyaml-dev \
+NEED_PC   := libprotobuf-c:libprotobuf-c-dev yaml-0.1:libyaml-dev \
              libjpeg:libjpeg-dev libpng:libpng-dev libwebp:libwebp-dev libexif:libexif-dev \
              jansson:libjansson-dev libxxhash:libxxhash-dev libzip:libzip-dev zlib:zlib1g-dev libpcre2-8:libpcre2-dev
 NEED_CMD  := $(CC):gcc pkg-config:pkg-config protoc-c:protobuf-c-compiler

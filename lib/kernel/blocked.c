@@ -4,18 +4,12 @@
 #include "kernel/outer.h"
 
 enum { DEPTH = ONX_BLOCKED_DEPTH, KEPT = 1 << 16, ROWS_LEAST = 96 };    /* numbers gone over again; rows of a block */
-enum { FEW_ROWS = 4, FEW_COLS = 8, FEW_TERMS = 8 };                     /* fewer are not worth it */
 enum { TURN = 4 };                                                      /* side of a block that is turned */
 
 typedef real four __attribute__((vector_size(TURN * sizeof(real))));
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
-
-bool onx_blocked_fits(const struct onx_mat *g, enum onx_isa isa)
-{
-	return isa != ONX_ISA_BASE && g->m >= FEW_ROWS && g->n >= FEW_COLS && g->k >= FEW_TERMS;
-}
 
 /* ---- a panel of B ----------------------------------------------------------------------------------- */
 

@@ -1,9 +1,7 @@
-/* kernel/blocked.h -- a matrix product in blocks, by the tiles of tile.h, in the calling thread.
+/* kernel/blocked.h -- a matrix product in blocks, by the tiles of tile.h, in the calling thread; C is at least a few rows
+ * and columns, else it is a sliver (sliver.h).
  *
  *     C = alpha op(A) op(B) (+ C)                     as in gemm.h
- *
- * OpenBLAS picks its kernels by the model of the processor, and one that it does not know yet gets those of a
- * processor of 2004, at a quarter of the speed or less.  These tiles ask for instructions only.
  *
  * A panel of B, at most ONX_BLOCKED_DEPTH rows by the columns of a tile, is copied side by side (and turned, if
  * it is stored transposed); all tiles of a block of rows of A pass along it while it is in the first-level cache.  A is
@@ -17,11 +15,8 @@
 
 enum { ONX_BLOCKED_DEPTH = 128 };
 
-#define onx_blocked_fits ONX_R(onx_blocked_fits)
 #define onx_blocked ONX_R(onx_blocked)
 
-/* Has the instruction set tiles of its own, and are there enough rows and columns to be worth copying B? */
-bool onx_blocked_fits(const struct onx_mat *g, enum onx_isa isa);
 void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add,
 		 real *c);
 

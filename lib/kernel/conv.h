@@ -6,7 +6,7 @@
  * (ONNX Conv; c and m count channels of ONE group).  A transposed convolution is the data gradient
  * of the convolution with x and y exchanged.  Each of four ways offers the same functions:
  *
- *     gemm       im2col tiles and OpenBLAS; where the window is 1x1 with stride 1 and no padding the
+ *     gemm       im2col tiles and matrix products; where the window is 1x1 with stride 1 and no padding the
  *                input itself is the matrix (onx_conv_pointwise)
  *     packed     our own micro-kernel on panels packed straight from the image; its wgrad is gemm's
  *     depthwise  c == 1: direct loops along the rows

@@ -1,17 +1,9 @@
-/* kernel/gemm.c -- matrix products over our own tiles and OpenBLAS. */
+/* kernel/gemm.c -- matrix products: who does which, and over the pool. */
 #include "kernel/gemm.h"
-#include <cblas.h>
-#include <limits.h>
-#include <pthread.h>
 #include <string.h>
 #include "kernel/blocked.h"
 #include "kernel/fuse_row.h"
-
-#ifdef ONX_F64
-#define blas_gemm cblas_dgemm
-#else
-#define blas_gemm cblas_sgemm
-#endif
+#include "kernel/sliver.h"
 
 enum {
 	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
@@ -20,14 +12,6 @@ enum {
 	TILE_WIDE = 96,         /* nor, with TILE_FEW of them, below this: packing would cost too much */
 	TILE_FEW  = 8
 };
-
-/* The one mutable global of the library: OpenBLAS's own number of threads. */
-static pthread_once_t hold = PTHREAD_ONCE_INIT;
-
-static void hold_blas(void)
-{
-	openblas_set_num_threads(1);
-}
 
 void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
 		    real *c)
@@ -48,19 +32,12 @@ void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real
 {
 	if (g->m == 0 || g->n == 0)
 		return;
-	if ((beta == 0 || beta == 1) && onx_blocked_fits(g, onx_isa())) {
-		onx_blocked(g, onx_isa(), alpha, a, b, beta == 1, c);
-		return;
-	}
-	if (g->k == 0 || g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX || g->lda > INT_MAX ||
-	    g->ldb > INT_MAX || g->ldc > INT_MAX) {
+	if (g->k == 0 || (beta != 0 && beta != 1))
 		onx_gemm_naive(g, alpha, a, b, beta, c);
-		return;
-	}
-	pthread_once(&hold, hold_blas);
-	blas_gemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans,
-		  (int)g->m, (int)g->n, (int)g->k, alpha, a, (int)g->lda, b, (int)g->ldb, beta, c,
-		  (int)g->ldc);
+	else if (onx_is_sliver(g))
+		onx_sliver(g, alpha, a, b, beta == 1, c);
+	else
+		onx_blocked(g, onx_isa(), alpha, a, b, beta == 1, c);
 }
 
 struct job {

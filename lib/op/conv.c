@@ -329,7 +329,7 @@ static bool fits_depthwise(const struct onx_infer *s, const void *attr)
 	return g->c == 1 && g->groups > 1;
 }
 
-/* In double OpenBLAS is the faster one. */
+/* In double, im2col and the blocks of kernel/blocked.h are the faster ones. */
 static bool fits_packed(const struct onx_infer *s, const void *attr)
 {
 	(void)s, (void)attr;

@@ -1,9 +1,9 @@
 /* op/dense.c -- Dense: Y = f(X W + B + Z), a step of the plan that stands in no file; plan/lower_dense.c makes it of
  * MatMul or Gemm and what stands behind it.  X [..,K], W [K,N] (transB: [N,K]), B [N], Z like Y [..,N]: one tall
  * product over all leading dimensions. */
-#include "kernel/blocked.h"
 #include "kernel/gemm.h"
 #include "kernel/last_dense.h"
+#include "kernel/sliver.h"
 #include "op/fuse.h"
 #include "op/infer.h"
 
@@ -95,13 +95,13 @@ static struct ONX_R(onx_gather) gather_of(const struct dense_geo *g)
 	return p;
 }
 
-/* As kernel/blocked.h: otherwise copying W is not worth it, or OpenBLAS knows better. */
+/* For a sliver copying W is not worth it. */
 static bool packed_fits(const struct onx_infer *s, const void *attr)
 {
 	const struct dense_geo *g = s->geo;
 
 	(void)attr;
-	return onx_blocked_fits(&g->mat, onx_isa());
+	return !onx_is_sliver(&g->mat);
 }
 
 static size_t packed_bytes(const struct onx_infer *s, const void *attr)

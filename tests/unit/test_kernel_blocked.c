@@ -1,8 +1,10 @@
-/* Matrix products in blocks, with the tiles of every instruction set that this processor has, beside three loops. */
+/* Matrix products beside three loops: in blocks, with the tiles of every instruction set that this processor has, and
+ * slivers. */
 #include <stdio.h>
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernel/blocked.h"
+#include "kernel/sliver.h"
 
 static int bad;
 
@@ -35,7 +37,10 @@ static void one(enum onx_isa isa, size_t m, size_t n, size_t k, int flags)
 	for (size_t i = 0; !add && i < m * n; i++)
 		c[i / n * g.ldc + i % n] = (real)NAN;
 	onx_gemm_naive(&g, (real)1.5, a, b, add ? 1 : 0, want);
-	onx_blocked(&g, isa, (real)1.5, a, b, add, c);
+	if (onx_is_sliver(&g))
+		onx_sliver(&g, (real)1.5, a, b, add, c);
+	else
+		onx_blocked(&g, isa, (real)1.5, a, b, add, c);
 	for (size_t i = 0; i < nc; i++) {
 		const double d = fabs((double)c[i] - (double)want[i]);
 
@@ -54,11 +59,17 @@ static void one(enum onx_isa isa, size_t m, size_t n, size_t k, int flags)
 int main(void)
 {
 	static const size_t sizes[][3] = { { 4, 8, 8 }, { 5, 9, 11 }, { 12, 32, 128 }, { 13, 33, 129 }, { 97, 31, 260 },
-					   { 200, 70, 17 }, { 11, 300, 9 }, { 130, 257, 190 }, { 250, 280, 270 } };
+					   { 4, 8, 1 }, { 70, 90, 3 }, { 200, 70, 17 }, { 11, 300, 9 }, { 130, 257, 190 }, { 250, 280, 270 } };
+	static const size_t slivers[][3] = { { 1, 1, 1 }, { 1, 1, 300 }, { 1, 300, 1 }, { 300, 1, 1 }, { 3, 7, 40 },
+					     { 1, 520, 257 }, { 520, 1, 257 }, { 3, 260, 133 }, { 259, 7, 130 },
+					     { 2, 17, 16 }, { 31, 5, 15 } };
 
 	for (int isa = ONX_ISA_BASE; isa <= (int)onx_isa(); isa++)
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 			for (int flags = 0; flags < (sizes[i][0] > 200 && sizes[i][1] > 200 ? 4 : 16); flags++)
 				one((enum onx_isa)isa, sizes[i][0], sizes[i][1], sizes[i][2], flags);
+	for (size_t i = 0; i < sizeof slivers / sizeof *slivers; i++)
+		for (int flags = 0; flags < 16; flags++)
+			one(onx_isa(), slivers[i][0], slivers[i][1], slivers[i][2], flags);
 	return bad != 0;
 }
