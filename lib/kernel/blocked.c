@@ -1,15 +1,15 @@
 /* kernel/blocked.c -- see the header. */
 #include "kernel/blocked.h"
 #include <string.h>
-#include "kernel/outer.h"
+#include "kernel/tile.h"
 
-enum { DEPTH = ONX_BLOCKED_DEPTH, KEPT = 1 << 16, ROWS_LEAST = 96 };    /* numbers gone over again; rows of a block */
+enum { DEPTH = ONX_BLOCKED_DEPTH, ROWS = 96 };                          /* rows of A that pass along a panel in turn */
+enum { COLS = (1 << 17) / (DEPTH * sizeof(real)) };                     /* columns of B that are copied at once */
 enum { TURN = 4 };                                                      /* side of a block that is turned */
 
 typedef real four __attribute__((vector_size(TURN * sizeof(real))));
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
 
 /* ---- a panel of B ----------------------------------------------------------------------------------- */
 
@@ -67,94 +67,95 @@ static void copy_panel(const real *b, size_t ld, bool turned, size_t depth, size
 
 /* ---- tiles ------------------------------------------------------------------------------------------ */
 
-/* A panel, and the block of rows that passes along it. */
+/* A panel, and the block of rows [i0, i1) of op(A) that passes along it: row i0 is at a. */
 struct pass {
 	const struct onx_mat *g;
 	const struct ONX_R(onx_tile) *tile;
-	const struct ONX_R(onx_outers) *outers;
 	const real *a, *b;
 	real *c;
-	size_t k0, depth, j0, cols, width;
+	size_t lda, k0, depth, i0, i1, j0, cols, width;
 	bool add;
 };
 
 /* A tile of `rows` rows from i on; part: its thirds of a whole tile. */
-static void by_rows(const struct pass *p, size_t i, size_t rows, size_t part, bool add, real *c, size_t ldc)
+static void tile_at(const struct pass *p, size_t i, size_t rows, size_t part, bool add, real *c, size_t ldc)
 {
-	const struct onx_mat *g = p->g;
-	const real *at[ONX_TILE_ROWS];
+	const real *at[ONX_TILE_ROWS], *next[ONX_TILE_ROWS];
 	size_t row[ONX_TILE_ROWS];
-	struct ONX_R(onx_tile_gather) t = { .spans = 1, .len = p->depth, .at = at, .first = p->k0, .b = p->b,
+	struct ONX_R(onx_tile_gather) t = { .spans = 1, .len = p->depth, .at = at, .b = p->b,
+					    .next = i + p->tile->rows < p->i1 ? next : NULL,
 					    .add = add ? c : NULL, .y = c, .row = row, .add_row = row };
 
 	for (size_t r = 0; r < p->tile->rows; r++) {
-		at[r] = p->a + (i + min_z(r, rows - 1)) * g->lda;
+		at[r] = p->a + (i - p->i0 + min_z(r, rows - 1)) * p->lda;
+		next[r] = p->a + (min_z(i + p->tile->rows + r, p->i1 - 1) - p->i0) * p->lda;
 		row[r] = r * ldc;
 	}
 	p->tile->gather[part][p->width / p->tile->unit - 1](&t);
-}
-
-/* A stored transposed: a tile's numbers of one term are a run, which must not pass the end of its row. */
-static void by_columns(const struct pass *p, size_t i, size_t rows, size_t part, bool add, real *c, size_t ldc)
-{
-	const struct onx_mat *g = p->g;
-	const real *at[DEPTH];
-	real edge[DEPTH * ONX_TILE_ROWS];
-	const size_t whole = (part + 1) * p->tile->rows / ONX_TILE_PARTS;
-	struct ONX_R(onx_outer) t = { .depth = p->depth, .ldb = p->width, .ldc = ldc, .at = at, .b = p->b,
-				    .add = add, .c = c };
-
-	for (size_t k = 0; k < p->depth; k++) {
-		at[k] = p->a + (p->k0 + k) * g->lda + i;
-		if (i + whole > g->m) {
-			for (size_t r = 0; r < whole; r++)
-				edge[k * whole + r] = r < rows ? at[k][r] : 0;
-			at[k] = edge + k * whole;
-		}
-	}
-	p->outers->run[part][p->width / p->tile->unit - 1](&t);
 }
 
 static void run_tile(const struct pass *p, size_t i, size_t rows)
 {
 	const struct onx_mat *g = p->g;
 	const size_t third = p->tile->rows / ONX_TILE_PARTS, part = (rows + third - 1) / third - 1;
-	void (*const run)(const struct pass *, size_t, size_t, size_t, bool, real *, size_t) =
-		g->ta ? by_columns : by_rows;
 	real *const c = p->c + i * g->ldc + p->j0, sum[ONX_TILE_ROWS * ONX_TILE_COLS];
 
+	for (size_t r = 0; r < rows; r++)
+		__builtin_prefetch(c + r * g->ldc, 1);
 	if (p->cols == p->width && rows == (part + 1) * third) {
-		run(p, i, rows, part, p->add, c, g->ldc);
+		tile_at(p, i, rows, part, p->add, c, g->ldc);
 		return;
 	}
-	run(p, i, rows, part, false, sum, p->width);
+	tile_at(p, i, rows, part, false, sum, p->width);
 	for (size_t r = 0; r < rows; r++)
 		for (size_t j = 0; j < p->cols; j++)
 			c[r * g->ldc + j] = sum[r * p->width + j] + (p->add ? c[r * g->ldc + j] : 0);
 }
 
+/* The rows of a block along all panels of columns [j0, j1), which lie one behind the other. */
+static void run_block(struct pass *p, size_t j0, size_t j1, const real *panels)
+{
+	for (p->j0 = j0, p->b = panels; p->j0 < j1; p->b += p->depth * p->width, p->j0 += p->tile->cols) {
+		p->cols = min_z(p->tile->cols, j1 - p->j0);
+		p->width = onx_pieces(p->cols, p->tile->unit) * p->tile->unit;
+		for (size_t i = p->i0; i < p->i1; i += p->tile->rows)
+			run_tile(p, i, min_z(p->tile->rows, p->i1 - i));
+	}
+}
+
+static void copy_panels(const struct pass *p, const real *b, real alpha, size_t j0, size_t j1, real *to)
+{
+	const struct onx_mat *g = p->g;
+
+	for (size_t j = j0; j < j1; j += p->tile->cols) {
+		const size_t cols = min_z(p->tile->cols, j1 - j);
+		const size_t width = onx_pieces(cols, p->tile->unit) * p->tile->unit;
+
+		copy_panel(b + (g->tb ? j * g->ldb + p->k0 : p->k0 * g->ldb + j), g->ldb, g->tb, p->depth, cols,
+			   width, alpha, to);
+		to += p->depth * width;
+	}
+}
+
 void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add, real *c)
 {
-	const struct ONX_R(onx_tile) *const tile = onx_tile_of(isa);
-	const struct ONX_R(onx_outers) *const outers = onx_outers_of(isa);
-	const size_t panels = onx_pieces(g->n, tile->cols), blocks = onx_pieces(g->k, DEPTH);
-	const size_t rows = max_z(KEPT / min_z(g->k, g->n) / tile->rows * tile->rows, ROWS_LEAST);
-	const bool by_panel = g->k <= g->n;     /* the rows of A stay, else those of C */
-	real panel[DEPTH * ONX_TILE_COLS];
+	real panels[DEPTH * COLS], own[ROWS * DEPTH];
+	struct pass p = { .g = g, .tile = onx_tile_of(isa), .c = c, .lda = g->ta ? DEPTH : g->lda };
 
-	for (size_t i0 = 0; i0 < g->m; i0 += rows)
-		for (size_t n = 0; n < panels * blocks; n++) {
-			const size_t j = by_panel ? n / blocks : n % panels, k = by_panel ? n % blocks : n / panels;
-			struct pass p = { .g = g, .tile = tile, .outers = outers, .a = a, .b = panel, .c = c,
-					  .k0 = k * DEPTH, .j0 = j * tile->cols, .add = add || k > 0 };
-			const size_t i1 = min_z(i0 + rows, g->m);
+	for (size_t j0 = 0; j0 < g->n; j0 += COLS)
+		for (p.k0 = 0; p.k0 < g->k; p.k0 += DEPTH) {
+			const size_t j1 = min_z(j0 + COLS, g->n);
 
 			p.depth = min_z(DEPTH, g->k - p.k0);
-			p.cols = min_z(tile->cols, g->n - p.j0);
-			p.width = (p.cols + tile->unit - 1) / tile->unit * tile->unit;
-			copy_panel(b + (g->tb ? p.j0 * g->ldb + p.k0 : p.k0 * g->ldb + p.j0), g->ldb, g->tb, p.depth,
-				   p.cols, p.width, alpha, panel);
-			for (size_t i = i0; i < i1; i += tile->rows)
-				run_tile(&p, i, min_z(tile->rows, i1 - i));
+			p.add = add || p.k0 > 0;
+			copy_panels(&p, b, alpha, j0, j1, panels);
+			for (p.i0 = 0; p.i0 < g->m; p.i0 += ROWS) {
+				p.i1 = min_z(p.i0 + ROWS, g->m);
+				p.a = g->ta ? own : a + p.i0 * g->lda + p.k0;
+				if (g->ta)
+					copy_panel(a + p.k0 * g->lda + p.i0, g->lda, true, p.i1 - p.i0, p.depth,
+						   DEPTH, 1, own);
+				run_block(&p, j0, j1, panels);
+			}
 		}
 }

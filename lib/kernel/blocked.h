@@ -3,10 +3,10 @@
  *
  *     C = alpha op(A) op(B) (+ C)                     as in gemm.h
  *
- * A panel of B, at most ONX_BLOCKED_DEPTH rows by the columns of a tile, is copied side by side (and turned, if
- * it is stored transposed); all tiles of a block of rows of A pass along it while it is in the first-level cache.  A is
- * read where it lies: by rows (`gather`), or, stored transposed, as runs of a column (`outer`).  What is gone over
- * again and again, A's rows of the block or C's, is held to what fits the second-level cache.
+ * B is copied once: blocks of at most ONX_BLOCKED_DEPTH rows and some columns, which fit the second-level cache, as
+ * panels as wide as a tile, side by side (and turned, if it is stored transposed).  A block of rows of A passes along
+ * a panel, tile by tile, while that is in the first-level cache.  A is read where it lies, or, stored
+ * transposed, turned into a copy of the block.
  * Each element is summed in blocks of ONX_BLOCKED_DEPTH terms, in order, from zero (README.md). */
 #ifndef ONX_BLOCKED_H
 #define ONX_BLOCKED_H

@@ -8,6 +8,7 @@
 enum {
 	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
 	TILE_MAX  = 64,         /* tiles of one product                             */
+	TILE_TALL = 2,          /* rows for each column                             */
 	TILE_SIDE = 32,         /* no tile is cut below this                        */
 	TILE_WIDE = 96,         /* nor, with TILE_FEW of them, below this: packing would cost too much */
 	TILE_FEW  = 8
@@ -50,7 +51,7 @@ struct job {
 	size_t tm, tn, rows, cols;      /* tile sides, tiles down and across */
 };
 
-/* Halves the longer side until there are enough tiles for the work. */
+/* Halves a side until there are enough tiles for the work; each copies its columns of B, so they are tall. */
 static void cut(struct job *j, size_t batches)
 {
 	const struct onx_mat *g = j->g;
@@ -62,8 +63,9 @@ static void cut(struct job *j, size_t batches)
 	j->tn = g->n;
 	j->rows = j->cols = 1;
 	while (j->rows * j->cols * batches < want) {
-		size_t *side = j->tm > j->tn ? &j->tm : &j->tn;
 		const size_t least = j->rows * j->cols * batches < TILE_FEW ? TILE_SIDE : TILE_WIDE;
+		const bool down = j->tn < 2 * least || j->tm > TILE_TALL * j->tn;
+		size_t *const side = down ? &j->tm : &j->tn;
 
 		if (*side < 2 * least)
 			break;
