@@ -14,9 +14,7 @@
 #include "kernel/fuse_row.h"
 #include "kernel/last_dw.h"
 
-/* 64 bytes: one register of AVX-512, two of AVX2, four of SSE. */
-typedef real line __attribute__((vector_size(64)));
-enum { LINE = 64 / sizeof(real), BLOCK = 64, STRIP = 4, SPANS = 25 };   /* channels of a line, of a block; pixels */
+enum { BLOCK = 64, STRIP = 4, SPANS = 25 };                             /* channels of a block; pixels; rows of a window */
 enum { AHEAD = 8192 / sizeof(real), WORK = 1 << 16 };           /* numbers: asked for ahead; of y in a piece */
 
 static bool fits(const struct onx_conv_geo *g)
@@ -62,6 +60,7 @@ static size_t no_scratch(const struct onx_conv_geo *g, int threads)
 
 /* Phases of the gradient, else one; w[i]: taps of s[i]. */
 struct job {
+	const struct ways *ways;
 	const struct onx_slide *s;
 	const real *const *w;
 	size_t phases[3], stride[3];
@@ -113,131 +112,24 @@ struct strips {
 	real *y;
 };
 
-/* sum[p] += w[d] * x[p * mul + d] for STRIP pixels: each line of x is loaded once for all taps that meet it. */
-ONX_INLINE void lines_of(const real *x, const real *w, size_t ch, size_t taps, size_t mul, bool back, line *sum)
-{
-	line t[5], v;
+/* The loops for one width of lines: numbers in a line; one pixel, strips of any taps, strips of known[i]. */
+typedef void strips_fn(const struct strips *k);
+enum { KNOWN = 8 };
+struct ways { size_t line; strips_fn *one, *any, *known[KNOWN]; };
 
-	ONX_UNROLL
-	for (size_t d = 0; d < taps; d++, w += ch)
-		memcpy(&t[back ? taps - 1 - d : d], w, sizeof v);
-	ONX_UNROLL
-	for (size_t l = 0; l < (STRIP - 1) * mul + taps; l++, x += ch) {
-		memcpy(&v, x, sizeof v);
-		ONX_UNROLL
-		for (size_t p = 0; p < STRIP; p++)
-			if (l >= p * mul && l - p * mul < taps)
-				sum[p] += t[l - p * mul] * v;
-	}
+#define ONX_LINES "kernel/last_dw_lines.inc"
+#include "kernel/lines.h"
+
+static const struct ways *ways_of(enum onx_isa isa)
+{
+	static const struct ways *const all[ONX_ISAS] = ONX_WIDTHS(&ways);
+
+	return all[isa];
 }
 
-/* The same for any number of taps, `inc` apart. */
-ONX_INLINE void any_lines(const struct strips *k, const real *x, const real *w, line *sum)
-{
-	line t, v;
-
-	for (size_t d = 0; d < k->taps; d++, x += k->inc * (int64_t)k->ch, w += k->ch) {
-		memcpy(&t, w, sizeof t);
-		ONX_UNROLL
-		for (size_t p = 0; p < STRIP; p++) {
-			memcpy(&v, x + p * k->mul * k->ch, sizeof v);
-			sum[p] += t * v;
-		}
-	}
-}
-
-ONX_INLINE void start(const struct strips *k, size_t pixel0, size_t c, line *sum)
-{
-	line v;
-
-	memset(&v, 0, sizeof v);
-	if (k->b)
-		memcpy(&v, k->b + c, sizeof v);
-	ONX_UNROLL
-	for (size_t p = 0; p < STRIP; p++)
-		sum[p] = v;
-	if (!k->z)
-		return;
-	ONX_UNROLL
-	for (size_t p = 0; p < STRIP; p++) {
-		memcpy(&v, k->z + (pixel0 + p) * k->pitch + c, sizeof v);
-		sum[p] += v;
-	}
-}
-
-/* The channels that fill lines, of pixels whose taps of dimension 2 are all inside; taps = 0: any. */
-ONX_INLINE void all_strips(const struct strips *k, const size_t taps, const size_t mul, const bool back)
-{
-	const size_t ch = k->ch, by = STRIP * k->mul * ch, asks = STRIP * (mul ? mul : 1);
-	line sum[STRIP];
-
-	for (size_t i = 0; i < k->count; i++)
-		for (size_t c = 0; c + LINE <= ch; c += LINE) {
-			real *y = k->y + i * STRIP * k->pitch + c;
-
-			start(k, i * STRIP, c, sum);
-			for (const struct span *at = k->span; at < k->span + k->spans; at++) {
-				const real *const x = at->x + i * by;
-
-				for (size_t l = 0; at->fresh && l < asks; l++)
-					__builtin_prefetch(x + AHEAD + c * asks + l * LINE);
-				if (taps)
-					lines_of(x + c, at->w + c, ch, taps, mul, back, sum);
-				else
-					any_lines(k, x + c, at->w + c, sum);
-			}
-			ONX_UNROLL
-			for (size_t p = 0; p < STRIP; p++, y += k->pitch)
-				memcpy(y, &sum[p], sizeof sum[p]);
-		}
-}
-
-/* One pixel, whose spans hold the taps inside. */
-ONX_CLONES
-static void one_pixel(const struct strips *k)
-{
-	const int64_t step = k->inc * (int64_t)k->ch;
-
-	for (size_t c = 0; c + LINE <= k->ch; c += LINE) {
-		line sum, t, v;
-
-		memset(&sum, 0, sizeof sum);
-		if (k->b)
-			memcpy(&sum, k->b + c, sizeof sum);
-		if (k->z) {
-			memcpy(&v, k->z + c, sizeof v);
-			sum += v;
-		}
-		for (const struct span *at = k->span; at < k->span + k->spans; at++) {
-			const real *x = at->x + c, *w = at->w + c;
-
-			for (size_t d = 0; d < k->taps; d++, x += step, w += k->ch) {
-				memcpy(&t, w, sizeof t);
-				memcpy(&v, x, sizeof v);
-				sum += t * v;
-			}
-		}
-		memcpy(k->y + c, &sum, sizeof sum);
-	}
-}
-
-#define STRIPS(name, taps, mul, back)                                                                         \
-ONX_CLONES static void name(const struct strips *k) { all_strips(k, taps, mul, back); }
-STRIPS(strips_3, 3, 1, false)
-STRIPS(strips_3_by_2, 3, 2, false)
-STRIPS(strips_5, 5, 1, false)
-STRIPS(strips_5_by_2, 5, 2, false)
-STRIPS(back_1, 1, 1, true)
-STRIPS(back_2, 2, 1, true)
-STRIPS(back_3, 3, 1, true)
-STRIPS(back_5, 5, 1, true)
-STRIPS(strips_any, 0, 0, false)
-
-static const struct { size_t taps; int64_t mul, inc; void (*run)(const struct strips *k); } known[] = {
-	{ 3, 1, 1, strips_3 }, { 3, 2, 1, strips_3_by_2 }, { 5, 1, 1, strips_5 }, { 5, 2, 1, strips_5_by_2 },
-	{ 1, 1, -1, back_1 }, { 2, 1, -1, back_2 }, { 3, 1, -1, back_3 }, { 5, 1, -1, back_5 },
+static const struct { size_t taps; int64_t mul, inc; } known[KNOWN] = {
+	{ 3, 1, 1 }, { 3, 2, 1 }, { 5, 1, 1 }, { 5, 2, 1 }, { 1, 1, -1 }, { 2, 1, -1 }, { 3, 1, -1 }, { 5, 1, -1 },
 };
-enum { KNOWN = sizeof known / sizeof *known };
 
 static size_t which(const struct onx_slide *s)
 {
@@ -266,7 +158,7 @@ static bool spans(const struct job *j, size_t phase, const real *image, size_t (
 {
 	const struct onx_slide *s = &j->s[phase];
 
-	if ((k[0][1] - k[0][0]) * (k[1][1] - k[1][0]) > SPANS || j->ch < LINE)
+	if ((k[0][1] - k[0][0]) * (k[1][1] - k[1][0]) > SPANS || j->ch < j->ways->line)
 		return false;
 	to->spans = 0;
 	for (size_t a = k[0][0]; a < k[0][1] && s->taps[2]; a++)
@@ -300,10 +192,7 @@ static size_t strips(const struct job *j, size_t phase, const real *image, size_
 		return 0;
 	to.z = z;
 	to.y = y;
-	if (i < KNOWN)
-		known[i].run(&to);
-	else
-		strips_any(&to);
+	(i < KNOWN ? j->ways->known[i] : j->ways->any)(&to);
 	return to.count * STRIP;
 }
 
@@ -333,8 +222,8 @@ static void pixels(const struct job *j, size_t phase, const real *image, size_t 
 		to.z = z ? z + o[2] * pitch : NULL;
 		to.y = y + o[2] * pitch;
 		if (c == 0 && k[2][0] < k[2][1] && spans(j, phase, image, k, o, k[2][0], &to)) {
-			one_pixel(&to);
-			c = j->ch / LINE * LINE;
+			j->ways->one(&to);
+			c = j->ch - j->ch % j->ways->line;
 		}
 		if (c < j->ch)
 			few_channels(j, phase, image, k, o, c, to.z, to.y);
@@ -370,8 +259,8 @@ static void row(const struct job *j, size_t phase, size_t r)
 	middle(s, &lo, &hi);
 	pixels(j, phase, image, k, o, lo, 0, z, y);
 	n = strips(j, phase, image, k, o, hi, z ? z + lo * pitch : NULL, y + lo * pitch);
-	if (n > 0 && ch % LINE != 0)
-		pixels(j, phase, image, k, o, lo + n, ch / LINE * LINE, z, y);
+	if (n > 0 && ch % j->ways->line != 0)
+		pixels(j, phase, image, k, o, lo + n, ch - ch % j->ways->line, z, y);
 	o[2] = lo + n;
 	pixels(j, phase, image, k, o, s->grid[2], 0, z, y);
 	if (j->end->f.kind != ONX_FUSE_NONE && pitch == ch)
@@ -408,6 +297,7 @@ static void run(struct onx_pool *pool, struct job *j, size_t n)
 
 	j->rows = n * dst[0] * dst[1];
 	j->by = WORK / (dst[2] * j->ch + 1) + 1;
+	j->ways = ways_of(onx_isa());
 	onx_parallel(pool, onx_pieces(j->rows, j->by), rows_piece, j);
 }
 
