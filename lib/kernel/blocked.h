@@ -1,5 +1,5 @@
-/* kernel/blocked.h -- a matrix product in blocks, by the tiles of tile.h, in the calling thread; C is at least a few rows
- * and columns, else it is a sliver (sliver.h).
+/* kernel/blocked.h -- a matrix product in blocks, by the tiles of tile.h, in the calling thread.  Of a few rows or
+ * columns it is a sliver (sliver.h).
  *
  *     C = alpha op(A) op(B) (+ C)                     as in gemm.h
  *

@@ -3,11 +3,13 @@
  *     #define ONX_LINES "kernel/last_dw_lines.inc"
  *     #include "kernel/lines.h"
  *
- * In that file `line` is a vector of LINE numbers that fills one register and may lie anywhere in memory, ONX_L(name) is a
- * name of its own for each width, and every function is compiled for that instruction set.  Behind the include
- * ONX_WIDTHS(name) is the initialiser of an array that onx_isa() indexes.
+ * In that file `line` is a vector of LINE numbers that fills one register and may lie anywhere in memory,
+ * ONX_L(name) is a name of its own for each width, and every function is compiled for that instruction set.  Behind the
+ * include ONX_WIDTHS(name) is the initialiser of an array that onx_isa() indexes.
  * A vector wider than the registers would be right everywhere too, but GCC 12 keeps it in memory: written with 64 bytes
  * for all, depthwise convolutions take up to three times as long on a processor with AVX2. */
+#ifndef ONX_LINES_H
+#define ONX_LINES_H
 #include "kernel/cpu.h"
 #include "kernel/real.h"
 
@@ -68,4 +70,6 @@ ONX_LINE_OF(64)
 #else
 #define ONX_WIDTHS(name) { name##_16 }
 #endif
+#endif
+
 #endif

@@ -5,46 +5,10 @@
 #include "kernel/cpu.h"
 
 enum { BLOCK = 128, PIECE_WORK = 1 << 16 };
+enum { LINES = 4, RUN = 32 };   /* RUN: rows that are summed in single precision before they go to the sum in double */
 
-/* 64 bytes; rows that are summed in single precision before they go to the sum in double. */
-typedef real line __attribute__((vector_size(64)));
-enum { LINE = 64 / sizeof(real), LINES = 4, RUN = 32 };
-
-/* sum[] += rows [rows][step] of `lines` lines, RUN rows at a time in registers. */
-ONX_INLINE void sum_lines(const real *x, size_t rows, size_t step, const size_t lines, double *restrict sum)
-{
-	for (size_t r = 0; r < rows; r += RUN) {
-		const size_t end = rows - r < RUN ? rows : r + RUN;
-		line s[LINES], v;
-		real out[LINES * LINE];
-
-		memset(s, 0, sizeof s);
-		for (size_t k = r; k < end; k++) {
-			ONX_UNROLL
-			for (size_t l = 0; l < lines; l++) {
-				memcpy(&v, x + k * step + l * LINE, sizeof v);
-				s[l] += v;
-			}
-		}
-		memcpy(out, s, sizeof out);
-		for (size_t i = 0; i < lines * LINE; i++)
-			sum[i] += out[i];
-	}
-}
-
-ONX_CLONES
-static void sum_block(const real *x, size_t rows, size_t step, size_t n, double *sum)
-{
-	size_t i = 0;
-
-	for (; i + LINES * LINE <= n; i += LINES * LINE)
-		sum_lines(x + i, rows, step, LINES, sum + i);
-	for (; i + LINE <= n; i += LINE)
-		sum_lines(x + i, rows, step, 1, sum + i);
-	for (; i < n; i++)
-		for (size_t r = 0; r < rows; r++)
-			sum[i] += x[r * step + i];
-}
+#define ONX_LINES "kernel/mean_last_lines.inc"
+#include "kernel/lines.h"
 
 struct mean { size_t n, rows, c, blocks; const real *x; real *to; bool add; };
 
@@ -52,12 +16,14 @@ static void mean_piece(void *ctx, size_t piece, int worker)
 {
 	const struct mean *j = ctx;
 	const size_t n = piece / j->blocks;
+	static void (*const sum_block[ONX_ISAS])(const real *x, size_t rows, size_t step, size_t n, double *sum) =
+		ONX_WIDTHS(sum_block);
 	double sum[BLOCK] = { 0 };
 	size_t lo, hi;
 
 	(void)worker;
 	onx_piece(j->c, BLOCK, piece % j->blocks, &lo, &hi);
-	sum_block(j->x + n * j->rows * j->c + lo, j->rows, j->c, hi - lo, sum);
+	sum_block[onx_isa()](j->x + n * j->rows * j->c + lo, j->rows, j->c, hi - lo, sum);
 	for (size_t i = lo; i < hi; i++)
 		j->to[n * j->c + i] = (real)(sum[i - lo] / (double)j->rows);
 }

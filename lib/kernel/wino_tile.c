@@ -2,204 +2,49 @@
  * Points 0, +-a, +-b, infinity with a^2 = 1/2, b^2 = 2: even and odd parts are shared by +p and -p. */
 #include "kernel/wino.h"
 
-typedef real lanes __attribute__((vector_size(ONX_WINO_LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
-
 #define ROOT2 ((real)1.41421356237309504880)
 #define ROOT_HALF ((real)0.70710678118654752440)
-#define LOAD(from) (*(const lanes *)(from))
-#define STORE(to) (*(lanes *)(to))
 
-/* B' d */
-ONX_INLINE void of_input(const lanes *d, lanes *t)
-{
-	const lanes even_a = d[4] - 2 * d[2], odd_a = ROOT_HALF * d[3] - ROOT2 * d[1];
-	const lanes even_b = d[4] - (real)0.5 * d[2], odd_b = ROOT2 * d[3] - ROOT_HALF * d[1];
+#define ONX_LINES "kernel/wino_tile_lines.inc"
+#include "kernel/lines.h"
 
-	t[0] = d[0] - (real)2.5 * d[2] + d[4];
-	t[1] = even_a + odd_a;
-	t[2] = even_a - odd_a;
-	t[3] = even_b + odd_b;
-	t[4] = even_b - odd_b;
-	t[5] = d[1] - (real)2.5 * d[3] + d[5];
-}
+/* From pixels, each at its pointer + first, and from numbers `pitch` apart, to numbers `step` apart. */
+typedef void of_pixels(const real *const *at, size_t first, size_t n, real *to, size_t step);
+typedef void of_numbers(const real *from, size_t pitch, size_t n, real *to, size_t step);
 
-/* G g, and H g with one number more */
-ONX_INLINE void of_taps(const lanes *g, lanes *t)
-{
-	const lanes even_a = (real)(-2.0 / 3) * g[0] - (real)(1.0 / 3) * g[2], odd_a = -ROOT2 / 3 * g[1];
-	const lanes even_b = (real)(1.0 / 6) * g[0] + (real)(1.0 / 3) * g[2], odd_b = ROOT2 / 6 * g[1];
-
-	t[0] = g[0];
-	t[1] = even_a + odd_a;
-	t[2] = even_a - odd_a;
-	t[3] = even_b + odd_b;
-	t[4] = even_b - odd_b;
-	t[5] = g[2];
-}
-
-ONX_INLINE void of_dy(const lanes *g, lanes *t)
-{
-	const lanes even_a = (real)(-2.0 / 3) * g[0] - (real)(1.0 / 3) * g[2];
-	const lanes odd_a = -ROOT2 / 3 * g[1] - ROOT2 / 6 * g[3];
-	const lanes even_b = (real)(1.0 / 6) * g[0] + (real)(1.0 / 3) * g[2];
-	const lanes odd_b = ROOT2 / 6 * g[1] + ROOT2 / 3 * g[3];
-
-	t[0] = g[0];
-	t[1] = even_a + odd_a;
-	t[2] = even_a - odd_a;
-	t[3] = even_b + odd_b;
-	t[4] = even_b - odd_b;
-	t[5] = g[3];
-}
-
-/* A' m, and C' m */
-ONX_INLINE void to_output(const lanes *m, lanes *y)
-{
-	const lanes even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
-
-	y[0] = m[0] + even_a + even_b;
-	y[1] = ROOT_HALF * odd_a + ROOT2 * odd_b;
-	y[2] = (real)0.5 * even_a + 2 * even_b;
-	y[3] = ROOT_HALF / 2 * odd_a + ROOT2 * 2 * odd_b + m[5];
-}
-
-ONX_INLINE void to_dw(const lanes *m, lanes *y)
-{
-	const lanes even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
-
-	y[0] = m[0] + even_a + even_b;
-	y[1] = ROOT_HALF * odd_a + ROOT2 * odd_b;
-	y[2] = (real)0.5 * even_a + 2 * even_b + m[5];
-}
-
-ONX_CLONES
 void onx_wino_input(const real *const *at, size_t first, size_t n, real *to, size_t step)
 {
-	for (size_t ch = 0; ch < n; ch += ONX_WINO_LANES) {
-		lanes t[6][6], d[6], u[6];
+	static of_pixels *const by_isa[ONX_ISAS] = ONX_WIDTHS(input);
 
-		ONX_UNROLL
-		for (int i = 0; i < 6; i++) {
-			ONX_UNROLL
-			for (int j = 0; j < 6; j++)
-				d[j] = LOAD(at[i * 6 + j] + first + ch);
-			of_input(d, t[i]);
-		}
-		ONX_UNROLL
-		for (int j = 0; j < 6; j++) {
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				d[i] = t[i][j];
-			of_input(d, u);
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				STORE(to + (size_t)(i * 6 + j) * step + ch) = u[i];
-		}
-	}
+	by_isa[onx_isa()](at, first, n, to, step);
 }
 
-ONX_CLONES
 void onx_wino_dy(const real *const *at, size_t first, size_t n, real *to, size_t step)
 {
-	for (size_t ch = 0; ch < n; ch += ONX_WINO_LANES) {
-		lanes t[4][6], d[4], u[6];
+	static of_pixels *const by_isa[ONX_ISAS] = ONX_WIDTHS(dy);
 
-		ONX_UNROLL
-		for (int i = 0; i < 4; i++) {
-			ONX_UNROLL
-			for (int j = 0; j < 4; j++)
-				d[j] = LOAD(at[i * 4 + j] + first + ch);
-			of_dy(d, t[i]);
-		}
-		ONX_UNROLL
-		for (int j = 0; j < 6; j++) {
-			ONX_UNROLL
-			for (int i = 0; i < 4; i++)
-				d[i] = t[i][j];
-			of_dy(d, u);
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				STORE(to + (size_t)(i * 6 + j) * step + ch) = u[i];
-		}
-	}
+	by_isa[onx_isa()](at, first, n, to, step);
 }
 
-ONX_CLONES
 void onx_wino_taps(const real *g, size_t pitch, size_t n, real *to, size_t step)
 {
-	for (size_t ch = 0; ch < n; ch += ONX_WINO_LANES) {
-		lanes t[3][6], d[3], u[6];
+	static of_numbers *const by_isa[ONX_ISAS] = ONX_WIDTHS(taps);
 
-		ONX_UNROLL
-		for (int i = 0; i < 3; i++) {
-			ONX_UNROLL
-			for (int j = 0; j < 3; j++)
-				d[j] = LOAD(g + (size_t)(i * 3 + j) * pitch + ch);
-			of_taps(d, t[i]);
-		}
-		ONX_UNROLL
-		for (int j = 0; j < 6; j++) {
-			ONX_UNROLL
-			for (int i = 0; i < 3; i++)
-				d[i] = t[i][j];
-			of_taps(d, u);
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				STORE(to + (size_t)(i * 6 + j) * step + ch) = u[i];
-		}
-	}
+	by_isa[onx_isa()](g, pitch, n, to, step);
 }
 
-ONX_CLONES
 void onx_wino_output(const real *m, size_t step, size_t n, real *y, size_t pitch)
 {
-	for (size_t ch = 0; ch < n; ch += ONX_WINO_LANES) {
-		lanes t[6][4], d[6], u[4];
+	static of_numbers *const by_isa[ONX_ISAS] = ONX_WIDTHS(output);
 
-		ONX_UNROLL
-		for (int i = 0; i < 6; i++) {
-			ONX_UNROLL
-			for (int j = 0; j < 6; j++)
-				d[j] = LOAD(m + (size_t)(i * 6 + j) * step + ch);
-			to_output(d, t[i]);
-		}
-		ONX_UNROLL
-		for (int j = 0; j < 4; j++) {
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				d[i] = t[i][j];
-			to_output(d, u);
-			ONX_UNROLL
-			for (int i = 0; i < 4; i++)
-				STORE(y + (size_t)(i * 4 + j) * pitch + ch) = u[i];
-		}
-	}
+	by_isa[onx_isa()](m, step, n, y, pitch);
 }
 
-ONX_CLONES
 void onx_wino_dw(const real *m, size_t step, size_t n, real *dw, size_t pitch)
 {
-	for (size_t ch = 0; ch < n; ch += ONX_WINO_LANES) {
-		lanes t[6][3], d[6], u[3];
+	static of_numbers *const by_isa[ONX_ISAS] = ONX_WIDTHS(dw);
 
-		ONX_UNROLL
-		for (int i = 0; i < 6; i++) {
-			ONX_UNROLL
-			for (int j = 0; j < 6; j++)
-				d[j] = LOAD(m + (size_t)(i * 6 + j) * step + ch);
-			to_dw(d, t[i]);
-		}
-		ONX_UNROLL
-		for (int j = 0; j < 3; j++) {
-			ONX_UNROLL
-			for (int i = 0; i < 6; i++)
-				d[i] = t[i][j];
-			to_dw(d, u);
-			ONX_UNROLL
-			for (int i = 0; i < 3; i++)
-				STORE(dw + (size_t)(i * 3 + j) * pitch + ch) = u[i];
-		}
-	}
+	by_isa[onx_isa()](m, step, n, dw, pitch);
 }
 
 /* ---- where the pixels lie ---------------------------------------------------------------------------- */
