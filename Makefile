@@ -135,6 +135,8 @@ bench: all $(BENCH)                       ## speed beside PyTorch and ONNX Runti
 	@bench/run $(BUILD) short
 bench-full: all $(BENCH)                        ## the same with more rounds
 	@bench/run $(BUILD) full
+bench-operators: all                            ## single operators beside ONNX Runtime, slowest in proportion first
+	@bench/operators $(BUILD) $(NAMES)
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs
 	@mkdir -p $(@D)
@@ -199,7 +201,7 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man page demo tests test test-peers test-cpus bench bench-full lint headers san install uninstall deps needs \
+.PHONY: all man page demo tests test test-peers test-cpus bench bench-full bench-operators lint headers san install uninstall deps needs \
         needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))
