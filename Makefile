@@ -201,7 +201,7 @@ help:                                   ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  variables: BUILD=$(BUILD) CC=$(CC) PREFIX=$(PREFIX) DESTDIR, CFLAGS, Q= (shows commands)"
 
-.PHONY: all man page demo tests test test-peers test-cpus bench bench-full bench-operators lint headers san install uninstall deps needs \
-        needs-test clean help
+.PHONY: all man page demo tests test test-peers test-cpus bench bench-full bench-operators lint headers san install uninstall \
+        deps needs needs-test clean help
 .SECONDARY:
 -include $(wildcard $(patsubst %.o,%.d,$(OBJ) $(TOOLOBJ) $(TESTOBJ) $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tools/%.o)))

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "kernel/cpu.h"
+#include "kernel/half.h"
 #include "kernel/real.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 #include "tensor/seq.h"
@@ -207,22 +210,78 @@ static void text_range(const void *ctx, size_t lo, size_t hi)
 	}
 }
 
+ONX_CLONES static void halves(size_t n, const double *restrict x, double *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (double)onx_to_half((float)x[i]);
+}
+
+ONX_CLONES static void brains(size_t n, const double *restrict x, double *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (double)onx_to_brain((float)x[i]);
+}
+
+static void reals_to_reals(const struct onx_view *y, const struct cast *p, size_t at, size_t n, const double *x)
+{
+	double room[ONX_BULK];
+	const bool as_is = y->type == ONX_FLOAT || y->type == ONX_DOUBLE;
+
+	if (y->type == ONX_FLOAT16)
+		halves(n, x, room);
+	else if (y->type == ONX_BFLOAT16)
+		brains(n, x, room);
+	else
+		for (size_t i = 0; !as_is && i < n; i++)
+			room[i] = rounded(x[i], y, p);
+	onx_bulk_put_reals(y, at, n, as_is ? x : room);
+}
+
+static void reals_to_ints(const struct onx_view *y, size_t at, size_t n, const double *x)
+{
+	const bool wide = y->type == ONX_UINT64;
+	int64_t room[ONX_BULK];
+
+	if (y->type == ONX_BOOL)
+		for (size_t i = 0; i < n; i++)
+			room[i] = x[i] != 0;
+	else if (wide)
+		for (size_t i = 0; i < n; i++)
+			room[i] = whole(x[i], true);
+	else
+		for (size_t i = 0; i < n; i++)
+			room[i] = whole(x[i], false);
+	for (size_t i = 0; onx_dtype_bits(y->type) < 8 && i < n; i++)
+		room[i] = narrow(room[i], y->type);
+	onx_bulk_put_ints(y, at, n, room);
+}
+
+static void ints_to_ints(const struct onx_view *x, const struct onx_view *y, size_t at, size_t n)
+{
+	int64_t room[ONX_BULK], small[ONX_BULK];
+	const int64_t *v = onx_bulk_ints(x, at, 1, n, room);
+	const bool cut = y->type != ONX_BOOL && onx_dtype_bits(y->type) < 8;
+
+	for (size_t i = 0; cut && i < n; i++)
+		small[i] = narrow(v[i], y->type);
+	onx_bulk_put_ints(y, at, n, cut ? small : v);
+}
+
 static void cast_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct onx_view *x = &c->x[0], *y = &c->y[0];
 	const bool from_real = onx_dtype_real(x->type), to_real = onx_dtype_real(y->type);
-	const bool to_bool = y->type == ONX_BOOL, wide = y->type == ONX_UINT64, small = onx_dtype_bits(y->type) < 8;
+	double room[ONX_BULK];
 
-	for (size_t i = lo; i < hi; i++) {
+	for (size_t i = lo; i < hi; i += ONX_BULK) {
+		const size_t n = hi - i < ONX_BULK ? hi - i : ONX_BULK;
 		if (to_real)
-			onx_view_put_real(y, i, rounded(onx_view_real(x, i), y, c->attr));
-		else if (to_bool)
-			onx_view_put_int(y, i, from_real ? onx_view_real(x, i) != 0 : onx_view_int(x, i) != 0);
-		else {
-			const int64_t v = from_real ? whole(onx_view_real(x, i), wide) : onx_view_int(x, i);
-			onx_view_put_int(y, i, small ? narrow(v, y->type) : v);
-		}
+			reals_to_reals(y, c->attr, i, n, onx_bulk_reals(x, i, 1, n, room));
+		else if (from_real)
+			reals_to_ints(y, i, n, onx_bulk_reals(x, i, 1, n, room));
+		else
+			ints_to_ints(x, y, i, n);
 	}
 }
 

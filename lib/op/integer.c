@@ -1,6 +1,8 @@
 /* op/integer.c -- whole numbers: the loop of integer.h, comparisons, logic, bits. */
 #include "op/integer.h"
 #include <string.h>
+#include "kernel/cpu.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
@@ -44,45 +46,60 @@ static int64_t shift_right(uint64_t a, uint64_t n, bool is_unsigned)
 	return (int64_t)(n < 64 ? (a ^ sign) >> n ^ sign : sign);
 }
 
-static int64_t compute(enum onx_int_op op, int64_t a, int64_t b, bool is_unsigned)
-{
-	const uint64_t ua = (uint64_t)a, ub = (uint64_t)b;
-	const bool less = is_unsigned ? ua < ub : a < b;
+/* One loop for each operation: the simple ones become vector instructions. */
+#define LOOP(f)                                                                              \
+	for (size_t i = 0; i < n; i++) {                                                     \
+		const int64_t a = as[i], b = bs[i];                                          \
+		const uint64_t ua = (uint64_t)a, ub = (uint64_t)b;                           \
+		(void)ua; (void)ub;                                                          \
+		y[i] = (int64_t)(f);                                                         \
+	}                                                                                    \
+	return
+#define SIGNED(f_unsigned, f)                                                                \
+	if (is_unsigned) {                                                                   \
+		LOOP(f_unsigned);                                                            \
+	}                                                                                    \
+	LOOP(f)
 
+ONX_CLONES static void compute(enum onx_int_op op, bool is_unsigned, const int64_t *restrict as,
+			       const int64_t *restrict bs, size_t n, int64_t *restrict y)
+{
 	switch (op) {
-	case ONX_I_ADD:   return (int64_t)(ua + ub);
-	case ONX_I_SUB:   return (int64_t)(ua - ub);
-	case ONX_I_MUL:   return (int64_t)(ua * ub);
-	case ONX_I_DIV:   return is_unsigned ? (int64_t)(ub ? ua / ub : 0) : divide(a, b);
-	case ONX_I_MOD:   return is_unsigned ? (int64_t)(ub ? ua % ub : 0) : modulo(a, b, true);
-	case ONX_I_FMOD:  return is_unsigned ? (int64_t)(ub ? ua % ub : 0) : modulo(a, b, false);
-	case ONX_I_POW:   return (int64_t)power(ua, b);
-	case ONX_I_PRELU: return is_unsigned || a > 0 ? a : (int64_t)(ua * ub);
-	case ONX_I_MAX:   return less ? b : a;
-	case ONX_I_MIN:   return less ? a : b;
-	case ONX_I_AND:   return a & b;
-	case ONX_I_OR:    return a | b;
-	case ONX_I_XOR:   return a ^ b;
-	case ONX_I_LEFT:  return shift_left(ua, ub);
-	case ONX_I_RIGHT: return shift_right(ua, ub, is_unsigned);
-	case ONX_I_EQ:    return a == b;
-	case ONX_I_LT:    return less;
-	case ONX_I_GT:    return !less && a != b;
-	case ONX_I_LE:    return less || a == b;
-	case ONX_I_GE:    return !less;
+	case ONX_I_ADD:   LOOP(ua + ub);
+	case ONX_I_SUB:   LOOP(ua - ub);
+	case ONX_I_MUL:   LOOP(ua * ub);
+	case ONX_I_DIV:   SIGNED(ub ? ua / ub : 0, divide(a, b));
+	case ONX_I_MOD:   SIGNED(ub ? ua % ub : 0, modulo(a, b, true));
+	case ONX_I_FMOD:  SIGNED(ub ? ua % ub : 0, modulo(a, b, false));
+	case ONX_I_POW:   LOOP(b == 2 ? ua * ua : power(ua, b));
+	case ONX_I_PRELU: SIGNED(a, a > 0 ? ua : ua * ub);
+	case ONX_I_MAX:   SIGNED(ua < ub ? b : a, a < b ? b : a);
+	case ONX_I_MIN:   SIGNED(ua < ub ? a : b, a < b ? a : b);
+	case ONX_I_AND:   LOOP(a & b);
+	case ONX_I_OR:    LOOP(a | b);
+	case ONX_I_XOR:   LOOP(a ^ b);
+	case ONX_I_LEFT:  LOOP(shift_left(ua, ub));
+	case ONX_I_RIGHT: LOOP(shift_right(ua, ub, is_unsigned));
+	case ONX_I_EQ:    LOOP(a == b);
+	case ONX_I_LT:    SIGNED(ua < ub, a < b);
+	case ONX_I_GT:    SIGNED(ua > ub, a > b);
+	case ONX_I_LE:    SIGNED(ua <= ub, a <= b);
+	case ONX_I_GE:    SIGNED(ua >= ub, a >= b);
 	}
-	return 0;
 }
 
 static void int_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
 {
 	const enum onx_int_op op = *(const enum onx_int_op *)c->scratch;
 	const bool is_unsigned = onx_dtype_class(c->x[0].type) == ONX_CLASS_UINT;
+	int64_t room_a[ONX_BULK], room_b[ONX_BULK], y[ONX_BULK];
 
-	for (size_t i = 0; i < n; i++) {
-		const int64_t a = onx_view_int(&c->x[0], off[1] + i * step[1]);
-		const int64_t b = onx_view_int(&c->x[1], off[2] + i * step[2]);
-		onx_view_put_int(&c->y[0], off[0] + i, compute(op, a, b, is_unsigned));
+	for (size_t i = 0; i < n; i += ONX_BULK) {
+		const size_t m = n - i < ONX_BULK ? n - i : ONX_BULK;
+		const int64_t *a = onx_bulk_ints(&c->x[0], off[1] + i * step[1], step[1], m, room_a);
+		const int64_t *b = onx_bulk_ints(&c->x[1], off[2] + i * step[2], step[2], m, room_b);
+		compute(op, is_unsigned, a, b, m, y);
+		onx_bulk_put_ints(&c->y[0], off[0] + i, m, y);
 	}
 }
 
@@ -116,16 +133,30 @@ void onx_int_fold(const struct onx_call *c, enum onx_int_op op)
 	}
 }
 
-static void real_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
-{
-	const enum onx_int_op op = *(const enum onx_int_op *)c->scratch;
-	uint8_t *y = (uint8_t *)c->y[0].v + off[0];
+/* For one operator: where both follow their strides; a fixed operand is a stride of 0. */
+#define COMPARE(op)                                                                          \
+	if (step[1] == 1 && step[2] == 1)                                                    \
+		for (size_t i = 0; i < n; i++)                                               \
+			y[i] = a[i] op b[i];                                                 \
+	else if (step[1] == 1 && step[2] == 0)                                               \
+		for (size_t i = 0; i < n; i++)                                               \
+			y[i] = a[i] op b[0];                                                 \
+	else                                                                                 \
+		for (size_t i = 0; i < n; i++)                                               \
+			y[i] = a[i * step[1]] op b[i * step[2]];                             \
+	return
 
-	for (size_t i = 0; i < n; i++) {
-		const double a = onx_view_real(&c->x[0], off[1] + i * step[1]);
-		const double b = onx_view_real(&c->x[1], off[2] + i * step[2]);
-		y[i] = op == ONX_I_EQ ? a == b : op == ONX_I_LT ? a < b : op == ONX_I_GT ? a > b
-		     : op == ONX_I_LE ? a <= b : a >= b;
+ONX_CLONES static void real_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
+{
+	const real *restrict a = (const real *)c->x[0].v + off[1], *restrict b = (const real *)c->x[1].v + off[2];
+	uint8_t *restrict y = (uint8_t *)c->y[0].v + off[0];
+
+	switch (*(const enum onx_int_op *)c->scratch) {
+	case ONX_I_EQ: COMPARE(==);
+	case ONX_I_LT: COMPARE(<);
+	case ONX_I_GT: COMPARE(>);
+	case ONX_I_LE: COMPARE(<=);
+	default:       COMPARE(>=);
 	}
 }
 

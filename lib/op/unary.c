@@ -4,6 +4,7 @@
 #include "kernel/real.h"
 #include "kernel/vmath.h"
 #include "kernel/gelu.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 #include "op/whole.h"
@@ -218,17 +219,32 @@ static int64_t int_sign(int64_t x) { return (x > 0) - (x < 0); }
 static int64_t int_not(int64_t x)  { return ~x; }
 static int64_t int_erf(int64_t x)  { return (int64_t)erf((double)x); }
 
+struct ints { const struct onx_call *c; int64_t (*f)(int64_t); };
+
+static void ints_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct ints *j = ctx;
+	int64_t (*const f)(int64_t) = j->f;
+	const bool wide = j->c->x[0].type == ONX_UINT64 && f != int_not;
+	int64_t room[ONX_BULK], y[ONX_BULK];
+
+	for (size_t at = lo; at < hi; at += ONX_BULK) {
+		const size_t n = hi - at < ONX_BULK ? hi - at : ONX_BULK;
+		const int64_t *x = onx_bulk_ints(&j->c->x[0], at, 1, n, room);
+		for (size_t i = 0; i < n; i++)
+			y[i] = f(x[i]);
+		for (size_t i = 0; wide && i < n; i++)
+			if (x[i] < 0)                   /* above INT64_MAX, not negative */
+				y[i] = f == int_sign || f == int_erf ? 1 : x[i];
+		onx_bulk_put_ints(&j->c->y[0], at, n, y);
+	}
+}
+
 static void ints(const struct onx_call *c, int64_t (*f)(int64_t))
 {
-	const bool wide = c->x[0].type == ONX_UINT64;
+	const struct ints j = { c, f };
 
-	for (size_t i = 0; i < c->y[0].n; i++) {
-		const int64_t x = onx_view_int(&c->x[0], i);
-		int64_t y = f(x);
-		if (wide && x < 0 && f != int_not)      /* above INT64_MAX, not negative */
-			y = f == int_sign || f == int_erf ? 1 : x;
-		onx_view_put_int(&c->y[0], i, y);
-	}
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, ints_range, &j);
 }
 
 #define NUMBER(name, f)                                                                      \
@@ -299,23 +315,25 @@ static int infer_question(struct onx_infer *s, const void *attr, struct onx_err 
 	return rc;
 }
 
-static void not_forward(const struct onx_call *c)
-{
-	const uint8_t *x = c->x[0].v;
-	uint8_t *y = c->y[0].v;
-
-	for (size_t i = 0; i < c->y[0].n; i++)
-		y[i] = !x[i];
+/* A question about each element, answered in bytes. */
+#define ANSWER(name, T, prepare, f)                                                          \
+ONX_CLONES static void name##_range(const void *ctx, size_t lo, size_t hi)                   \
+{                                                                                            \
+	const struct onx_call *c = ctx;                                                      \
+	const T *xs = c->x[0].v;                                                             \
+	uint8_t *y = c->y[0].v;                                                              \
+	prepare                                                                              \
+	ONX_ALIKE for (size_t i = lo; i < hi; i++) {                                         \
+		const T x = xs[i];                                                           \
+		y[i] = (f);                                                                  \
+	}                                                                                    \
+}                                                                                            \
+static void name##_forward(const struct onx_call *c)                                         \
+{                                                                                            \
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, name##_range, c);                            \
 }
-
-static void is_nan_forward(const struct onx_call *c)
-{
-	const real *x = c->x[0].v;
-	uint8_t *y = c->y[0].v;
-
-	for (size_t i = 0; i < c->y[0].n; i++)
-		y[i] = isnan(x[i]) != 0;
-}
+ANSWER(not, uint8_t, , !x)
+ANSWER(is_nan, real, , x != x)
 
 struct is_inf { bool negative, positive; };
 static const struct onx_field is_inf_field[] = {
@@ -328,15 +346,8 @@ static const struct onx_field is_inf_field[] = {
 static const struct onx_table is_inf_attr = { .name = "IsInf", .size = sizeof(struct is_inf),
 					      .field = is_inf_field };
 
-static void is_inf_forward(const struct onx_call *c)
-{
-	const struct is_inf *p = c->attr;
-	const real *x = c->x[0].v;
-	uint8_t *y = c->y[0].v;
-
-	for (size_t i = 0; i < c->y[0].n; i++)
-		y[i] = isinf(x[i]) && (x[i] > 0 ? p->positive : p->negative);
-}
+ANSWER(is_inf, real, const struct is_inf *p = c->attr; const real top = p->positive ? (real)INFINITY : (real)NAN;
+       const real low = p->negative ? -(real)INFINITY : (real)NAN;, (x == top) | (x == low))
 
 struct straight { const struct onx_call *c; double most; };
 
