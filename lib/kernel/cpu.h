@@ -51,7 +51,8 @@ enum onx_isa { ONX_ISA_BASE, ONX_ISA_AVX2, ONX_ISA_AVX512, ONX_ISAS };
 static inline enum onx_isa onx_isa(void)
 {
 #if defined __x86_64__ && (defined __GNUC__ || defined __clang__)
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+	    __builtin_cpu_supports("avx512dq"))
 		return ONX_ISA_AVX512;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 		return ONX_ISA_AVX2;

@@ -197,7 +197,8 @@ static void products(const wino *w, const struct room *room, const real *packed,
 
 /* The end of a pixel's sums, which is made beside y: what was just stored into far memory is slow to read again. */
 ONX_CLONES
-static void finish(const struct ONX_R(onx_last_end) *end, size_t j, size_t n, real *restrict sum, const real *z, real *y)
+static void finish(const struct ONX_R(onx_last_end) *end, size_t j, size_t n, real *restrict sum, const real *z,
+		   real *y)
 {
 	const real *const b = end->b;
 
