@@ -141,8 +141,22 @@ static void back_log_line(const real *y, const real *dy, size_t n, bool add, rea
 {
 	const real sum = (real)onx_sum(dy, n);
 
-	ONX_ALIKE for (size_t i = 0; i < n; i++)
-		onx_put(&dx[i], add, dy[i] - onx_vexp(y[i]) * sum);
+	if (add)                /* two loops, as in op/unary.c */
+		ONX_ALIKE for (size_t i = 0; i < n; i++)
+			dx[i] += dy[i] - onx_vexp(y[i]) * sum;
+	else
+		ONX_ALIKE for (size_t i = 0; i < n; i++)
+			dx[i] = dy[i] - onx_vexp(y[i]) * sum;
+}
+
+ONX_INLINE void back_row(const real *y, const real *dy, const double *sum, size_t w, const bool logs, const bool add,
+			 real *dx)
+{
+	ONX_ALIKE for (size_t k = 0; k < w; k++) {
+		const real d = logs ? dy[k] - onx_vexp(y[k]) * (real)sum[k] : y[k] * (dy[k] - (real)sum[k]);
+
+		dx[k] = add ? dx[k] + d : d;
+	}
 }
 
 ONX_CLONES
@@ -155,12 +169,15 @@ static void back_lines(const real *y, const real *dy, size_t n, size_t s, size_t
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < w; k++)
 			sum[k] += logs ? (double)dy[i * s + k] : (double)dy[i * s + k] * y[i * s + k];
-	for (size_t i = 0; i < n; i++)
-		ONX_ALIKE for (size_t k = 0; k < w; k++) {
-			const real t = y[i * s + k], d = dy[i * s + k];
-
-			onx_put(&dx[i * s + k], add, logs ? d - onx_vexp(t) * (real)sum[k] : t * (d - (real)sum[k]));
-		}
+	for (size_t i = 0; i < n; i++, y += s, dy += s, dx += s)
+		if (logs && add)
+			back_row(y, dy, sum, w, true, true, dx);
+		else if (logs)
+			back_row(y, dy, sum, w, true, false, dx);
+		else if (add)
+			back_row(y, dy, sum, w, false, true, dx);
+		else
+			back_row(y, dy, sum, w, false, false, dx);
 }
 
 static void backward_block(const struct job *j, size_t at, size_t w)

@@ -170,7 +170,13 @@ UNARY(U)
 STEPS(U)
 #undef U
 
+/* Two loops, so that each is a vector loop: in one with a choice GCC keeps large formulas number by number. */
 #define U(type, keep, f, df)                                                                 \
+ONX_INLINE real type##_slope(real x, real y, real a, real b)                                 \
+{                                                                                            \
+	(void)x; (void)y; (void)a; (void)b;                                                  \
+	return (real)(df);                                                                   \
+}                                                                                            \
 ONX_CLONES static void type##_dx(const void *ctx, size_t lo, size_t hi)                      \
 {                                                                                            \
 	const struct onx_call *c = ctx;                                                      \
@@ -178,11 +184,12 @@ ONX_CLONES static void type##_dx(const void *ctx, size_t lo, size_t hi)         
 	real *dx = c->dx[0].v;                                                               \
 	const bool add = c->dx[0].add;                                                       \
 	NUMBERS                                                                              \
-	ONX_ALIKE for (size_t i = lo; i < hi; i++) {                                         \
-		const real x = (keep) & X0 ? xs[i] : 0, y = (keep) & Y0 ? ys[i] : 0;         \
-		(void)x; (void)y;                                                            \
-		onx_put(&dx[i], add, dy[i] * (real)(df));                                    \
-	}                                                                                    \
+	if (add)                                                                             \
+		ONX_ALIKE for (size_t i = lo; i < hi; i++)                                   \
+			dx[i] += dy[i] * type##_slope((keep) & X0 ? xs[i] : 0, (keep) & Y0 ? ys[i] : 0, a, b);  \
+	else                                                                                 \
+		ONX_ALIKE for (size_t i = lo; i < hi; i++)                                   \
+			dx[i] = dy[i] * type##_slope((keep) & X0 ? xs[i] : 0, (keep) & Y0 ? ys[i] : 0, a, b);   \
 }                                                                                            \
 static void type##_backward(const struct onx_call *c)                                        \
 {                                                                                            \
