@@ -1,0 +1,205 @@
+/* op/reduce_sum.c -- reductions forward: along a contiguous run in eight lanes, or a row of results at a time. */
+#include "kernel/cpu.h"
+#include "kernel/vmath.h"
+#include "op/bulk.h"
+#include "op/reduce_i.h"
+
+static double start(enum onx_reduction kind)
+{
+	return kind == PROD ? 1 : kind == MAX || kind == LOG_SUM_EXP ? -INFINITY : kind == MIN ? INFINITY : 0;
+}
+
+static double join(enum onx_reduction kind, double a, double b)
+{
+	switch (kind) {
+	case MAX: case LOG_SUM_EXP: return b > a || isnan(b) ? b : a;
+	case MIN:                   return b < a || isnan(b) ? b : a;
+	case PROD:                  return a * b;
+	default:                    return a + b;
+	}
+}
+
+static double finish(enum onx_reduction kind, double acc, size_t n)
+{
+	return kind == MEAN ? acc / (double)n : kind == L2 ? sqrt(acc) : kind == LOG_SUM ? log(acc) : acc;
+}
+
+/* One loop for each kind: a is what there is, v the next element. */
+#define KINDS(LOOP)                                                                          \
+	switch (kind) {                                                                      \
+	case MAX: case LOG_SUM_EXP: LOOP((v > a) | (v != v) ? v : a);                        \
+	case MIN:                   LOOP((v < a) | (v != v) ? v : a);                        \
+	case PROD:                  LOOP(a * v);                                             \
+	case L1:                    LOOP(a + fabs(v));                                       \
+	case L2: case SUM_SQUARE:   LOOP(a + v * v);                                         \
+	default:                    LOOP(a + v);                                             \
+	}
+
+/* A run into eight lanes. */
+ONX_CLONES static void fold_run(enum onx_reduction kind, const real *restrict x, size_t n, double *restrict lane)
+{
+#define LOOP(f)                                                                              \
+	for (; i + 8 <= n; i += 8)                                                           \
+		for (size_t l = 0; l < 8; l++) {                                             \
+			const double a = lane[l], v = (double)x[i + l];                      \
+			lane[l] = f;                                                         \
+		}                                                                            \
+	for (; i < n; i++) {                                                                 \
+		const double a = lane[i % 8], v = (double)x[i];                              \
+		lane[i % 8] = f;                                                             \
+	}                                                                                    \
+	return
+	size_t i = 0;
+
+	KINDS(LOOP)
+#undef LOOP
+}
+
+/* A row into as many sums. */
+ONX_CLONES static void fold_row(enum onx_reduction kind, const real *restrict x, size_t n, double *restrict acc)
+{
+#define LOOP(f)                                                                              \
+	for (size_t i = 0; i < n; i++) {                                                     \
+		const double a = acc[i], v = (double)x[i];                                   \
+		acc[i] = f;                                                                  \
+	}                                                                                    \
+	return
+	KINDS(LOOP)
+#undef LOOP
+}
+
+/* lane[i % 8 or i] += exp(x[i] - top[i or 0]) */
+ONX_CLONES static void exp_run(const real *restrict x, double top, size_t n, double *restrict lane)
+{
+	real e[8];
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		for (size_t l = 0; l < 8; l++)
+			e[l] = onx_vexp((real)((double)x[i + l] - top));
+		for (size_t l = 0; l < 8; l++)
+			lane[l] += (double)e[l];
+	}
+	for (; i < n; i++)
+		lane[i % 8] += (double)onx_vexp((real)((double)x[i] - top));
+}
+
+ONX_CLONES static void exp_row(const real *restrict x, const double *restrict top, size_t n, double *restrict acc)
+{
+	for (size_t i = 0; i < n; i++)
+		acc[i] += (double)onx_vexp((real)((double)x[i] - top[i]));
+}
+
+static void inner_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_reduce_job *j = ctx;
+	const struct onx_reduce_dims *gone = &j->g->gone, *kept = &j->g->kept;
+	const size_t n = gone->size[0], rows = gone->count / n;
+	struct onx_reduce_spot at = onx_reduce_seek(kept, 0, lo);
+	real *y = j->c->y[0].v;
+
+	for (size_t o = lo; o < hi; o++, onx_reduce_next(kept, 0, &at)) {
+		const real *x = (const real *)j->c->x[0].v + at.off;
+		double lane[8], acc, sum = 0;
+		struct onx_reduce_spot row = { .off = 0 };
+		for (int l = 0; l < 8; l++)
+			lane[l] = start(j->kind);
+		for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
+			fold_run(j->kind, x + row.off, n, lane);
+		acc = lane[0];
+		for (int l = 1; l < 8; l++)
+			acc = join(j->kind, acc, lane[l]);
+		if (j->kind == LOG_SUM_EXP && isfinite(acc)) {
+			double part[8] = { 0 };
+			row = (struct onx_reduce_spot){ .off = 0 };
+			for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
+				exp_run(x + row.off, acc, n, part);
+			for (int l = 0; l < 8; l++)
+				sum += part[l];
+			acc += log(sum);
+		}
+		y[o] = (real)finish(j->kind, acc, gone->count);
+	}
+}
+
+static void outer_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_reduce_job *j = ctx;
+	const struct onx_reduce_dims *gone = &j->g->gone, *kept = &j->g->kept;
+	const size_t width = onx_reduce_row(kept);
+	real *y = j->c->y[0].v;
+
+	for (size_t o = lo, n; o < hi; o += n) {
+		const size_t left = width - o % width, room = hi - o < ONX_REDUCE_BLOCK ? hi - o : ONX_REDUCE_BLOCK;
+		const real *x = (const real *)j->c->x[0].v + onx_reduce_seek(kept, 0, o).off;
+		struct onx_reduce_spot row = { .off = 0 };
+		double acc[ONX_REDUCE_BLOCK], sum[ONX_REDUCE_BLOCK] = { 0 };
+		n = left < room ? left : room;
+		for (size_t i = 0; i < n; i++)
+			acc[i] = start(j->kind);
+		for (size_t r = 0; r < gone->count; r++, onx_reduce_next(gone, 0, &row))
+			fold_row(j->kind, x + row.off, n, acc);
+		for (size_t r = 0; j->kind == LOG_SUM_EXP && r < gone->count; r++, onx_reduce_next(gone, 0, &row))
+			exp_row(x + row.off, acc, n, sum);
+		for (size_t i = 0; i < n; i++) {
+			if (j->kind == LOG_SUM_EXP && isfinite(acc[i]))
+				acc[i] += log(sum[i]);
+			y[o + i] = (real)finish(j->kind, acc[i], gone->count);
+		}
+	}
+}
+
+/* n more whole numbers; *first: none has been there. */
+static uint64_t fold_ints(enum onx_reduction kind, bool wide, uint64_t acc, bool first, const int64_t *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++, first = false) {
+		const uint64_t v = (uint64_t)x[i];
+		const bool less = wide ? v < acc : x[i] < (int64_t)acc;
+		switch (kind) {
+		case MAX: acc = !first && less ? acc : v; break;
+		case MIN: acc = !first && !less ? acc : v; break;
+		case PROD: acc *= v; break;
+		case L1: acc += !wide && x[i] < 0 ? 0 - v : v; break;
+		case L2: case SUM_SQUARE: acc += v * v; break;
+		default: acc += v;
+		}
+	}
+	return acc;
+}
+
+/* Whole numbers (and bool, for Max and Min) are summed as 64 bits, which wrap. */
+static void ints_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_reduce_job *j = ctx;
+	const struct onx_reduce_dims *gone = &j->g->gone;
+	const struct onx_view *x = &j->c->x[0];
+	const bool wide = x->type == ONX_UINT64;
+	const size_t n = onx_reduce_row(gone), step = gone->n > 0 ? gone->step[0] : 1, rows = n ? gone->count / n : 0;
+	struct onx_reduce_spot at = onx_reduce_seek(&j->g->kept, 0, lo);
+	int64_t room[ONX_BULK];
+
+	for (size_t o = lo; o < hi; o++, onx_reduce_next(&j->g->kept, 0, &at)) {
+		struct onx_reduce_spot row = { .off = at.off };
+		uint64_t acc = j->kind == PROD;
+		for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
+			for (size_t i = 0; i < n; i += ONX_BULK) {
+				const size_t m = n - i < ONX_BULK ? n - i : ONX_BULK;
+				acc = fold_ints(j->kind, wide, acc, r == 0 && i == 0,
+						onx_bulk_ints(x, row.off + i * step, step, m, room), m);
+			}
+		int64_t y = (int64_t)acc;
+		if (j->kind == MEAN || j->kind == L2 || j->kind == LOG_SUM)
+			y = gone->count == 0 ? 0 : (int64_t)finish(j->kind, (double)y, gone->count);
+		onx_view_put_int(&j->c->y[0], o, y);
+	}
+}
+
+void onx_reduce_forward(const struct onx_call *c, enum onx_reduction kind)
+{
+	const struct onx_reduce_job j = { c, c->geo, kind };
+
+	if (onx_dtype_real(c->x[0].type))
+		onx_reduce_each(c, c->geo, inner_range, outer_range, &j);
+	else
+		onx_each(c->pool, c->y[0].n, onx_pieces(ONX_GRAIN, j.g->gone.count + 1), ints_range, &j);
+}
