@@ -1,5 +1,6 @@
 /* op/binary.c -- y = f(a, b) on real numbers with broadcasting (ONNX Broadcasting.md), and the
  * variadic Sum, Mean, Max and Min.  Whole numbers go through op/integer.h. */
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/integer.h"
@@ -36,7 +37,7 @@ static real pow_da(real a, real b)
 {
 	if (b == 0)
 		return 0;
-	return b == 2 ? 2 * a : b * E(pow)(a, b - 1);
+	return b == 2 ? 2 * a : b == 3 ? 3 * a * a : b * E(pow)(a, b - 1);
 }
 
 static real pow_db(real a, real b)
@@ -46,7 +47,7 @@ static real pow_db(real a, real b)
 
 static real power(real a, real b)
 {
-	return b == 2 ? a * a : b == (real)0.5 ? E(sqrt)(a) : E(pow)(a, b);
+	return b == 2 ? a * a : b == 3 ? a * a * a : b == (real)0.5 ? E(sqrt)(a) : E(pow)(a, b);
 }
 
 /* PRelu at 0: the slope, as PyTorch.      f(a, b)            df/da       df/db */
@@ -74,7 +75,7 @@ static void name(const struct onx_call *c, double *acc, size_t every, const size
 }
 
 #define B(name, keep, f, da, db)                                                             \
-static void name##_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n) \
+ONX_CLONES static void name##_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n) \
 {                                                                                            \
 	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
 	real *y = at(&c->y[0], off[0]);                                                      \

@@ -38,7 +38,7 @@ static inline void onx_reduce_next(const struct onx_reduce_dims *d, int from, st
 
 struct onx_reduce_job { const struct onx_call *c; const struct onx_reduce_geo *g; enum onx_reduction kind; };
 
-enum { ONX_REDUCE_BLOCK = 128 };         /* outputs side by side, where the innermost dimension is kept */
+enum { ONX_REDUCE_BLOCK = 256 };         /* outputs side by side, where the innermost dimension is kept */
 
 /* The innermost dimension goes. */
 static inline bool onx_reduce_inner(const struct onx_reduce_geo *g)

@@ -111,6 +111,7 @@ static void inner_slopes(const void *ctx, size_t lo, size_t hi)
 	const struct onx_call *c = j->c;
 	const struct onx_reduce_dims *gone = &j->g->gone, *kept = &j->g->kept;
 	const size_t n = gone->size[0], rows = gone->count / n;
+	const bool extreme = j->kind == MAX || j->kind == MIN;
 	struct onx_reduce_spot at = onx_reduce_seek(kept, 0, lo);
 
 	for (size_t o = lo; o < hi; o++, onx_reduce_next(kept, 0, &at)) {
@@ -118,7 +119,7 @@ static void inner_slopes(const void *ctx, size_t lo, size_t hi)
 		const double dy = (double)((const real *)c->dy[0].v)[o];
 		double part = share(j->kind, y, gone->count), ties = 0;
 		struct onx_reduce_spot row = { .off = at.off };
-		for (size_t r = 0; (j->kind == MAX || j->kind == MIN) && r < rows; r++, onx_reduce_next(gone, 1, &row))
+		for (size_t r = 0; extreme && r < rows; r++, onx_reduce_next(gone, 1, &row))
 			ties += ties_run((const real *)c->x[0].v + row.off, y, n);
 		part /= ties > 0 ? ties : 1;
 		for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row)) {
@@ -137,17 +138,19 @@ static void outer_slopes(const void *ctx, size_t lo, size_t hi)
 	const struct onx_call *c = j->c;
 	const struct onx_reduce_dims *gone = &j->g->gone, *kept = &j->g->kept;
 	const size_t width = onx_reduce_row(kept);
+	const bool extreme = j->kind == MAX || j->kind == MIN;
 
 	for (size_t o = lo, n; o < hi; o += n) {
 		const size_t left = width - o % width, room = hi - o < ONX_REDUCE_BLOCK ? hi - o : ONX_REDUCE_BLOCK;
 		struct onx_reduce_spot row = { .off = onx_reduce_seek(kept, 0, o).off };
-		double y[ONX_REDUCE_BLOCK], dy[ONX_REDUCE_BLOCK], part[ONX_REDUCE_BLOCK], ties[ONX_REDUCE_BLOCK] = { 0 };
+		double y[ONX_REDUCE_BLOCK], dy[ONX_REDUCE_BLOCK], part[ONX_REDUCE_BLOCK];
+		double ties[ONX_REDUCE_BLOCK] = { 0 };
 		n = left < room ? left : room;
 		for (size_t i = 0; i < n; i++) {
 			y[i] = plain(j->kind) ? 0 : (double)((const real *)c->y[0].v)[o + i];
 			dy[i] = (double)((const real *)c->dy[0].v)[o + i];
 		}
-		for (size_t r = 0; (j->kind == MAX || j->kind == MIN) && r < gone->count; r++, onx_reduce_next(gone, 0, &row))
+		for (size_t r = 0; extreme && r < gone->count; r++, onx_reduce_next(gone, 0, &row))
 			ties_row((const real *)c->x[0].v + row.off, y, n, ties);
 		for (size_t i = 0; i < n; i++)
 			part[i] = share(j->kind, y[i], gone->count) / (ties[i] > 0 ? ties[i] : 1);

@@ -4,6 +4,8 @@
 #include "op/bulk.h"
 #include "op/reduce_i.h"
 
+enum { SHORT = 16 };
+
 static double start(enum onx_reduction kind)
 {
 	return kind == PROD ? 1 : kind == MAX || kind == LOG_SUM_EXP ? -INFINITY : kind == MIN ? INFINITY : 0;
@@ -68,6 +70,25 @@ ONX_CLONES static void fold_row(enum onx_reduction kind, const real *restrict x,
 #undef LOOP
 }
 
+/* Runs too short for lanes, one after the other: of `results` runs of n each. */
+ONX_CLONES static void fold_short(enum onx_reduction kind, const real *restrict x, size_t n, size_t results,
+				  real *restrict y)
+{
+	const double zero = start(kind);
+#define LOOP(f)                                                                              \
+	for (size_t o = 0; o < results; o++) {                                               \
+		double a = zero;                                                             \
+		for (size_t i = 0; i < n; i++) {                                             \
+			const double v = (double)x[o * n + i];                               \
+			a = f;                                                               \
+		}                                                                            \
+		y[o] = (real)finish(kind, a, n);                                             \
+	}                                                                                    \
+	return
+	KINDS(LOOP)
+#undef LOOP
+}
+
 /* lane[i % 8 or i] += exp(x[i] - top[i or 0]) */
 ONX_CLONES static void exp_run(const real *restrict x, double top, size_t n, double *restrict lane)
 {
@@ -98,6 +119,10 @@ static void inner_range(const void *ctx, size_t lo, size_t hi)
 	struct onx_reduce_spot at = onx_reduce_seek(kept, 0, lo);
 	real *y = j->c->y[0].v;
 
+	if (rows == 1 && n <= SHORT && kept->n <= 1 && j->kind != LOG_SUM_EXP) {
+		fold_short(j->kind, (const real *)j->c->x[0].v + lo * n, n, hi - lo, y + lo);
+		return;
+	}
 	for (size_t o = lo; o < hi; o++, onx_reduce_next(kept, 0, &at)) {
 		const real *x = (const real *)j->c->x[0].v + at.off;
 		double lane[8], acc, sum = 0;
