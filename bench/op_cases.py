@@ -270,7 +270,7 @@ case("QuantizeLinear axis", "QuantizeLinear", MAP, real(64) + 2, np.zeros(64, np
 case("DequantizeLinear", "DequantizeLinear", "B:" + MAP, np.float32(0.02), np.uint8(128), out="f4")
 case("DequantizeLinear axis", "DequantizeLinear", "b:" + MAP, real(64), np.zeros(64, np.int8), out="f4", axis=1)
 case("DynamicQuantizeLinear", "DynamicQuantizeLinear", MAP, out="B4")
-case("MatMulInteger", "MatMulInteger", "B:512x512", index(255, 512, 512, kind=np.uint8), out="i2")
+case("MatMulInteger", "MatMulInteger", index(255, 512, 512, kind=np.uint8), "B:512x512", out="i2")
 case("ConvInteger", "ConvInteger", "B:2x32x28x28", index(255, 32, 32, 3, 3, kind=np.uint8), out="i4")
 S, Z = np.float32(0.02), np.uint8(128)
 case("QLinearConv", "QLinearConv", "B:2x64x56x56", S, Z, index(255, 64, 64, 3, 3, kind=np.uint8), S, Z, S, Z,

@@ -1,6 +1,8 @@
 /* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger, ConvInteger (to int32), QLinearMatMul,
  * QLinearConv (back to 8 bits).  Sums are int32 and wrap as two's complement does; where 8-bit floats are among
  * the matrices (QLinearMatMul from opset 21 on) they are double. */
+#include <string.h>
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "kernel/window.h"
 #include "op/infer.h"
@@ -146,6 +148,34 @@ static void store(const struct onx_call *c, const struct ports *p, size_t at, do
 	onx_view_put_int(&c->y[0], at, (int64_t)(v > hi ? hi : v > lo ? v : lo));
 }
 
+ONX_CLONES static void scale_run(const uint32_t *restrict sum, size_t n, double f, double zero, double lo, double hi,
+				 uint8_t *restrict y)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double v = rint((double)(int32_t)sum[i] * f) + zero;
+		y[i] = (uint8_t)(int32_t)(v > hi ? hi : v > lo ? v : lo);
+	}
+}
+
+/* n sums from element `at` on: columns col, col + every, ... of Y, every = 0: all of one. */
+static void store_row(const struct onx_call *c, const struct ports *p, size_t at, const uint32_t *sum, size_t n,
+		      size_t row, size_t col, size_t every)
+{
+	if (p->y_scale < 0) {
+		memcpy((int32_t *)c->y[0].v + at, sum, n * sizeof *sum);
+		return;
+	}
+	if (is_float8(c->y[0].type) || (every && c->x[p->b_scale].n != 1)) {
+		for (size_t j = 0; j < n; j++)
+			store(c, p, at + j, (int32_t)sum[j], row, col + j * every);
+		return;
+	}
+	const double f = scale_at(c, p->a_scale, row) * scale_at(c, p->b_scale, col) / scale_at(c, p->y_scale, 0);
+	const double lo = is_signed(&c->y[0]) ? -128 : 0, hi = is_signed(&c->y[0]) ? 127 : 255;
+
+	scale_run(sum, n, f, zero_at(c, p->y_zero, 0), lo, hi, (uint8_t *)c->y[0].v + at);
+}
+
 struct job { const struct onx_call *c; };
 
 /* Where the row of A and the matrix of B are that make this row. */
@@ -183,26 +213,58 @@ static void float8_row(void *ctx, size_t row, int worker)
 		store(c, g->p, row * g->n + j, sum[j], row % g->m, j);
 }
 
+/* sum += v[0] row 0 + ... + v[3] row 3 of B, less its zero point */
+#define ADD_ROWS(name, T)                                                                        \
+ONX_CLONES static void name(const T *restrict b, size_t n, const int32_t *v, int32_t zero,       \
+			    uint32_t *restrict sum)                                              \
+{                                                                                                \
+	const uint32_t v0 = (uint32_t)v[0], v1 = (uint32_t)v[1], v2 = (uint32_t)v[2], v3 = (uint32_t)v[3]; \
+	const uint32_t less = (v0 + v1 + v2 + v3) * (uint32_t)zero;                              \
+	for (size_t j = 0; j < n; j++)                                                           \
+		sum[j] += v0 * (uint32_t)b[j] + v1 * (uint32_t)b[n + j] + v2 * (uint32_t)b[2 * n + j] + \
+			  v3 * (uint32_t)b[3 * n + j] - less;                                    \
+}
+ADD_ROWS(add_signed, int8_t)
+ADD_ROWS(add_unsigned, uint8_t)
+
+/* One row, whose columns may have zero points of their own. */
+static void add_row(const struct onx_call *c, size_t from_b, int32_t v, uint32_t *sum)
+{
+	const struct q_geo *g = c->geo;
+	const struct onx_view *b = &c->x[g->p->b];
+
+	for (size_t j = 0; v && j < g->n; j++)
+		sum[j] += (uint32_t)v * (uint32_t)(byte_at(b->v, from_b + j, is_signed(b)) -
+						   zero_at(c, g->p->b_zero, j));
+}
+
 static void matmul_row(void *ctx, size_t row, int worker)
 {
 	const struct onx_call *c = ((const struct job *)ctx)->c;
 	const struct q_geo *g = c->geo;
 	const struct onx_view *a = &c->x[g->p->a], *b = &c->x[g->p->b];
+	const int zb = g->p->b_zero;
+	const bool one_zero = zb < 0 || zb >= c->n_x || !c->x[zb].v || c->x[zb].n == 1;
+	const int32_t zero_a = zero_at(c, g->p->a_zero, row % g->m);
 	uint32_t *sum = (uint32_t *)c->scratch + (size_t)worker * g->n;
-	size_t from_a, from_b;
+	size_t from_a, from_b, k = 0;
 
 	find_row(g, row, &from_a, &from_b);
 	for (size_t j = 0; j < g->n; j++)
 		sum[j] = 0;
-	for (size_t k = 0; k < g->k; k++) {
-		const uint32_t v = (uint32_t)(byte_at(a->v, from_a + k, is_signed(a)) -
-					      zero_at(c, g->p->a_zero, row % g->m));
-		for (size_t j = 0; v && j < g->n; j++)
-			sum[j] += v * (uint32_t)(byte_at(b->v, from_b + k * g->n + j, is_signed(b)) -
-						 zero_at(c, g->p->b_zero, j));
+	for (; one_zero && k + 4 <= g->k; k += 4) {
+		int32_t v[4];
+		const char *rows = (const char *)b->v + from_b + k * g->n;
+		for (size_t i = 0; i < 4; i++)
+			v[i] = byte_at(a->v, from_a + k + i, is_signed(a)) - zero_a;
+		if (is_signed(b))
+			add_signed((const int8_t *)rows, g->n, v, zero_at(c, zb, 0), sum);
+		else
+			add_unsigned((const uint8_t *)rows, g->n, v, zero_at(c, zb, 0), sum);
 	}
-	for (size_t j = 0; j < g->n; j++)
-		store(c, g->p, row * g->n + j, (int32_t)sum[j], row % g->m, j);
+	for (; k < g->k; k++)
+		add_row(c, from_b + k * g->n, byte_at(a->v, from_a + k, is_signed(a)) - zero_a, sum);
+	store_row(c, g->p, row * g->n, sum, g->n, row % g->m, 0, 1);
 }
 
 static size_t matmul_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
@@ -291,6 +353,21 @@ static size_t conv_scratch(const struct onx_infer *s, const void *attr, int thre
 	return (size_t)threads * ((const struct q_geo *)s->geo)->w.out_n * sizeof(uint32_t);
 }
 
+/* A row of that: sum[i] += v (x[i s] - zero) */
+#define TAP(name, T)                                                                             \
+ONX_CLONES static void name(const T *restrict x, int64_t s, size_t n, uint32_t v, int32_t zero,  \
+			    uint32_t *restrict sum)                                              \
+{                                                                                                \
+	if (s == 1)                                                                              \
+		for (size_t i = 0; i < n; i++)                                                   \
+			sum[i] += v * (uint32_t)((int32_t)x[i] - zero);                          \
+	else                                                                                     \
+		for (size_t i = 0; i < n; i++)                                                   \
+			sum[i] += v * (uint32_t)((int32_t)x[(int64_t)i * s] - zero);             \
+}
+TAP(tap_signed, int8_t)
+TAP(tap_unsigned, uint8_t)
+
 /* sum += v * (plane - zero) over the outputs whose tap (k0, k1, k2) lies inside; padding adds nothing. */
 static void add_tap(const struct onx_window *w, const size_t *tap, uint32_t v, const struct onx_view *x,
 		    size_t plane, int32_t zero, uint32_t *sum)
@@ -304,10 +381,12 @@ static void add_tap(const struct onx_window *w, const size_t *tap, uint32_t v, c
 			const size_t row = ((size_t)onx_window_at(w, 0, i, tap[0]) * w->in[1] +
 					    (size_t)onx_window_at(w, 1, j, tap[1])) * w->in[2];
 			uint32_t *to = sum + (i * w->out[1] + j) * w->out[2];
-			for (size_t k = lo[2]; k < hi[2]; k++) {
-				const size_t at = plane + row + (size_t)onx_window_at(w, 2, k, tap[2]);
-				to[k] += v * (uint32_t)(byte_at(x->v, at, is_signed(x)) - zero);
-			}
+			const size_t at = plane + row + (size_t)onx_window_at(w, 2, lo[2], tap[2]);
+			const size_t n = hi[2] > lo[2] ? hi[2] - lo[2] : 0;
+			if (n > 0 && is_signed(x))
+				tap_signed((const int8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
+			else if (n > 0)
+				tap_unsigned((const uint8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
 		}
 }
 
@@ -334,8 +413,7 @@ static void conv_plane(void *ctx, size_t plane, int worker)
 			add_tap(w, tap, (uint32_t)v, x, from, zero, sum);
 		}
 	}
-	for (size_t i = 0; i < w->out_n; i++)
-		store(c, p, plane * w->out_n + i, (int32_t)sum[i], 0, ch);
+	store_row(c, p, plane * w->out_n, sum, w->out_n, 0, ch, 0);
 }
 
 static void conv_forward(const struct onx_call *c)

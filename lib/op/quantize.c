@@ -2,7 +2,9 @@
  * numbers (or 8-bit floats) with a scale and a zero point, for the whole tensor, by axis, or by blocks
  * along an axis. */
 #include <inttypes.h>
+#include "kernel/cpu.h"
 #include "kernel/real.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 #include "op/quantize.h"
@@ -148,35 +150,96 @@ static double number(const struct onx_view *v, size_t i)
 	return onx_dtype_real(v->type) ? onx_view_real(v, i) : (double)onx_view_int(v, i);
 }
 
-static void quantize_range(const void *ctx, size_t from, size_t to)
+/* How many elements from `at` on have scales a fixed step apart; at most a block. */
+static size_t run_of(const struct quant_geo *g, size_t at, size_t hi, size_t *step)
+{
+	const size_t k = at / g->inner % g->n, most = hi - at < ONX_BULK ? hi - at : ONX_BULK;
+	size_t n = most;
+
+	*step = 0;
+	if (g->so == 0 && g->sk == 0 && g->si == 0)
+		return n;
+	if (g->inner > 1) {
+		n = g->inner - at % g->inner;
+		*step = g->si;
+	} else if (g->block == 1) {
+		n = g->n - k;
+		*step = g->sk;
+	} else {
+		n = g->block - k % g->block < g->n - k ? g->block - k % g->block : g->n - k;
+	}
+	return n < most ? n : most;
+}
+
+/* Zero points of a run, as `step` has them; 0 without any. */
+static const double *zeros_of(const struct onx_call *c, size_t at, size_t step, size_t n, double *room)
+{
+	if (c->n_x > 2 && c->x[2].v)
+		return onx_bulk_reals(&c->x[2], at, step, n, room);
+	for (size_t i = 0; i < n; i++)
+		room[i] = 0;
+	return room;
+}
+
+/* v = x / scale, rounded, moved and cut to lo..hi (NaN: lo) */
+ONX_CLONES static void quantize_run(size_t n, const double *restrict x, const double *restrict scale,
+				    const double *restrict zero, double lo, double hi, int32_t *restrict v)
+{
+	for (size_t i = 0; i < n; i++) {
+		const real q = ONX_M(rint)((real)x[i] / (real)scale[i]);
+		const double r = (double)q + zero[i];
+		v[i] = (int32_t)(r > hi ? hi : r > lo ? r : lo);
+	}
+}
+
+ONX_CLONES static void put_small(const struct onx_view *y, size_t at, size_t n, const int32_t *restrict v)
+{
+	if (y->width == 1)
+		for (size_t i = 0; i < n; i++)
+			((uint8_t *)y->v)[at + i] = (uint8_t)v[i];
+	else
+		for (size_t i = 0; i < n; i++)
+			((uint16_t *)y->v)[at + i] = (uint16_t)v[i];
+}
+
+static void quantize_whole(const void *ctx, size_t from, size_t to)
 {
 	const struct onx_call *c = ctx;
-	const struct onx_view *zero = c->n_x > 2 && c->x[2].v ? &c->x[2] : NULL, *y = &c->y[0];
-	const bool whole = is_whole(y->type), saturate = ((const struct quant *)c->attr)->saturate;
-	double lo = 0, hi = 0;
+	double room[3][ONX_BULK], lo, hi;
+	int32_t v[ONX_BULK];
 
-	if (whole)
-		limits(y->type, &lo, &hi);
+	limits(c->y[0].type, &lo, &hi);
+	for (size_t i = from, n, step; i < to; i += n) {
+		const size_t at = scale_at(c->geo, i);
+		n = run_of(c->geo, i, to, &step);
+		quantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]),
+			     onx_bulk_reals(&c->x[1], at, step, n, room[1]), zeros_of(c, at, step, n, room[2]),
+			     lo, hi, v);
+		put_small(&c->y[0], i, n, v);
+	}
+}
+
+static void quantize_float(const void *ctx, size_t from, size_t to)
+{
+	const struct onx_call *c = ctx;
+	const struct onx_view *y = &c->y[0];
+	const bool saturate = ((const struct quant *)c->attr)->saturate;
+
 	for (size_t i = from; i < to; i++) {
 		const size_t at = scale_at(c->geo, i);
 		const real q = (real)number(&c->x[0], i) / (real)onx_view_real(&c->x[1], at);
 
-		if (whole) {
-			double v = rint(q) + (zero ? number(zero, at) : 0);
-			v = v > hi ? hi : v > lo ? v : lo;              /* NaN: the lowest */
-			onx_view_put_int(y, i, (int64_t)v);
-		} else if (onx_dtype_bits(y->type) < 8 || y->type == ONX_FLOAT8E8M0) {
+		if (onx_dtype_bits(y->type) < 8 || y->type == ONX_FLOAT8E8M0)
 			onx_view_put_real(y, i, (double)onx_round_to((float)q, y->type));
-		} else {
+		else
 			onx_view_put_real(y, i, (double)onx_from_f8(onx_to_f8((float)q, y->type, saturate), y->type));
-		}
 	}
 }
 
 /* y = saturate(round(x / scale) + zero point), to nearest even; 8-bit floats have no zero point */
 static void quantize_forward(const struct onx_call *c)
 {
-	onx_each(c->pool, c->y[0].n, ONX_GRAIN, quantize_range, c);
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, is_whole(c->y[0].type) ? quantize_whole : quantize_float, c);
 }
 
 static int dequantize_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -204,14 +267,25 @@ static double distance(const struct onx_call *c, size_t i, size_t at)
 	return number(&c->x[0], i) - (c->n_x > 2 && c->x[2].v ? number(&c->x[2], at) : 0);
 }
 
+ONX_CLONES static void dequantize_run(size_t n, const double *restrict x, const double *restrict scale,
+				      const double *restrict zero, double *restrict y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (double)((real)(x[i] - zero[i]) * (real)scale[i]);
+}
+
 static void dequantize_range(const void *ctx, size_t from, size_t to)
 {
 	const struct onx_call *c = ctx;
+	double room[4][ONX_BULK];
 
-	for (size_t i = from; i < to; i++) {
+	for (size_t i = from, n, step; i < to; i += n) {
 		const size_t at = scale_at(c->geo, i);
-		const real v = (real)distance(c, i, at) * (real)onx_view_real(&c->x[1], at);
-		onx_view_put_real(&c->y[0], i, v);
+		n = run_of(c->geo, i, to, &step);
+		dequantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]),
+			       onx_bulk_reals(&c->x[1], at, step, n, room[1]), zeros_of(c, at, step, n, room[2]),
+			       room[3]);
+		onx_bulk_put_reals(&c->y[0], i, n, room[3]);
 	}
 }
 
@@ -328,13 +402,20 @@ static double fake(const struct onx_call *c, size_t i, size_t at, double *ratio,
 static void fake_range(const void *ctx, size_t from, size_t to)
 {
 	const struct onx_call *c = ctx;
-	double ratio;
-	bool inside;
+	const struct quant_geo *g = c->geo;
+	double room[3][ONX_BULK], v[ONX_BULK];
+	int32_t whole[ONX_BULK];
 
-	for (size_t i = from; i < to; i++) {
-		const size_t at = scale_at(c->geo, i);
-		const real v = (real)fake(c, i, at, &ratio, &inside) * (real)onx_view_real(&c->x[1], at);
-		onx_view_put_real(&c->y[0], i, (double)v);
+	for (size_t i = from, n, step; i < to; i += n) {
+		const size_t at = scale_at(g, i);
+		n = run_of(g, i, to, &step);
+		const double *scale = onx_bulk_reals(&c->x[1], at, step, n, room[1]);
+		const double *zero = zeros_of(c, at, step, n, room[2]);
+		quantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]), scale, zero, g->lo, g->hi, whole);
+		for (size_t k = 0; k < n; k++)
+			v[k] = (double)whole[k];
+		dequantize_run(n, v, scale, zero, room[0]);
+		onx_bulk_put_reals(&c->y[0], i, n, room[0]);
 	}
 }
 
