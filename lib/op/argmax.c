@@ -1,5 +1,6 @@
 /* op/argmax.c -- ArgMax and ArgMin: the index of the extreme along an axis; of equal ones the first, or
  * the last with select_last_index. */
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -60,22 +61,104 @@ static bool beats(const struct onx_view *x, size_t a, size_t b, int sign)
 	return sign > 0 ? va > vb : va < vb;
 }
 
-static void arg_run(const struct onx_call *c, int sign)
+struct job { const struct onx_call *c; int sign; };
+
+static void any_range(const void *ctx, size_t lo, size_t hi)
 {
+	const struct job *j = ctx;
+	const struct onx_call *c = j->c;
 	const struct arg *p = c->attr;
 	const struct geo *g = c->geo;
 	int64_t *y = c->y[0].v;
 
-	for (size_t o = 0; o < c->y[0].n; o++) {
+	for (size_t o = lo; o < hi; o++) {
 		const size_t base = o / g->inner * g->n * g->inner + o % g->inner;
 		size_t best = 0;
 		for (size_t i = 1; i < g->n; i++) {
 			const size_t at = base + i * g->inner, top = base + best * g->inner;
-			if (p->last ? !beats(&c->x[0], top, at, sign) : beats(&c->x[0], at, top, sign))
+			if (p->last ? !beats(&c->x[0], top, at, j->sign) : beats(&c->x[0], at, top, j->sign))
 				best = i;
 		}
 		y[o] = (int64_t)best;
 	}
+}
+
+enum { BLOCK = 64 };
+
+/* n results side by side: the numbers of one step along the axis are neighbours. */
+ONX_CLONES static void block(const struct job *j, const real *restrict x, size_t n, int64_t *restrict y)
+{
+	const struct geo *g = j->c->geo;
+	const bool last = ((const struct arg *)j->c->attr)->last;
+	const real sign = (real)j->sign;
+	real top[BLOCK];
+	int32_t at[BLOCK];
+
+	for (size_t i = 0; i < n; i++) {
+		top[i] = sign * x[i];
+		at[i] = 0;
+	}
+	for (size_t k = 1; k < g->n; k++) {
+		const real *row = x + k * g->inner;
+		for (size_t i = 0; i < n; i++) {
+			const real v = sign * row[i];
+			const bool take = last ? !(top[i] > v) : v > top[i];
+			top[i] = take ? v : top[i];
+			at[i] = take ? (int32_t)k : at[i];
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		y[i] = at[i];
+}
+
+/* The one result of a run of n: blocks of it are asked for their extreme first, and searched where that wins. */
+ONX_CLONES static int64_t along(const real *restrict x, size_t n, real sign, bool last)
+{
+	real top = sign * x[0];
+	size_t best = 0;
+
+	for (size_t from = 0; from < n; from += BLOCK) {
+		const size_t m = n - from < BLOCK ? n - from : BLOCK;
+		bool wins = false;
+		for (size_t i = 0; i < m; i++)
+			wins |= last ? !(top > sign * x[from + i]) : sign * x[from + i] > top;
+		for (size_t i = from; wins && i < from + m; i++)
+			if (i > 0 && (last ? !(top > sign * x[i]) : sign * x[i] > top)) {
+				top = sign * x[i];
+				best = i;
+			}
+	}
+	return (int64_t)best;
+}
+
+static void real_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct job *j = ctx;
+	const struct geo *g = j->c->geo;
+	const bool last = ((const struct arg *)j->c->attr)->last;
+	int64_t *y = j->c->y[0].v;
+
+	for (size_t o = lo, n; o < hi; o += n) {
+		const size_t left = g->inner - o % g->inner, room = hi - o < BLOCK ? hi - o : BLOCK;
+		const real *x = (const real *)j->c->x[0].v + o / g->inner * g->n * g->inner + o % g->inner;
+		n = left < room ? left : room;
+		if (g->inner == 1)
+			y[o] = along(x, g->n, (real)j->sign, last);
+		else
+			block(j, x, n, y + o);
+	}
+}
+
+static void arg_run(const struct onx_call *c, int sign)
+{
+	const struct job j = { c, sign };
+	const struct geo *g = c->geo;
+	const bool fits = onx_dtype_real(c->x[0].type) && g->n <= INT32_MAX;
+	const size_t grain = onx_pieces(ONX_GRAIN, g->n);
+
+	if (c->y[0].n > 0)
+		onx_each(c->pool, c->y[0].n, grain < BLOCK && g->inner > 1 ? BLOCK : grain,
+			 fits ? real_range : any_range, &j);
 }
 
 static void max_forward(const struct onx_call *c) { arg_run(c, 1); }

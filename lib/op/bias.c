@@ -1,7 +1,8 @@
 /* op/bias.c -- ONNX Runtime's operators of transformers that add a bias, or a skip connection, first:
  * BiasGelu, FastGelu, SkipLayerNormalization, SkipSimplifiedLayerNormalization. */
-#include "kernel/norm.h"
+#include "kernel/cpu.h"
 #include "kernel/gelu.h"
+#include "kernel/norm.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
@@ -23,14 +24,19 @@ static int want_tail(const struct onx_infer *s, int i, int rank, struct onx_err 
 			onx_shape_text(b->rank, b->dim, t, sizeof t), onx_shape_text(x->rank, x->dim, u, sizeof u));
 }
 
-/* to (+)= sum of from[k * n + i] over k, in double */
+/* to (+)= sum of from[k * n + i] over k, in double, a block of columns at a time */
 static void fold(const struct onx_view *to, const real *from, size_t n)
 {
-	for (size_t i = 0; to->v && i < to->n; i++) {
-		double sum = 0;
-		for (size_t k = i; k < n; k += to->n)
-			sum += from[k];
-		onx_put((real *)to->v + i, to->add, (real)sum);
+	enum { BLOCK = 256 };
+
+	for (size_t at = 0; to->v && at < to->n; at += BLOCK) {
+		const size_t m = to->n - at < BLOCK ? to->n - at : BLOCK;
+		double sum[BLOCK] = { 0 };
+		for (size_t k = at; k < n; k += to->n)
+			for (size_t i = 0; i < m; i++)
+				sum[i] += from[k + i];
+		for (size_t i = 0; i < m; i++)
+			onx_put((real *)to->v + at + i, to->add, (real)sum[i]);
 	}
 }
 
@@ -56,35 +62,61 @@ static size_t gelu_scratch(const struct onx_infer *s, const void *attr, int thre
 
 struct gelu_job { const struct onx_call *c; bool by_tanh; };
 
-static real biased(const struct onx_call *c, size_t i)
+/* fn over lo..hi in runs that start with element `at` of the bias; none: of one run. */
+typedef void gelu_fn(const struct gelu_job *j, size_t i, const real *bias, size_t n);
+static void runs(const struct gelu_job *j, size_t lo, size_t hi, gelu_fn *fn)
 {
-	const real *b = c->n_x > 1 ? c->x[1].v : NULL;
+	const real *b = j->c->n_x > 1 ? j->c->x[1].v : NULL;
 
-	return ((const real *)c->x[0].v)[i] + (b ? b[i % c->x[1].n] : 0);
+	for (size_t i = lo, n; i < hi; i += n) {
+		const size_t at = b ? i % j->c->x[1].n : 0;
+		n = b && j->c->x[1].n - at < hi - i ? j->c->x[1].n - at : hi - i;
+		fn(j, i, b ? b + at : NULL, n);
+	}
+}
+
+#define GELU_LOOP(f)                                                                                 \
+	ONX_ALIKE for (size_t k = 0; k < n; k++) {                                                   \
+		const real v = x[k] + (bias ? bias[k] : 0);                                          \
+		f;                                                                                   \
+	}
+
+ONX_CLONES static void gelu_run(const struct gelu_job *j, size_t i, const real *bias, size_t n)
+{
+	const real *x = (const real *)j->c->x[0].v + i;
+	real *y = (real *)j->c->y[0].v + i;
+
+	if (j->by_tanh)
+		GELU_LOOP(y[k] = onx_gelu_tanh(v))
+	else
+		GELU_LOOP(y[k] = onx_gelu(v))
 }
 
 static void gelu_range(const void *ctx, size_t lo, size_t hi)
 {
-	const struct gelu_job *j = ctx;
-	real *y = j->c->y[0].v;
+	runs(ctx, lo, hi, gelu_run);
+}
 
-	for (size_t i = lo; i < hi; i++)
-		y[i] = j->by_tanh ? onx_gelu_tanh(biased(j->c, i)) : onx_gelu(biased(j->c, i));
+ONX_CLONES static void gelu_slope_run(const struct gelu_job *j, size_t i, const real *bias, size_t n)
+{
+	const real *x = (const real *)j->c->x[0].v + i, *dy = (const real *)j->c->dy[0].v + i;
+	real *sum = (real *)j->c->scratch + i;
+
+	if (j->by_tanh)
+		GELU_LOOP(sum[k] = dy[k] * onx_gelu_tanh_slope(v))
+	else
+		GELU_LOOP(sum[k] = dy[k] * onx_gelu_slope(v))
 }
 
 static void gelu_dx_range(const void *ctx, size_t lo, size_t hi)
 {
-	const struct gelu_job *j = ctx;
-	const struct onx_call *c = j->c;
-	const real *dy = c->dy[0].v;
-	real *sum = c->scratch, *dx = c->dx[0].v;
+	const struct onx_call *c = ((const struct gelu_job *)ctx)->c;
+	const real *sum = c->scratch;
+	real *dx = c->dx[0].v;
 
-	for (size_t i = lo; i < hi; i++) {
-		const real x = biased(c, i);
-		sum[i] = dy[i] * (j->by_tanh ? onx_gelu_tanh_slope(x) : onx_gelu_slope(x));
-		if (dx)
-			onx_put(&dx[i], c->dx[0].add, sum[i]);
-	}
+	runs(ctx, lo, hi, gelu_slope_run);
+	for (size_t i = lo; dx && i < hi; i++)
+		onx_put(&dx[i], c->dx[0].add, sum[i]);
 }
 
 static void gelu_backward(const struct onx_call *c, bool by_tanh)

@@ -1,8 +1,32 @@
 /* op/where.c -- Where: y = condition ? a : b, broadcast, any element type. */
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include <string.h>
 #include "op/infer.h"
 #include "op/loop.h"
+
+/* One loop where everything moves on by one, one for the rest; y may be a or b, element by element. */
+#define PICK(name, T)                                                                        \
+ONX_CLONES static void name(const uint8_t *pick, const void *av, const void *bv, void *yv,   \
+			    const size_t *step, size_t n)                                    \
+{                                                                                            \
+	const T *a = av, *b = bv;                                                            \
+	T *y = yv;                                                                           \
+	if (step[1] == 1 && step[2] == 1 && step[3] == 1)                                    \
+		ONX_ALIKE for (size_t i = 0; i < n; i++) {                                   \
+			const T va = a[i], vb = b[i];                                        \
+			y[i] = pick[i] ? va : vb;                                            \
+		}                                                                            \
+	else                                                                                 \
+		ONX_ALIKE for (size_t i = 0; i < n; i++) {                                   \
+			const T va = a[i * step[2]], vb = b[i * step[3]];                    \
+			y[i] = pick[i * step[1]] ? va : vb;                                  \
+		}                                                                            \
+}
+PICK(pick1, uint8_t)
+PICK(pick2, uint16_t)
+PICK(pick4, uint32_t)
+PICK(pick8, uint64_t)
 
 static void where_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
 {
@@ -12,9 +36,12 @@ static void where_run(const struct onx_call *c, const size_t *off, const size_t 
 	const char *b = (const char *)c->x[2].v + off[3] * width;
 	char *y = (char *)c->y[0].v + off[0] * width;
 
-	for (size_t i = 0; i < n; i++)
-		memmove(y + i * width,
-			pick[i * step[1]] ? a + i * step[2] * width : b + i * step[3] * width, width);
+	if (width <= 8)
+		(width == 1 ? pick1 : width == 2 ? pick2 : width == 4 ? pick4 : pick8)(pick, a, b, y, step, n);
+	else
+		for (size_t i = 0; i < n; i++)
+			memmove(y + i * width,
+				pick[i * step[1]] ? a + i * step[2] * width : b + i * step[3] * width, width);
 }
 
 static void walk(const struct onx_call *c, struct onx_walk *w)
