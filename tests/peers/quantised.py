@@ -24,6 +24,10 @@ def i8(*shape):
     return rng.randint(-128, 128, shape).astype(np.int8)
 
 
+def f4(*shape):
+    return rng.randn(*shape).astype(np.float32)
+
+
 def scale(*values):
     return np.array(values if len(values) > 1 else values[0], np.float32)
 
@@ -63,6 +67,14 @@ NODES = [
     ("DequantizeLinear", {"axis": 1}, [i8(3, 6), COLUMNS, np.arange(6).astype("i1")]),
     ("QAttention", {"num_heads": 2},
      [u8(1, 3, 4), i8(4, 12), rng.randn(12).astype("f4"), S, T, NONE, zero(120), zero(3, np.int8)]),
+    ("MatMulNBits", {"N": 5, "K": 40, "block_size": 16}, [f4(2, 3, 40), u8(5, 3, 8), f4(15)]),
+    ("MatMulNBits", {"N": 5, "K": 40, "block_size": 16},
+     [f4(4, 40), u8(5, 3, 8), f4(5, 3), u8(5, 2), NONE, f4(5)]),
+    ("MatMulNBits", {"N": 5, "K": 64, "block_size": 32, "bits": 8}, [f4(4, 64), u8(5, 2, 32), f4(10), u8(10)]),
+    ("MatMulNBits", {"N": 3, "K": 64, "block_size": 32}, [f4(4, 64), u8(3, 2, 16), f4(6), f4(6)]),
+    ("RotaryEmbedding", {}, [f4(2, 3, 8), np.array([[0, 1, 2], [2, 4, 1]]), f4(5, 2), f4(5, 2)]),
+    ("RotaryEmbedding", {"interleaved": 1}, [f4(2, 2, 3, 4), np.array([1]), f4(5, 2), f4(5, 2)]),
+    ("RotaryEmbedding", {"num_heads": 2, "rotary_embedding_dim": 2}, [f4(2, 3, 8), np.array([2]), f4(5, 1), f4(5, 1)]),
 ]
 
 
