@@ -95,13 +95,15 @@ static struct ONX_R(onx_gather) gather_of(const struct dense_geo *g)
 	return p;
 }
 
-/* For a sliver copying W is not worth it. */
+enum { FEW_TERMS = 8 };
+
+/* For a sliver, or for sums of few terms, copying W is not worth it. */
 static bool packed_fits(const struct onx_infer *s, const void *attr)
 {
 	const struct dense_geo *g = s->geo;
 
 	(void)attr;
-	return !onx_is_sliver(&g->mat);
+	return !onx_is_sliver(&g->mat) && g->mat.k >= FEW_TERMS;
 }
 
 static size_t packed_bytes(const struct onx_infer *s, const void *attr)
