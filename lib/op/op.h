@@ -120,7 +120,7 @@ struct onx_op {
 	int since;                      /* first version of the domain that this row is right for; it holds
 					   until the next row of the same type                          */
 	int8_t min_in, max_in, min_out, max_out;
-	enum onx_grad grad[8];          /* by input; the last one given in n_grad repeats for variadic ones */
+	enum onx_grad grad[12];         /* by input; the last one given in n_grad repeats for variadic ones */
 	int8_t n_grad;
 	uint32_t keep;                  /* ONX_KEEP_*                                                */
 	uint8_t alias;                  /* bit i: y[0] may be computed in place of x[i]              */

@@ -28,6 +28,10 @@ def f4(*shape):
     return rng.randn(*shape).astype(np.float32)
 
 
+def i32(*values):
+    return np.array(values, np.int32)
+
+
 def scale(*values):
     return np.array(values if len(values) > 1 else values[0], np.float32)
 
@@ -75,13 +79,28 @@ NODES = [
     ("RotaryEmbedding", {}, [f4(2, 3, 8), np.array([[0, 1, 2], [2, 4, 1]]), f4(5, 2), f4(5, 2)]),
     ("RotaryEmbedding", {"interleaved": 1}, [f4(2, 2, 3, 4), np.array([1]), f4(5, 2), f4(5, 2)]),
     ("RotaryEmbedding", {"num_heads": 2, "rotary_embedding_dim": 2}, [f4(2, 3, 8), np.array([2]), f4(5, 1), f4(5, 1)]),
+    ("GroupQueryAttention", {"num_heads": 4, "kv_num_heads": 2},
+     [f4(2, 3, 64), f4(2, 3, 32), f4(2, 3, 32), NONE, NONE, i32(2, 2), i32(3)]),
+    ("GroupQueryAttention", {"num_heads": 4, "kv_num_heads": 2, "do_rotary": 1, "softcap": 0.8, "scale": 0.7},
+     [f4(1, 2, 128), NONE, NONE, f4(1, 2, 3, 16), f4(1, 2, 3, 16), i32(4), i32(5), f4(6, 8), f4(6, 8)]),
+    ("GroupQueryAttention", {"num_heads": 2, "kv_num_heads": 2, "do_rotary": 1, "rotary_interleaved": 1},
+     [f4(2, 1, 32), f4(2, 1, 32), f4(2, 1, 32), f4(2, 2, 3, 16), f4(2, 2, 3, 16), i32(3, 2), i32(4), f4(6, 8),
+      f4(6, 8)]),
+    ("GroupQueryAttention", {"num_heads": 2, "kv_num_heads": 1, "local_window_size": 2},
+     [f4(1, 5, 32), f4(1, 5, 16), f4(1, 5, 16), NONE, NONE, i32(4), i32(5)]),
+    ("GroupQueryAttention", {"num_heads": 2, "kv_num_heads": 1, "smooth_softmax": 1},
+     [f4(1, 5, 32), f4(1, 5, 16), f4(1, 5, 16), NONE, NONE, i32(4), i32(5), NONE, NONE, NONE, f4(1, 2, 5, 5)]),
+    ("GroupQueryAttention", {"num_heads": 2, "kv_num_heads": 1},
+     [f4(1, 5, 32), f4(1, 5, 16), f4(1, 5, 16), NONE, NONE, i32(4), i32(5), NONE, NONE, NONE, NONE, f4(2)]),
 ]
 
 
 def model(op, attributes, values):
     names = ["x%d" % i if v is not None else "" for i, v in enumerate(values)]
     stored = [numpy_helper.from_array(np.asarray(v), n) for v, n in zip(values, names) if v is not None]
-    node = helper.make_node(op, names, ["y"], domain="com.microsoft", **attributes)
+    # without a present, ONNX Runtime's does not read the past
+    outputs = ["y", "k", "v"] if op == "GroupQueryAttention" else ["y"]
+    node = helper.make_node(op, names, outputs, domain="com.microsoft", **attributes)
     graph = helper.make_graph([node], "one", [], [onnx.ValueInfoProto(name="y")], stored)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     made = helper.make_model(graph, opset_imports=opsets)
