@@ -64,6 +64,14 @@ static int reduce_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	return ONX_OK;
 }
 
+/* Logarithms of whole numbers went out with opset 28. */
+static int real_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const int rc = onx_want_real(s, 0, e);
+
+	return rc < 0 ? rc : reduce_infer(s, attr, e);
+}
+
 #define X0 ONX_KEEP_X(0)
 #define Y0 ONX_KEEP_Y(0)
 #define REDUCE(R)                                       \
@@ -82,13 +90,16 @@ static void name##_forward(const struct onx_call *c)  { onx_reduce_forward(c, ki
 static void name##_backward(const struct onx_call *c) { onx_reduce_backward(c, kind); }
 REDUCE(R)
 #undef R
-#define R(name, kind, keep_)                                                            \
-	{ .domain = "", .type = #name, .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, \
+#define ROW(name, from, rule, keep_)                                                    \
+	{ .domain = "", .type = #name, .since = from, .min_in = 1, .max_in = 2, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = keep_, \
-	  .flags = ONX_OP_APART, .attr = &reduce_attr, .infer = reduce_infer, .forward = name##_forward,       \
+	  .flags = ONX_OP_APART, .attr = &reduce_attr, .infer = rule, .forward = name##_forward,       \
 	  .backward = name##_backward },
+#define R(name, kind, keep_) ROW(name, 1, reduce_infer, keep_)
 
 const struct onx_op ONX_R(onx_ops_reduce)[] = {
 	REDUCE(R)
+	ROW(ReduceLogSum, 28, real_infer, X0 | Y0)
+	ROW(ReduceLogSumExp, 28, real_infer, X0 | Y0)
 	{ .type = NULL }
 };
