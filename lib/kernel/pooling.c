@@ -96,10 +96,37 @@ static void max_row(const struct onx_window *w, const real *x, size_t r, real *t
 	}
 }
 
+/* The one window that is the whole plane: blocks are asked whether they hold more than there is, and searched then. */
+ONX_CLONES
+static void max_all(const real *x, size_t n, real *top, int32_t *at)
+{
+	enum { BLOCK = 64 };
+	real best = x[0];
+	size_t where = 0;
+
+	for (size_t from = 0; from < n; from += BLOCK) {
+		const size_t m = n - from < BLOCK ? n - from : BLOCK;
+		int wins = 0;
+		for (size_t i = 0; i < m; i++)
+			wins |= (x[from + i] > best) | (x[from + i] != x[from + i]);
+		for (size_t i = from; wins && i < from + m; i++)
+			if (x[i] > best || x[i] != x[i]) {
+				best = x[i];
+				where = i;
+			}
+	}
+	*top = best;
+	*at = (int32_t)where;
+}
+
 static void max_plane(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 
+	if (w->out_n == 1 && w->kern_n == w->in_n && w->in_n == w->in[2] && w->pad[2] == 0 && w->dil[2] == 1) {
+		max_all(j->x + plane * w->in_n, w->in_n, j->to + plane, j->at + plane);
+		return;
+	}
 	for (size_t r = 0; r < w->out[0] * w->out[1]; r++) {
 		const size_t o = plane * w->out_n + r * w->out[2];
 
@@ -170,7 +197,7 @@ void onx_maxpool_bytes(struct onx_pool *pool, const struct onx_window *w, size_t
 	run(pool, &j, byte_plane);
 }
 
-static void avg_plane(const struct job *j, size_t plane)
+static void avg_plane_small(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 	const real *x = j->x + plane * w->in_n;
@@ -190,7 +217,7 @@ static void avg_plane(const struct job *j, size_t plane)
 	}
 }
 
-static void avg_back(const struct job *j, size_t plane)
+static void avg_back_small(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 	real *dx = j->to + plane * w->in_n;
@@ -209,6 +236,113 @@ static void avg_back(const struct job *j, size_t plane)
 					dx[row + k * w->dil[2]] += g;
 			}
 	}
+}
+
+/* Rows of at least this many outputs go tap by tap; shorter ones output by output. */
+enum { AVG_ROW = 4, AVG_BLOCK = 128 };
+
+/* fn for each tap of outputs [lo, lo + n) of row r that meets the input, on those outputs where it does. */
+typedef void tap_fn(real *x, int64_t s, size_t n, double *acc);
+static void each_tap(const struct onx_window *w, real *x, size_t r, size_t lo, size_t n, double *acc, tap_fn *fn)
+{
+	for (size_t t = 0; t < w->kern_n; t++) {
+		const size_t kw = t % w->kern[2];
+		const int64_t d = onx_window_at(w, 0, r / w->out[1], t / w->kern[2] / w->kern[1]);
+		const int64_t h = onx_window_at(w, 1, r % w->out[1], t / w->kern[2] % w->kern[1]);
+		size_t from, to;
+
+		if (d < 0 || d >= (int64_t)w->in[0] || h < 0 || h >= (int64_t)w->in[1])
+			continue;
+		onx_window_valid(w, 2, kw, &from, &to);
+		from = from > lo ? from : lo;
+		to = to < lo + n ? to : lo + n;
+		if (from < to)
+			fn(x + (d * (int64_t)w->in[1] + h) * (int64_t)w->in[2] + onx_window_at(w, 2, from, kw),
+			   w->stride[2], to - from, acc + (from - lo));
+	}
+}
+
+#define TAP(name, f)                                                                         \
+ONX_CLONES static void name(real *x, int64_t s, size_t n, double *restrict acc)              \
+{                                                                                            \
+	if (s == 1)                                                                          \
+		ONX_ALIKE for (size_t i = 0; i < n; i++) {                                   \
+			real *at = x + i;                                                    \
+			f;                                                                   \
+		}                                                                            \
+	else                                                                                 \
+		ONX_ALIKE for (size_t i = 0; i < n; i++) {                                   \
+			real *at = x + (int64_t)i * s;                                       \
+			f;                                                                   \
+		}                                                                            \
+}
+TAP(tap_sum, acc[i] += *at)
+TAP(tap_spread, *at += (real)acc[i])
+
+/* count[i]: by how much outputs [lo, lo + n) of row r divide; those in the middle of a row have the same. */
+static void counts(const struct job *j, size_t r, size_t lo, size_t n, double *count)
+{
+	const struct onx_window *w = j->w;
+	const int64_t span = ((int64_t)w->kern[2] - 1) * w->dil[2];
+	double middle = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const int64_t first = onx_window_at(w, 2, lo + i, 0);
+		const bool whole = first >= 0 && first + span < (int64_t)w->in[2];
+
+		if (!whole || middle == 0) {
+			const struct onx_reach reach = reach_of(w, r * w->out[2] + lo + i);
+			count[i] = onx_reach_count(w, &reach, j->count_pad);
+			middle = whole ? count[i] : middle;
+		} else {
+			count[i] = middle;
+		}
+	}
+}
+
+static void avg_plane(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+
+	if (w->out[2] < AVG_ROW) {
+		avg_plane_small(j, plane);
+		return;
+	}
+	for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
+		for (size_t lo = 0; lo < w->out[2]; lo += AVG_BLOCK) {
+			const size_t n = w->out[2] - lo < AVG_BLOCK ? w->out[2] - lo : AVG_BLOCK;
+			real *y = j->to + plane * w->out_n + r * w->out[2] + lo;
+			double sum[AVG_BLOCK] = { 0 }, count[AVG_BLOCK];
+
+			each_tap(w, (real *)(uintptr_t)j->x + plane * w->in_n, r, lo, n, sum, tap_sum);
+			counts(j, r, lo, n, count);
+			for (size_t i = 0; i < n; i++)
+				y[i] = (real)(sum[i] / count[i]);
+		}
+}
+
+static void avg_back(const struct job *j, size_t plane)
+{
+	const struct onx_window *w = j->w;
+	real *dx = j->to + plane * w->in_n;
+
+	if (w->out[2] < AVG_ROW) {
+		avg_back_small(j, plane);
+		return;
+	}
+	if (!j->add)
+		memset(dx, 0, w->in_n * sizeof *dx);
+	for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
+		for (size_t lo = 0; lo < w->out[2]; lo += AVG_BLOCK) {
+			const size_t n = w->out[2] - lo < AVG_BLOCK ? w->out[2] - lo : AVG_BLOCK;
+			const real *dy = j->dy + plane * w->out_n + r * w->out[2] + lo;
+			double share[AVG_BLOCK], count[AVG_BLOCK];
+
+			counts(j, r, lo, n, count);
+			for (size_t i = 0; i < n; i++)
+				share[i] = dy[i] / count[i];
+			each_tap(w, dx, r, lo, n, share, tap_spread);
+		}
 }
 
 void onx_avgpool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool count_pad,

@@ -76,20 +76,27 @@ static void runs(const struct gelu_job *j, size_t lo, size_t hi, gelu_fn *fn)
 }
 
 #define GELU_LOOP(f)                                                                                 \
-	ONX_ALIKE for (size_t k = 0; k < n; k++) {                                                   \
-		const real v = x[k] + (bias ? bias[k] : 0);                                          \
-		f;                                                                                   \
-	}
+	if (bias)                                                                                    \
+		ONX_ALIKE for (size_t k = 0; k < n; k++) {                                           \
+			const real v = x[k] + bias[k];                                               \
+			f;                                                                           \
+		}                                                                                    \
+	else                                                                                         \
+		ONX_ALIKE for (size_t k = 0; k < n; k++) {                                           \
+			const real v = x[k];                                                         \
+			f;                                                                           \
+		}
 
 ONX_CLONES static void gelu_run(const struct gelu_job *j, size_t i, const real *bias, size_t n)
 {
 	const real *x = (const real *)j->c->x[0].v + i;
 	real *y = (real *)j->c->y[0].v + i;
 
-	if (j->by_tanh)
+	if (j->by_tanh) {
 		GELU_LOOP(y[k] = onx_gelu_tanh(v))
-	else
+	} else {
 		GELU_LOOP(y[k] = onx_gelu(v))
+	}
 }
 
 static void gelu_range(const void *ctx, size_t lo, size_t hi)
@@ -102,10 +109,11 @@ ONX_CLONES static void gelu_slope_run(const struct gelu_job *j, size_t i, const 
 	const real *x = (const real *)j->c->x[0].v + i, *dy = (const real *)j->c->dy[0].v + i;
 	real *sum = (real *)j->c->scratch + i;
 
-	if (j->by_tanh)
+	if (j->by_tanh) {
 		GELU_LOOP(sum[k] = dy[k] * onx_gelu_tanh_slope(v))
-	else
+	} else {
 		GELU_LOOP(sum[k] = dy[k] * onx_gelu_slope(v))
+	}
 }
 
 static void gelu_dx_range(const void *ctx, size_t lo, size_t hi)
