@@ -1,5 +1,6 @@
 /* op/clip.c -- Clip: y = min(max(x, lo), hi); bounds are attributes before opset 11, inputs since. */
 #include "kernel/real.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
@@ -57,20 +58,35 @@ static void clip_dx(const void *ctx, size_t from, size_t to)
 		onx_put(&dx[i], add, y[i] > lo && y[i] < hi ? dy[i] : 0);
 }
 
+struct whole { const struct onx_call *c; uint64_t lo, hi, flip; };
+
+static void clip_whole(const void *ctx, size_t from, size_t to)
+{
+	const struct whole *w = ctx;
+	int64_t room[ONX_BULK], y[ONX_BULK];
+
+	for (size_t at = from; at < to; at += ONX_BULK) {
+		const size_t n = to - at < ONX_BULK ? to - at : ONX_BULK;
+		const int64_t *v = onx_bulk_ints(&w->c->x[0], at, 1, n, room);
+		for (size_t i = 0; i < n; i++) {
+			uint64_t x = (uint64_t)v[i] ^ w->flip;
+			x = x < w->lo ? w->lo : x;
+			x = x > w->hi ? w->hi : x;
+			y[i] = (int64_t)(x ^ w->flip);
+		}
+		onx_bulk_put_ints(&w->c->y[0], at, n, y);
+	}
+}
+
 static void clip_ints(const struct onx_call *c)
 {
 	const bool wide = c->x[0].type == ONX_UINT64;
 	const uint64_t flip = wide ? 0 : (uint64_t)1 << 63;     /* makes signed order unsigned */
-	const uint64_t lo = c->n_x > 1 && c->x[1].v ? (uint64_t)onx_view_int(&c->x[1], 0) ^ flip : 0;
-	const uint64_t hi = c->n_x > 2 && c->x[2].v ? (uint64_t)onx_view_int(&c->x[2], 0) ^ flip
-						    : UINT64_MAX;
+	const struct whole w = { c, c->n_x > 1 && c->x[1].v ? (uint64_t)onx_view_int(&c->x[1], 0) ^ flip : 0,
+				 c->n_x > 2 && c->x[2].v ? (uint64_t)onx_view_int(&c->x[2], 0) ^ flip : UINT64_MAX,
+				 flip };
 
-	for (size_t i = 0; i < c->y[0].n; i++) {
-		uint64_t x = (uint64_t)onx_view_int(&c->x[0], i) ^ flip;
-		x = x < lo ? lo : x;
-		x = x > hi ? hi : x;
-		onx_view_put_int(&c->y[0], i, (int64_t)(x ^ flip));
-	}
+	onx_each(c->pool, c->y[0].n, ONX_GRAIN, clip_whole, &w);
 }
 
 static void clip_forward(const struct onx_call *c)

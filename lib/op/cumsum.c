@@ -1,5 +1,7 @@
 /* op/cumsum.c -- CumSum and CumProd: running sums and products along an axis. */
+#include "kernel/cpu.h"
 #include "kernel/real.h"
+#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
@@ -45,6 +47,30 @@ static int cumsum_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 
 struct job { const struct onx_call *c; const struct onx_view *from, *to; bool reverse; };
 
+/* One step of n lines side by side: sum += x, and out goes the sum before or after. */
+/* y may be x. */
+ONX_CLONES static void step_reals(const real *x, size_t n, bool exclusive, double *restrict sum, bool add, real *y)
+{
+	ONX_ALIKE for (size_t i = 0; i < n; i++) {
+		const double before = sum[i], after = before + (double)x[i];
+		const real out = (real)(exclusive ? before : after);
+		sum[i] = after;
+		y[i] = add ? y[i] + out : out;
+	}
+}
+
+ONX_CLONES static void step_ints(const int64_t *restrict x, size_t n, bool exclusive, uint64_t *restrict sum,
+				 int64_t *restrict y)
+{
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t before = sum[i], after = before + (uint64_t)x[i];
+		sum[i] = after;
+		y[i] = (int64_t)(exclusive ? before : after);
+	}
+}
+
+enum { LINES = 256 };
+
 static void sum_lines(const void *ctx, size_t lo, size_t hi)
 {
 	const struct job *j = ctx;
@@ -52,23 +78,77 @@ static void sum_lines(const void *ctx, size_t lo, size_t hi)
 	const bool exclusive = ((const struct cumsum *)j->c->attr)->exclusive;
 	const bool is_real = onx_dtype_real(j->from->type);
 
-	for (size_t i = lo; i < hi; i++) {
+	for (size_t i = lo, n; i < hi; i += n) {
+		const size_t left = g->inner - i % g->inner, most = hi - i < LINES ? hi - i : LINES;
 		const size_t first = i / g->inner * g->n * g->inner + i % g->inner;
-		uint64_t whole = 0;
-		double sum = 0;
+		double sum[LINES] = { 0 };
+		uint64_t whole[LINES] = { 0 };
+		int64_t room[LINES], out[LINES];
+		n = left < most ? left : most;
 		for (size_t k = 0; k < g->n; k++) {
 			const size_t at = first + (j->reverse ? g->n - 1 - k : k) * g->inner;
 			if (is_real) {
-				const double before = sum, v = ((const real *)j->from->v)[at];
-				sum += v;
-				onx_put((real *)j->to->v + at, j->to->add, (real)(exclusive ? before : sum));
+				step_reals((const real *)j->from->v + at, n, exclusive, sum, j->to->add,
+					   (real *)j->to->v + at);
 			} else {
-				const uint64_t before = whole, v = (uint64_t)onx_view_int(j->from, at);
-				whole += v;
-				onx_view_put_int(j->to, at, (int64_t)(exclusive ? before : whole));
+				step_ints(onx_bulk_ints(j->from, at, 1, n, room), n, exclusive, whole, out);
+				onx_bulk_put_ints(j->to, at, n, out);
 			}
 		}
 	}
+}
+
+/* Lines that are contiguous, one after the other. */
+static void sum_runs(const void *ctx, size_t lo, size_t hi)
+{
+	const struct job *j = ctx;
+	const struct cumsum_geo *g = j->c->geo;
+	const bool exclusive = ((const struct cumsum *)j->c->attr)->exclusive;
+
+	for (size_t i = lo; i < hi; i++) {
+		double sum = 0;
+		for (size_t k = 0; k < g->n; k++) {
+			const size_t at = i * g->n + (j->reverse ? g->n - 1 - k : k);
+			const double before = sum;
+			sum += (double)((const real *)j->from->v)[at];
+			onx_put((real *)j->to->v + at, j->to->add, (real)(exclusive ? before : sum));
+		}
+	}
+}
+
+static void whole_runs(const void *ctx, size_t lo, size_t hi)
+{
+	const struct job *j = ctx;
+	const struct cumsum_geo *g = j->c->geo;
+	const bool exclusive = ((const struct cumsum *)j->c->attr)->exclusive;
+
+	for (size_t i = lo; i < hi; i++) {
+		uint64_t sum = 0;
+		for (size_t k = 0; k < g->n; k += LINES) {
+			const size_t n = g->n - k < LINES ? g->n - k : LINES;
+			const size_t at = i * g->n + (j->reverse ? g->n - k - n : k);
+			int64_t room[LINES], out[LINES];
+			const int64_t *x = onx_bulk_ints(j->from, at, 1, n, room);
+			for (size_t s = 0; s < n; s++) {
+				const size_t e = j->reverse ? n - 1 - s : s;
+				const uint64_t before = sum;
+				sum += (uint64_t)x[e];
+				out[e] = (int64_t)(exclusive ? before : sum);
+			}
+			onx_bulk_put_ints(j->to, at, n, out);
+		}
+	}
+}
+
+static void sums(const struct onx_call *c, const struct job *j)
+{
+	const struct cumsum_geo *g = c->geo;
+	const size_t grain = onx_pieces(ONX_GRAIN, g->n + 1);
+
+	if (g->inner > 1)
+		onx_each(c->pool, g->lines, grain < LINES ? LINES : grain, sum_lines, j);
+	else
+		onx_each(c->pool, g->lines, grain, onx_dtype_real(j->from->type) ? sum_runs : whole_runs, j);
 }
 
 /* y[i] = x[0] + ... + x[i], sums in double (whole numbers wrap) */
@@ -76,7 +156,7 @@ static void cumsum_forward(const struct onx_call *c)
 {
 	const struct job j = { c, &c->x[0], &c->y[0], ((const struct cumsum *)c->attr)->reverse };
 
-	onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, sum_lines, &j);
+	sums(c, &j);
 }
 
 /* dx[i] = dy[i] + ... + dy[n-1]: the same sum from the other end */
@@ -85,7 +165,7 @@ static void cumsum_backward(const struct onx_call *c)
 	const struct job j = { c, &c->dy[0], &c->dx[0], !((const struct cumsum *)c->attr)->reverse };
 
 	if (c->dx[0].v)
-		onx_each(c->pool, ((const struct cumsum_geo *)c->geo)->lines, 64, sum_lines, &j);
+		sums(c, &j);
 }
 
 /* ---- CumProd ---- */
