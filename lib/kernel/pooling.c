@@ -239,7 +239,7 @@ static void avg_back_small(const struct job *j, size_t plane)
 }
 
 /* Rows of at least this many outputs go tap by tap; shorter ones output by output. */
-enum { AVG_ROW = 4, AVG_BLOCK = 128 };
+enum { AVG_ROW = 4, AVG_BLOCK = 128, AVG_WIDE = 512 };
 
 /* fn for each tap of outputs [lo, lo + n) of row r that meets the input, on those outputs where it does. */
 typedef void tap_fn(real *x, int64_t s, size_t n, double *acc);
@@ -300,6 +300,44 @@ static void counts(const struct job *j, size_t r, size_t lo, size_t n, double *c
 	}
 }
 
+ONX_CLONES static void add_columns(const real *restrict x, size_t n, double *restrict col)
+{
+	for (size_t i = 0; i < n; i++)
+		col[i] += x[i];
+}
+
+ONX_CLONES static void tap_columns(const double *restrict col, int64_t s, size_t n, double *restrict acc)
+{
+	if (s == 1)
+		for (size_t i = 0; i < n; i++)
+			acc[i] += col[i];
+	else
+		for (size_t i = 0; i < n; i++)
+			acc[i] += col[(int64_t)i * s];
+}
+
+/* Row r of the output: first the input's rows that it sees added up, then its taps along them. */
+static void sum_columns(const struct onx_window *w, const real *x, size_t r, double *acc)
+{
+	double col[AVG_WIDE];
+
+	memset(col, 0, w->in[2] * sizeof *col);
+	for (size_t t = 0; t < w->kern[0] * w->kern[1]; t++) {
+		const int64_t d = onx_window_at(w, 0, r / w->out[1], t / w->kern[1]);
+		const int64_t h = onx_window_at(w, 1, r % w->out[1], t % w->kern[1]);
+
+		if (d >= 0 && d < (int64_t)w->in[0] && h >= 0 && h < (int64_t)w->in[1])
+			add_columns(x + (d * (int64_t)w->in[1] + h) * (int64_t)w->in[2], w->in[2], col);
+	}
+	for (size_t kw = 0; kw < w->kern[2]; kw++) {
+		size_t from, to;
+
+		onx_window_valid(w, 2, kw, &from, &to);
+		if (from < to)
+			tap_columns(col + onx_window_at(w, 2, from, kw), w->stride[2], to - from, acc + from);
+	}
+}
+
 static void avg_plane(const struct job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
@@ -314,7 +352,10 @@ static void avg_plane(const struct job *j, size_t plane)
 			real *y = j->to + plane * w->out_n + r * w->out[2] + lo;
 			double sum[AVG_BLOCK] = { 0 }, count[AVG_BLOCK];
 
-			each_tap(w, (real *)(uintptr_t)j->x + plane * w->in_n, r, lo, n, sum, tap_sum);
+			if (w->in[2] <= AVG_WIDE && w->out[2] <= AVG_BLOCK)
+				sum_columns(w, j->x + plane * w->in_n, r, sum);
+			else
+				each_tap(w, (real *)(uintptr_t)j->x + plane * w->in_n, r, lo, n, sum, tap_sum);
 			counts(j, r, lo, n, count);
 			for (size_t i = 0; i < n; i++)
 				y[i] = (real)(sum[i] / count[i]);
