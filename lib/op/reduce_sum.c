@@ -29,8 +29,8 @@ static double finish(enum onx_reduction kind, double acc, size_t n)
 /* One loop for each kind: a is what there is, v the next element. */
 #define KINDS(LOOP)                                                                          \
 	switch (kind) {                                                                      \
-	case MAX: case LOG_SUM_EXP: LOOP((v > a) | (v != v) ? v : a);                        \
-	case MIN:                   LOOP((v < a) | (v != v) ? v : a);                        \
+	case MAX: case LOG_SUM_EXP: LOOP(((v > a) | (v != v)) ? v : a);                        \
+	case MIN:                   LOOP(((v < a) | (v != v)) ? v : a);                        \
 	case PROD:                  LOOP(a * v);                                             \
 	case L1:                    LOOP(a + fabs(v));                                       \
 	case L2: case SUM_SQUARE:   LOOP(a + v * v);                                         \
