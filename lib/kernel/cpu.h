@@ -46,7 +46,9 @@
  * column's sum in a register, walks memory in strides, at half the speed. */
 #define ONX_IN_ORDER __asm__ volatile ("")
 
-/* For kernels written by hand for one instruction set: what this processor has. */
+/* For kernels written by hand for one instruction set: what they are compiled for, and what this processor has. */
+#define ONX_SET_AVX2 "avx2,fma"
+#define ONX_SET_AVX512 "avx512f,avx512vl,avx512dq,fma"
 enum onx_isa { ONX_ISA_BASE, ONX_ISA_AVX2, ONX_ISA_AVX512, ONX_ISAS };
 static inline enum onx_isa onx_isa(void)
 {

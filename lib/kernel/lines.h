@@ -14,62 +14,47 @@
 #include "kernel/real.h"
 
 #ifdef ONX_LINES
-#define ONX_LINE_OF(bytes)                                                                                     \
+#define ONX_PASTE_AS(a, b) a##_##b
+#define ONX_PASTE(a, b) ONX_PASTE_AS(a, b)
+#define ONX_L(name) ONX_PASTE(name, ONX_LINE_BYTES)
+#define line ONX_L(line)
+#define LINE (ONX_LINE_BYTES / sizeof(real))
+
+#define ONX_PRAGMA_AS(x) _Pragma(#x)
+#define ONX_PRAGMA(x) ONX_PRAGMA_AS(x)
+#ifdef __clang__
+#define ONX_COMPILE_FOR(set) ONX_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define ONX_COMPILE_END ONX_PRAGMA(clang attribute pop)
+#else
+#define ONX_COMPILE_FOR(set) ONX_PRAGMA(GCC push_options) ONX_PRAGMA(GCC target(set))
+#define ONX_COMPILE_END ONX_PRAGMA(GCC pop_options)
+#endif
+
+#define ONX_LINE_OF(bytes) \
 typedef real line_##bytes __attribute__((vector_size(bytes), aligned(sizeof(real)), may_alias));
-
 ONX_LINE_OF(16)
-#define ONX_L(name) name##_16
-#define line line_16
-#define LINE (16 / sizeof(real))
-#include ONX_LINES
-#undef ONX_L
-#undef line
-#undef LINE
-
-#ifdef __x86_64__
 ONX_LINE_OF(32)
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
-#define ONX_L(name) name##_32
-#define line line_32
-#define LINE (32 / sizeof(real))
-#include ONX_LINES
-#undef ONX_L
-#undef line
-#undef LINE
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-
 ONX_LINE_OF(64)
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,fma")
-#endif
-#define ONX_L(name) name##_64
-#define line line_64
-#define LINE (64 / sizeof(real))
+
+#define ONX_LINE_BYTES 16
 #include ONX_LINES
-#undef ONX_L
-#undef line
-#undef LINE
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#ifdef __x86_64__
+#undef ONX_LINE_BYTES
+#define ONX_LINE_BYTES 32
+ONX_COMPILE_FOR(ONX_SET_AVX2)
+#include ONX_LINES
+ONX_COMPILE_END
+#undef ONX_LINE_BYTES
+#define ONX_LINE_BYTES 64
+ONX_COMPILE_FOR(ONX_SET_AVX512)
+#include ONX_LINES
+ONX_COMPILE_END
 #define ONX_WIDTHS(name) { name##_16, name##_32, name##_64 }
 #else
 #define ONX_WIDTHS(name) { name##_16 }
 #endif
+#undef line
+#undef LINE
 #endif
 
 #endif

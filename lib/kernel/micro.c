@@ -41,7 +41,7 @@ PARTS(base, BASE_ROWS, )
 
 enum { WIDE_ROWS = 12, WIDE_COLS = 32, HALF_ROWS = 6, HALF_COLS = 16 };
 
-__attribute__((target("avx512f"), always_inline))
+__attribute__((target(ONX_SET_AVX512), always_inline))
 static inline void wide(int rows, size_t k, const float *a, const float *b, const float *bias, bool add,
 			float *c, size_t ldc)
 {
@@ -77,9 +77,9 @@ static inline void wide(int rows, size_t k, const float *a, const float *b, cons
 		_mm512_storeu_ps(to + 16, s[r][1]);
 	}
 }
-PARTS(wide, WIDE_ROWS, __attribute__((target("avx512f"))))
+PARTS(wide, WIDE_ROWS, __attribute__((target(ONX_SET_AVX512))))
 
-__attribute__((target("avx2,fma"), always_inline))
+__attribute__((target(ONX_SET_AVX2), always_inline))
 static inline void half(int rows, size_t k, const float *a, const float *b, const float *bias, bool add,
 			float *c, size_t ldc)
 {
@@ -115,7 +115,7 @@ static inline void half(int rows, size_t k, const float *a, const float *b, cons
 		_mm256_storeu_ps(to + 8, s[r][1]);
 	}
 }
-PARTS(half, HALF_ROWS, __attribute__((target("avx2,fma"))))
+PARTS(half, HALF_ROWS, __attribute__((target(ONX_SET_AVX2))))
 #endif
 
 const micro *onx_micro_of(enum onx_isa isa)

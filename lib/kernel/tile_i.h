@@ -43,8 +43,8 @@ enum { BASE_ROWS = 6, HALF_ROWS = 6, WIDE_ROWS = 12 };
 
 #ifdef __x86_64__
 #define ONX_BY_HAND 1
-#define AVX2 __attribute__((target("avx2,fma")))
-#define AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,fma")))
+#define AVX2 __attribute__((target(ONX_SET_AVX2)))
+#define AVX512 __attribute__((target(ONX_SET_AVX512)))
 #endif
 
 #endif
