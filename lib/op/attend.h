@@ -1,6 +1,7 @@
 /* op/attend.h -- what both passes of Attention (attend.c, attend_back.c) share. */
 #ifndef ONX_ATTEND_H
 #define ONX_ATTEND_H
+#include <string.h>
 #include "kernel/real.h"
 #include "op/op.h"
 
@@ -40,5 +41,14 @@ void onx_head_scores(const struct onx_call *c, const struct onx_head *at, const 
 /* Numbers (of double) that a piece needs. */
 size_t onx_attend_piece(const struct onx_attend_geo *g, bool back);
 void onx_attend_backward(const struct onx_call *c);
+
+/* The gradient of a piece's keys or values, n numbers, begins with that of the present, which may be NULL. */
+static inline void onx_head_start(real *d, const real *present, size_t piece, size_t n)
+{
+	if (present)
+		memcpy(d, present + piece * n, n * sizeof *d);
+	else
+		memset(d, 0, n * sizeof *d);
+}
 
 #endif

@@ -110,14 +110,6 @@ static void scatter(const struct onx_call *c, int i, size_t b, size_t h, size_t 
 	}
 }
 
-static void start(real *d, const real *present, size_t piece, size_t n)
-{
-	if (present)
-		memcpy(d, present + piece * n, n * sizeof *d);
-	else
-		memset(d, 0, n * sizeof *d);
-}
-
 static void back_piece(void *ctx, size_t piece, int worker)
 {
 	const struct onx_call *c = ctx;
@@ -130,8 +122,8 @@ static void back_piece(void *ctx, size_t piece, int worker)
 
 	onx_head_gather(c, K, b, h, g->d, p.keys);
 	onx_head_gather(c, V, b, h, g->dv, p.values);
-	start(p.dk, given(c, 1), piece, g->t * g->d);
-	start(p.dv, given(c, 2), piece, g->t * g->dv);
+	onx_head_start(p.dk, given(c, 1), piece, g->t * g->d);
+	onx_head_start(p.dv, given(c, 2), piece, g->t * g->dv);
 	for (size_t i = h * group; i < (h + 1) * group; i++) {
 		const struct onx_head at = onx_head_of(g, b, i);
 		head_back(c, &at, &p);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "kernel/gemm.h"
+#include "op/attend.h"
 #include "op/groupquery_i.h"
 
 static const struct onx_view *input(const struct onx_call *c, int i)
@@ -283,16 +284,6 @@ static void scatter(const struct onx_call *c, int what, size_t b, size_t h, real
 	}
 }
 
-static void start_with(real *d, const struct onx_call *c, int y, size_t piece, size_t n)
-{
-	const real *present = y < c->n_y ? c->dy[y].v : NULL;
-
-	if (present)
-		memcpy(d, present + piece * n, n * sizeof *d);
-	else
-		memset(d, 0, n * sizeof *d);
-}
-
 static void back_piece(void *ctx, size_t piece, int worker)
 {
 	const struct onx_call *c = ctx;
@@ -305,8 +296,8 @@ static void back_piece(void *ctx, size_t piece, int worker)
 
 	gather(c, 1, b, kv, m.keys);
 	gather(c, 2, b, kv, m.values);
-	start_with(m.dk, c, 1, piece, n);
-	start_with(m.dv, c, 2, piece, n);
+	onx_head_start(m.dk, c->n_y > 1 ? c->dy[1].v : NULL, piece, n);
+	onx_head_start(m.dv, c->n_y > 2 ? c->dy[2].v : NULL, piece, n);
 	for (size_t h = kv * group; h < (kv + 1) * group; h++)
 		head_back(c, b, h, &m);
 	scatter(c, 1, b, kv, m.dk);
