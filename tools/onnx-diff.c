@@ -133,7 +133,7 @@ static int run(struct onx_work *w, struct onx_err *e)
 	rc = onx_work_model(w, e);
 	if (rc < 0)
 		return rc;
-	rc = onx_model_read(w->operand[0], &other, e);
+	rc = onx_model_look(w->operand[0], &other, e);
 	if (rc < 0)
 		return rc;
 	rc = o->run.data.n ? onx_diff_outputs(w, &other, &how, e) : compare(w, other, o, e);
@@ -156,6 +156,6 @@ const struct onx_tool onx_this_tool = {
 	"With --data it runs both and compares what comes out, whatever the files look like: the largest gap of each "
 	"output, how often both say the same class, and the accuracy of both where the data has labels; status 1 if an "
 	"output is off by more than --tol.",
-	.example = examples, .set = sets, .flags = ONX_TOOL_IN | ONX_TOOL_BARE | ONX_TOOL_JSON,
+	.example = examples, .set = sets, .flags = ONX_TOOL_IN | ONX_TOOL_BARE | ONX_TOOL_JSON | ONX_TOOL_SHORT,
 	.max_operands = 1, .run = run
 };

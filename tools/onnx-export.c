@@ -18,6 +18,7 @@ const struct onx_tool onx_this_tool = {
 	.about = "Removes the marks that the other tools left, and on demand folds what inference does not need and "
 	"stores numbers in fewer bits. The graph is changed only when asked. What goes out is run against what came "
 	"in before it is written, and the gap is told.",
-	.example = examples, .set = onx_export_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT | ONX_TOOL_PLAIN,
+	.example = examples, .set = onx_export_sets,
+	.flags = ONX_TOOL_IN | ONX_TOOL_OUT | ONX_TOOL_PLAIN | ONX_TOOL_SHORT,
 	.run = onx_stage_export
 };

@@ -22,6 +22,6 @@ const struct onx_tool onx_this_tool = {
 	"is one, together with the Add of its bias and the BatchNormalization (or Mul and Add) behind it. So N means "
 	"the same whether or not an exporter folded them.\n\n"
 	"Choices combine in this order, later ones win: --all, --none or --last; --up-to; --op; --match; --train.",
-	.example = examples, .set = onx_freeze_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT,
+	.example = examples, .set = onx_freeze_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT | ONX_TOOL_SHORT,
 	.run = onx_stage_freeze
 };

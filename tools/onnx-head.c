@@ -28,6 +28,6 @@ const struct onx_tool onx_this_tool = {
 	"loss works on what is in front of it.\n\n"
 	"Layers are words such as dropout:0.2 gemm:128 conv:32:3 bn relu maxpool:2 gap "
 	  "flatten and res( ... ).",
-	.example = examples, .set = onx_head_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT | ONX_TOOL_BARE,
+	.example = examples, .set = onx_head_sets, .flags = ONX_TOOL_IN | ONX_TOOL_OUT | ONX_TOOL_BARE | ONX_TOOL_SHORT,
 	.run = onx_stage_head
 };

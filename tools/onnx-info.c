@@ -87,5 +87,6 @@ const struct onx_tool onx_this_tool = {
 	.name = "onnx-info", .brief = "say what is in an ONNX model", .operands = "[MODEL]",
 	.about = "Prints inputs, outputs, operators, weights, multiply-adds and marks of a model. It also looks "
 	"at models that cannot be run here, and says why they cannot.",
-	.example = examples, .set = sets, .flags = ONX_TOOL_IN | ONX_TOOL_BARE | ONX_TOOL_JSON, .run = run
+	.example = examples, .set = sets, .flags = ONX_TOOL_IN | ONX_TOOL_BARE | ONX_TOOL_JSON | ONX_TOOL_SHORT,
+	.run = run
 };

@@ -192,7 +192,8 @@ int onx_work_model(struct onx_work *w, struct onx_err *e)
 {
 	if (!w->path && isatty(STDIN_FILENO))
 		return onx_fail(e, ONX_USAGE, "no model: name a file, or pipe one in");
-	return onx_model_read(w->path, &w->model, e);
+	return w->tool->flags & ONX_TOOL_SHORT ? onx_model_look(w->path, &w->model, e)
+					       : onx_model_read(w->path, &w->model, e);
 }
 
 static int write_result(struct onx_work *w, struct onx_err *e)

@@ -39,6 +39,7 @@ enum onx_tool_flag {
 	ONX_TOOL_JSON = 4,      /* has --json                                                            */
 	ONX_TOOL_BARE = 8,      /* with ONX_TOOL_IN: run reads the model itself, if it wants one         */
 	ONX_TOOL_PLAIN = 32,    /* with ONX_TOOL_OUT: leaves no line in the history                     */
+	ONX_TOOL_SHORT = 64,    /* is soon done: the model's large tensors stay in its file              */
 	ONX_TOOL_DIR  = 16      /* --output names a folder that run fills; text goes to standard output  */
 };
 

@@ -62,7 +62,7 @@ static int read_all(int fd, const char *name, size_t limit, struct onx_bytes *ou
 	return rc;
 }
 
-static int read_fd(int fd, const char *name, size_t limit, struct onx_bytes *out, struct onx_err *e)
+static int read_fd(int fd, const char *name, size_t limit, bool later, struct onx_bytes *out, struct onx_err *e)
 {
 	struct stat st;
 
@@ -75,25 +75,36 @@ static int read_fd(int fd, const char *name, size_t limit, struct onx_bytes *out
 		return read_all(fd, name, limit, out, e);
 	if ((uintmax_t)st.st_size > limit)
 		return too_long(e, name, limit);
-	/* All of it is read: its pages come in one call. */
-	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	/* Where all of it is read its pages come in one call. */
+	void *p = mmap(NULL, (size_t)st.st_size, later ? PROT_READ | PROT_WRITE : PROT_READ,
+		       MAP_PRIVATE | (later ? 0 : MAP_POPULATE), fd, 0);
 	if (p == MAP_FAILED)
 		return read_all(fd, name, limit, out, e);
 	*out = (struct onx_bytes){ p, (size_t)st.st_size, true };
 	return ONX_OK;
 }
 
-int onx_read(const char *path, size_t limit, struct onx_bytes *out, struct onx_err *e)
+static int read_path(const char *path, size_t limit, bool later, struct onx_bytes *out, struct onx_err *e)
 {
 	*out = (struct onx_bytes){ 0 };
 	if (is_std(path))
-		return read_fd(STDIN_FILENO, "standard input", limit, out, e);
+		return read_fd(STDIN_FILENO, "standard input", limit, later, out, e);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail_errno(e, "open", path);
-	int rc = read_fd(fd, path, limit, out, e);
+	int rc = read_fd(fd, path, limit, later, out, e);
 	close(fd);
 	return rc;
+}
+
+int onx_read(const char *path, size_t limit, struct onx_bytes *out, struct onx_err *e)
+{
+	return read_path(path, limit, false, out, e);
+}
+
+int onx_map(const char *path, size_t limit, struct onx_bytes *out, struct onx_err *e)
+{
+	return read_path(path, limit, true, out, e);
 }
 
 void onx_bytes_release(struct onx_bytes *b)

@@ -13,6 +13,8 @@
 struct onx_bytes { const uint8_t *data; size_t len; bool mapped; };
 
 int onx_read(const char *path, size_t limit, struct onx_bytes *out, struct onx_err *e) ONX_MUST;
+/* The same; pages of a mapped file come when they are touched, and may be written, which the file does not see. */
+int onx_map(const char *path, size_t limit, struct onx_bytes *out, struct onx_err *e) ONX_MUST;
 void onx_bytes_release(struct onx_bytes *b);
 /* Nobody reads them for a while: pages of a mapped file go back to the system, and come again when read. */
 void onx_bytes_rest(const struct onx_bytes *b);

@@ -69,7 +69,7 @@ int onx_consts_get(struct onx_consts *c, uint32_t value, bool wide, const struct
 		const bool direct = usable(w, width);
 		/* One heap block holds the view and, unless the file's bytes serve, the numbers. */
 		char *mem = direct || w->n <= (SIZE_MAX - 64) / width
-			    ? onx_heap(1, 64 + (direct ? 0 : w->n * width)) : NULL;
+			    ? onx_heap_bare(64 + (direct ? 0 : w->n * width)) : NULL;
 		_Static_assert(sizeof(struct onx_view) <= 64, "numbers start 64 bytes behind the view");
 		if (!mem)
 			return onx_nomem(e, (double)w->n * (double)width, w->name);

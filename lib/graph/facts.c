@@ -6,6 +6,7 @@
 #include "tensor/seq.h"
 
 enum { FOLD_LIMIT = 1 << 28 };  /* elements of one folded tensor, unless everything is evaluated */
+enum { LARGE = 1 << 14 };       /* elements of a constant that is hardly one of shape arithmetic */
 
 struct work {                   /* what the functions below share */
 	const struct onx_graph *g;
@@ -13,6 +14,7 @@ struct work {                   /* what the functions below share */
 	const struct onx_facts_want *want;
 	struct onx_facts *f;
 	bool *fed;              /* by value */
+	bool small;             /* large constants are left out */
 };
 
 static int start(struct work *w, struct onx_err *e)
@@ -73,7 +75,9 @@ static int constant(struct work *w, uint32_t v, struct onx_err *e)
 	t->type = c->type;
 	t->shape.rank = c->rank;
 	memcpy(t->shape.dim, c->dim, (size_t)c->rank * sizeof *c->dim);
-	return w->f->variable[v] ? ONX_OK : onx_consts_get(w->consts, v, w->want->wide, &t->value, e);
+	if (w->f->variable[v] || (w->small && c->n > LARGE))
+		return ONX_OK;
+	return onx_consts_get(w->consts, v, w->want->wide, &t->value, e);
 }
 
 /* Which nodes the targets need.  Walks the order backwards, stopping at what is fed. */
@@ -368,11 +372,11 @@ static int targets(struct work *w, struct onx_err *e)
 	return ONX_OK;
 }
 
-int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *want,
-		   struct onx_facts **out, struct onx_err *e)
+static int make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *want, bool small,
+		struct onx_facts **out, struct onx_err *e)
 {
 	struct onx_facts *f = onx_heap(1, sizeof *f);
-	struct work w = { g, c, want, f, NULL };
+	struct work w = { g, c, want, f, NULL, small };
 	if (!f)
 		return onx_nomem(e, sizeof *f, "facts");
 	int rc = start(&w, e);
@@ -386,6 +390,17 @@ int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct
 		onx_facts_free(f);
 	else
 		*out = f;
+	return rc;
+}
+
+int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *want,
+		   struct onx_facts **out, struct onx_err *e)
+{
+	int rc = want->sizes ? make(g, c, want, true, out, e) : ONX_UNSUP;
+
+	/* A rule that does need large numbers says so; then all are looked at. */
+	if (rc < 0 && rc != ONX_NOMEM)
+		rc = make(g, c, want, false, out, e);
 	return rc;
 }
 

@@ -47,6 +47,8 @@ struct onx_facts_want {
 	bool training;                  /* of a body: its nodes run in training mode               */
 	bool guess;                     /* what is decided by numbers that are not known: the first body of an If,
 					   one turn of a Loop                                      */
+	bool sizes;                     /* types and shapes are all that is asked: large constants are not looked at
+					   where that will do, and what depends on them is not computed   */
 	struct onx_pool *pool;
 };
 

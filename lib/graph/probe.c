@@ -16,7 +16,7 @@ static int at_batch(const struct onx_graph *g, struct onx_consts *c, int64_t bat
 	uint32_t n;
 	int rc = onx_bind_inputs(g, batch, size, rebatch, &a, &feed, &n, e);
 	if (rc == ONX_OK) {
-		const struct onx_facts_want w = { .feed = feed, .n_feed = n, .guess = guess };
+		const struct onx_facts_want w = { .feed = feed, .n_feed = n, .guess = guess, .sizes = true };
 		rc = onx_facts_make(g, c, &w, f, e);
 	}
 	onx_arena_release(&a);

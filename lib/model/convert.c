@@ -305,6 +305,11 @@ int onx_weight_load(const struct onx_weight *w, const struct onx_view *dst, stru
 		load_strings(w, dst);
 		return ONX_OK;
 	}
+	const size_t own = w->type == ONX_FLOAT ? 4 : w->type == ONX_DOUBLE ? 8 : 0;
+	if (w->raw && w->n && dst->width == own) {
+		memcpy(dst->v, w->raw, w->n * dst->width);
+		return ONX_OK;
+	}
 	for (size_t i = 0; i < w->n; i += BLOCK) {
 		const size_t n = w->n - i < BLOCK ? w->n - i : BLOCK;
 		uint8_t *to = (uint8_t *)dst->v + i * dst->width;

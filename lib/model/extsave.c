@@ -35,7 +35,7 @@ static bool owned_by(const char *path, const char *location)
 
 	if (onx_read(path, INT32_MAX, &b, &e) < 0)
 		return false;
-	if (onx_unpack(&u, &onnx__model_proto__descriptor, b.data, b.len, &msg, &e) == ONX_OK &&
+	if (onx_unpack(&u, &onnx__model_proto__descriptor, b.data, b.len, true, &msg, &e) == ONX_OK &&
 	    onx_each_tensor(msg, see_location, &a, &e) < 0)
 		a.found = false;
 	onx_unpacked_release(&u);

@@ -21,15 +21,14 @@ static int name_producer(struct onx_model *m, struct onx_err *e)
 	return m->producer ? ONX_OK : onx_nomem(e, 64, "a name");
 }
 
-/* m->source is there: everything that is made from it. */
-static int load(struct onx_model *m, struct onx_err *e)
+/* m->source is there: everything that is made from it.  in_place: as for onx_unpack. */
+static int load(struct onx_model *m, bool in_place, struct onx_err *e)
 {
 	ProtobufCMessage *msg;
 
 	if (m->n_source == 0)
 		return not_onnx(m, ONX_FORMAT, e);
-	int rc =
-		onx_unpack(&m->un, &onnx__model_proto__descriptor, m->source, m->n_source, &msg, e);
+	int rc = onx_unpack(&m->un, &onnx__model_proto__descriptor, m->source, m->n_source, in_place, &msg, e);
 	if (rc < 0)
 		return not_onnx(m, rc, e);
 	m->proto = (Onnx__ModelProto *)msg;
@@ -63,7 +62,7 @@ static int fresh(struct onx_model **out, const char *path, const char *dir, stru
 	return ONX_OK;
 }
 
-int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
+static int read_model(const char *path, bool in_place, struct onx_model **out, struct onx_err *e)
 {
 	const bool pipe = !path || !strcmp(path, "-");
 	struct onx_model *m;
@@ -73,12 +72,18 @@ int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
 		return rc;
 	if (!pipe)
 		m->dir = (char *)(uintptr_t)onx_dirname(&m->arena, path);
-	rc = m->dir ? onx_read(path, INT32_MAX, &m->file, e) : onx_nomem(e, 64, "a path");
+	if (!m->dir)
+		rc = onx_nomem(e, 64, "a path");
+	else if (in_place)
+		rc = onx_map(path, INT32_MAX, &m->file, e);
+	else
+		rc = onx_read(path, INT32_MAX, &m->file, e);
 	if (rc == ONX_OK) {
 		m->source = m->file.data;
 		m->n_source = m->file.len;
-		rc = load(m, e);
-		onx_bytes_rest(&m->file);       /* all was copied out of it */
+		rc = load(m, in_place || !m->file.mapped, e);
+		if (!in_place)
+			onx_bytes_rest(&m->file);       /* all was copied out of it */
 		rc = pipe ? onx_while(e, rc, "reading standard input")
 			  : onx_while(e, rc, "reading '%s'", path);
 	}
@@ -87,6 +92,16 @@ int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
 	else
 		*out = m;
 	return rc;
+}
+
+int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e)
+{
+	return read_model(path, false, out, e);
+}
+
+int onx_model_look(const char *path, struct onx_model **out, struct onx_err *e)
+{
+	return read_model(path, true, out, e);
 }
 
 int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_model **out,
@@ -105,7 +120,7 @@ int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_mode
 			memcpy(copy, data, n);
 		m->source = copy;
 		m->n_source = n;
-		rc = load(m, e);
+		rc = load(m, true, e);
 	}
 	if (rc < 0)
 		onx_model_free(m);

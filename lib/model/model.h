@@ -99,6 +99,9 @@ struct onx_file_graph {
 /* path "-" or NULL: standard input.  `note` receives nothing here yet and may be NULL.  External
  * data is looked for in the folder of `path` (the current folder for standard input). */
 int onx_model_read(const char *path, struct onx_model **out, struct onx_err *e) ONX_MUST;
+/* The same for work that is soon done: the numbers of large tensors stay in the mapped file, and only what is
+ * looked at is read.  Who writes into the file meanwhile (not: puts another in its place) changes them. */
+int onx_model_look(const char *path, struct onx_model **out, struct onx_err *e) ONX_MUST;
 /* From bytes in memory (copied); `dir` for external data, may be NULL: then it is a fault. */
 int onx_model_parse(const void *data, size_t n, const char *dir, struct onx_model **out,
 		    struct onx_err *e) ONX_MUST;

@@ -28,9 +28,10 @@ struct onx_unpacked {
 	size_t live, limit;
 	bool over;                      /* the ceiling, not the machine, said no */
 };
-/* Scans and unpacks.  *out lives until onx_unpacked_release(u), also after a fault. */
+/* Scans and unpacks.  *out lives until onx_unpacked_release(u), also after a fault.  in_place: large raw_data is not
+ * copied but points into p, which then lives as long. */
 int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p,
-	       size_t n, ProtobufCMessage **out, struct onx_err *e) ONX_MUST;
+	       size_t n, bool in_place, ProtobufCMessage **out, struct onx_err *e) ONX_MUST;
 void onx_unpacked_release(struct onx_unpacked *u);
 
 /* Packed size; a message above protobuf's 2 GiB is a fault. */
@@ -42,6 +43,20 @@ int onx_pack_buf(const ProtobufCMessage *msg, struct onx_buf *b, struct onx_err 
 typedef int onx_see_tensor(void *ctx, Onnx__TensorProto *t, struct onx_err *e);
 int onx_each_tensor(ProtobufCMessage *msg, onx_see_tensor *see, void *ctx,
 		    struct onx_err *e) ONX_MUST;
+
+/* --- slim.c: a message without its large raw_data --------------------------------------------- */
+
+struct onx_slim {
+	struct onx_buf bytes;           /* the message to unpack           */
+	ProtobufCBinaryData *raw;       /* what was left out: where it is  */
+	size_t n;
+};
+/* p: scanned, with w.large of them and no marks.  The caller releases, also after a fault. */
+int onx_slim(struct onx_slim *s, const ProtobufCMessageDescriptor *desc, const uint8_t *p, size_t n,
+	     const struct onx_wire *w, struct onx_err *e) ONX_MUST;
+/* Gives the unpacked message what was left out. */
+int onx_slim_fill(struct onx_slim *s, ProtobufCMessage *msg, struct onx_err *e) ONX_MUST;
+void onx_slim_release(struct onx_slim *s);
 
 /* --- model.c ---------------------------------------------------------------------------------- */
 

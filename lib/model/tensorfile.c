@@ -11,7 +11,7 @@ static int read_tensor(struct onx_tensor_file *f, const struct onx_bytes *b,
 {
 	ProtobufCMessage *msg;
 
-	int rc = onx_unpack(&f->un, &onnx__tensor_proto__descriptor, b->data, b->len, &msg, e);
+	int rc = onx_unpack(&f->un, &onnx__tensor_proto__descriptor, b->data, b->len, false, &msg, e);
 	if (rc < 0)
 		return rc;
 	Onnx__TensorProto *t = (Onnx__TensorProto *)msg;

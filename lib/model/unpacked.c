@@ -84,16 +84,11 @@ static void give(void *ctx, void *p)
 	onx_heap_free(b);
 }
 
-int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p,
-	       size_t n, ProtobufCMessage **out, struct onx_err *e)
+static int unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p, size_t n,
+		  double need, ProtobufCMessage **out, struct onx_err *e)
 {
 	ProtobufCAllocator allocator = { take, give, u };
-	struct onx_wire w;
 
-	int rc = onx_wire_scan(desc, p, n, &w, e);
-	if (rc < 0)
-		return rc;
-	*u = (struct onx_unpacked){ .limit = onx_wire_budget(n) };
 	*out = protobuf_c_message_unpack(desc, &allocator, n, p);
 	if (*out)
 		return ONX_OK;
@@ -102,7 +97,28 @@ int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, c
 				"damaged: unpacked, a file of %zu bytes would take more than "
 				"%zu MiB",
 				n, u->limit >> 20);
-	return onx_nomem(e, (double)w.bytes, "the model's messages");
+	return onx_nomem(e, need, "the model's messages");
+}
+
+int onx_unpack(struct onx_unpacked *u, const ProtobufCMessageDescriptor *desc, const uint8_t *p,
+	       size_t n, bool in_place, ProtobufCMessage **out, struct onx_err *e)
+{
+	struct onx_slim slim = { 0 };
+	struct onx_wire w;
+
+	int rc = onx_wire_scan(desc, p, n, &w, e);
+	if (rc < 0)
+		return rc;
+	*u = (struct onx_unpacked){ .limit = onx_wire_budget(n) };
+	if (!in_place || !w.large || w.marks)
+		return unpack(u, desc, p, n, (double)w.bytes, out, e);
+	rc = onx_slim(&slim, desc, p, n, &w, e);
+	if (rc == ONX_OK)
+		rc = unpack(u, desc, (const uint8_t *)slim.bytes.data, slim.bytes.len, (double)w.bytes, out, e);
+	if (rc == ONX_OK)
+		rc = onx_slim_fill(&slim, *out, e);
+	onx_slim_release(&slim);
+	return rc;
 }
 
 void onx_unpacked_release(struct onx_unpacked *u)

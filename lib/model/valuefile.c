@@ -63,7 +63,7 @@ int onx_value_file_read(const char *path, const char *kind, struct onx_arena *a,
 	int rc = onx_read(path, INT32_MAX, &b, e);
 	if (rc == ONX_OK)
 		rc = onx_unpack(&un, seq ? &onnx__sequence_proto__descriptor : &onnx__optional_proto__descriptor,
-				b.data, b.len, &msg, e);
+				b.data, b.len, false, &msg, e);
 	if (rc == ONX_OK)
 		rc = seq ? sequence(&r, (Onnx__SequenceProto *)msg, out)
 			 : optional(&r, (Onnx__OptionalProto *)msg, out);

@@ -14,14 +14,6 @@ struct scan {
 	struct onx_err *e;
 };
 
-struct piece {                          /* one field on the wire */
-	const ProtobufCFieldDescriptor *field;  /* NULL: unknown */
-	uint32_t id;
-	unsigned type;
-	const uint8_t *at, *p;          /* the tag; the content */
-	size_t len;
-};
-
 size_t onx_wire_budget(size_t n)
 {
 	const size_t base = (size_t)128 << 20, factor = 24;
@@ -33,9 +25,9 @@ static size_t where(const struct scan *s, const uint8_t *p)
 	return (size_t)(p - s->start);
 }
 
-static const char *field_name(const struct piece *f)
+static const char *field_name(const struct onx_piece *f)
 {
-	return f->field ? f->field->name : "?";
+	return f->field ? ((const ProtobufCFieldDescriptor *)f->field)->name : "?";
 }
 
 /* Bytes of the varint at p, 0 if it does not end within `most` bytes or before end. */
@@ -63,7 +55,7 @@ static int charge(struct scan *s, size_t bytes, const uint8_t *at)
 			where(s, at), s->budget >> 20);
 }
 
-static int cut_short(struct scan *s, const struct piece *f, uint64_t want, size_t have)
+static int cut_short(struct scan *s, const struct onx_piece *f, uint64_t want, size_t have)
 {
 	return onx_fail(s->e, ONX_FORMAT,
 			"damaged at byte %zu: field %u '%s' wants %llu bytes, %zu are left",
@@ -72,12 +64,12 @@ static int cut_short(struct scan *s, const struct piece *f, uint64_t want, size_
 
 /* Reads tag and extent of the field at *p and moves *p behind it. */
 static int read_piece(struct scan *s, const ProtobufCMessageDescriptor *d, const uint8_t **p,
-		      const uint8_t *end, struct piece *f)
+		      const uint8_t *end, struct onx_piece *f)
 {
 	uint64_t tag = 0, n = 0;
 	size_t used = varint(*p, end, 5, &tag);
 
-	*f = (struct piece){ .at = *p, .id = (uint32_t)(tag >> 3), .type = (unsigned)(tag & 7) };
+	*f = (struct onx_piece){ .at = *p, .id = (uint32_t)(tag >> 3), .type = (unsigned)(tag & 7) };
 	if (!used || tag > UINT32_MAX || f->id == 0)
 		return onx_fail(s->e, ONX_FORMAT,
 				"damaged at byte %zu: no field of '%s' begins like this",
@@ -117,6 +109,22 @@ static int read_piece(struct scan *s, const ProtobufCMessageDescriptor *d, const
 		return cut_short(s, f, f->len, (size_t)(end - f->p));
 	*p = f->p + f->len;
 	return ONX_OK;
+}
+
+void onx_wire_next(const void *desc, const uint8_t **p, const uint8_t *end, struct onx_piece *f)
+{
+	struct scan s = { .start = *p };
+
+	if (read_piece(&s, desc, p, end, f) < 0)
+		*p = end;               /* not after a scan */
+}
+
+bool onx_wire_is_raw(const void *desc, const struct onx_piece *f)
+{
+	const ProtobufCFieldDescriptor *fd = f->field;
+
+	return desc == &onnx__tensor_proto__descriptor && fd && f->type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED &&
+	       fd->offset == offsetof(Onnx__TensorProto, raw_data);
 }
 
 static unsigned wire_type_of(ProtobufCType t)
@@ -159,9 +167,10 @@ static size_t element_bytes(ProtobufCType t)
 }
 
 /* A list of numbers in one piece: whole elements, varints that end. */
-static int scan_packed(struct scan *s, const struct piece *f)
+static int scan_packed(struct scan *s, const struct onx_piece *f)
 {
-	const unsigned want = wire_type_of(f->field->type);
+	const ProtobufCFieldDescriptor *fd = f->field;
+	const unsigned want = wire_type_of(fd->type);
 	size_t count = 0;
 
 	if (want == PROTOBUF_C_WIRE_TYPE_32BIT || want == PROTOBUF_C_WIRE_TYPE_64BIT) {
@@ -186,13 +195,13 @@ static int scan_packed(struct scan *s, const struct piece *f)
 			count++;
 		}
 	}
-	return charge(s, count * element_bytes(f->field->type) + COST_PIECE, f->at);
+	return charge(s, count * element_bytes(fd->type) + COST_PIECE, f->at);
 }
 
 static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *d, const uint8_t *p,
 			const uint8_t *end, int depth);
 
-static int scan_known(struct scan *s, const struct piece *f, int depth)
+static int scan_known(struct scan *s, const struct onx_piece *f, int depth)
 {
 	const ProtobufCFieldDescriptor *fd = f->field;
 	const bool list = fd->label == PROTOBUF_C_LABEL_REPEATED;
@@ -225,7 +234,7 @@ static int scan_known(struct scan *s, const struct piece *f, int depth)
 }
 
 /* Whether a singular message (also one that shares a oneof) comes a second time. */
-static bool twice(const ProtobufCMessageDescriptor *d, const struct piece *f, uint64_t *seen)
+static bool twice(const ProtobufCMessageDescriptor *d, const struct onx_piece *f, uint64_t *seen)
 {
 	const ProtobufCFieldDescriptor *fd = f->field;
 
@@ -255,17 +264,21 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *d, con
 	s->w->messages++;
 	rc = charge(s, d->sizeof_message + COST_MESSAGE, p);
 	while (rc == ONX_OK && p < end) {
-		struct piece f;
+		struct onx_piece f;
 		rc = read_piece(s, d, &p, end, &f);
 		if (rc < 0)
 			return rc;
 		s->w->fields++;
+		if (onx_wire_is_raw(d, &f)) {
+			s->w->large += f.len >= ONX_WIRE_LARGE;
+			s->w->marks += f.len == ONX_WIRE_MARK;
+		}
 		if (!f.field)
 			rc = charge(s, f.len + COST_UNKNOWN + COST_FIELD, f.at);
 		else if (twice(d, &f, &seen))
 			rc = onx_fail(s->e, ONX_FORMAT,
 				      "damaged at byte %zu: '%s' of '%s' is given twice",
-				      where(s, f.at), f.field->name, d->short_name);
+				      where(s, f.at), field_name(&f), d->short_name);
 		else if ((rc = charge(s, COST_FIELD, f.at)) == ONX_OK)
 			rc = scan_known(s, &f, depth);
 	}

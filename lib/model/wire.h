@@ -15,16 +15,35 @@
  *     hundreds unpacked. */
 #ifndef ONX_WIRE_H
 #define ONX_WIRE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
 
 enum { ONX_WIRE_DEPTH = 100 };
 
+/* What model/slim.c leaves out: raw_data of LARGE bytes or more; MARK bytes, a length that few tensors have, say
+ * which one it was. */
+enum { ONX_WIRE_LARGE = 4096, ONX_WIRE_MARK = 13 };
+
 struct onx_wire {                       /* what the scan found */
 	size_t messages, fields;
 	size_t bytes; /* memory that unpacking and the views of it take, rounded up */
+	size_t large, marks;                    /* tensors with large raw_data; with raw_data of MARK bytes */
 };
+
+/* One field on the wire. */
+struct onx_piece {
+	const void *field;              /* its ProtobufCFieldDescriptor; NULL: unknown */
+	uint32_t id;
+	unsigned type;
+	const uint8_t *at, *p;          /* the tag; the content */
+	size_t len;
+};
+/* Reads the field at *p, which is in a message that the scan has found whole, and moves *p behind it. */
+void onx_wire_next(const void *desc, const uint8_t **p, const uint8_t *end, struct onx_piece *f);
+/* Whether it is the raw_data of a TensorProto. */
+bool onx_wire_is_raw(const void *desc, const struct onx_piece *f);
 
 /* The most that a message of n bytes may take when unpacked. */
 size_t onx_wire_budget(size_t n);

@@ -52,7 +52,7 @@ static bool is_half(const struct work *w, const struct onx_node *n, uint32_t k)
 /* Types of all values, as inference finds them. */
 static int types(struct work *w, struct onx_err *e)
 {
-	struct onx_facts_want want = { .guess = true }; /* types are those of any way */
+	struct onx_facts_want want = { .guess = true, .sizes = true }; /* types are those of any way */
 	struct onx_consts consts;
 	struct onx_facts *f = NULL;
 	struct onx_feed *feed = NULL;

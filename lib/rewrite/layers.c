@@ -326,7 +326,7 @@ static int settle(struct work *w, struct onx_err *e)
 	struct onx_consts consts;
 	struct onx_feed *feed = NULL;
 	struct onx_facts *f = NULL;
-	struct onx_facts_want want = { .target = &w->v, .n_target = 1, .guess = true };
+	struct onx_facts_want want = { .target = &w->v, .n_target = 1, .guess = true, .sizes = true };
 	onx_consts_init(&consts, w->g);
 	int rc = onx_bind_inputs(w->g, 1, 0, false, &mem, &feed, &want.n_feed, e);
 	want.feed = feed;

@@ -64,7 +64,7 @@ int onx_redeclare(struct onx_graph *g, struct onx_err *e)
 {
 	struct onx_arena mem = { 0 };
 	struct onx_consts consts;
-	struct onx_facts_want w = { .guess = true };
+	struct onx_facts_want w = { .guess = true, .sizes = true };
 	struct onx_feed *feed = NULL;
 	struct onx_facts *f = NULL;
 	struct onx_probe *probe = NULL;
