@@ -19,7 +19,7 @@ static const double least = 0.3;        /* seconds for each, at least ROUNDS rou
 
 static const struct layer {
 	const char *name;
-	size_t c, m, side, kern, stride;
+	size_t c, m, side, kern, stride;        /* m 0: depthwise */
 } layers[] = {
 	{ "stem 7x7 s2", 3, 64, 224, 7, 2 },
 	{ "stem 3x3 s2", 3, 32, 224, 3, 2 },
@@ -42,6 +42,14 @@ static const struct layer {
 	{ "1x1 64-384 at 14", 64, 384, 14, 1, 1 },
 	{ "1x1 576-96 at 14", 576, 96, 14, 1, 1 },
 	{ "1x1 320-1280 at 7", 320, 1280, 7, 1, 1 },
+	{ "dw 3x3 32 at 112", 32, 0, 112, 3, 1 },
+	{ "dw 3x3 s2 96 at 112", 96, 0, 112, 3, 2 },
+	{ "dw 3x3 144 at 56", 144, 0, 56, 3, 1 },
+	{ "dw 3x3 s2 144 at 56", 144, 0, 56, 3, 2 },
+	{ "dw 3x3 192 at 28", 192, 0, 28, 3, 1 },
+	{ "dw 3x3 384 at 14", 384, 0, 14, 3, 1 },
+	{ "dw 3x3 960 at 7", 960, 0, 7, 3, 1 },
+	{ "dw 5x5 240 at 28", 240, 0, 28, 5, 1 },
 };
 
 /* On one thread the processor's time counts, which others on the machine disturb less. */
@@ -122,6 +130,9 @@ static struct onx_conv_geo geo_of(const struct layer *l, size_t batch)
 {
 	struct onx_conv_geo g = { .n = batch, .groups = 1, .c = l->c, .m = l->m };
 
+	if (l->m == 0)
+		g = (struct onx_conv_geo){ .n = batch, .groups = l->c, .c = 1, .m = 1 };
+
 	for (int d = 0; d < 3; d++) {
 		g.w.in[d] = d ? l->side : 1;
 		g.w.kern[d] = d ? l->kern : 1;
@@ -140,12 +151,13 @@ static int measure(const struct layer *l, size_t batch, const struct ONX_R(onx_l
 	struct work k = { .g = geo_of(l, batch), .way = way, .grad = grad, .pool = pool };
 	const int threads = onx_pool_threads(pool);
 	const double forward = (double)k.way->scratch(&k.g, threads), back = (double)k.grad->scratch(&k.g, threads);
-	const double flop = 2e-9 * (double)(batch * k.g.w.out_n * l->m) * (double)(l->c * k.g.w.kern_n);
+	const size_t m = k.g.groups * k.g.m;
+	const double flop = 2e-9 * (double)(batch * k.g.w.out_n * m) * (double)(k.g.c * k.g.w.kern_n);
 	int rc = 0;
 
 	k.x = numbers(batch * k.g.w.in_n * l->c);
-	k.y = numbers(batch * k.g.w.out_n * l->m);
-	k.w = numbers(l->m * l->c * k.g.w.kern_n);
+	k.y = numbers(batch * k.g.w.out_n * m);
+	k.w = numbers(m * k.g.c * k.g.w.kern_n);
 	k.packed = onx_heap(k.way->packed(&k.g) + 1, 1);
 	k.scratch = onx_heap((size_t)fmax(forward, back) + 1, 1);
 	if (k.x && k.y && k.w && k.packed && k.scratch) {
@@ -198,7 +210,10 @@ int main(int argc, char **argv)
 
 		if (!strstr(layers[i].name, word))
 			continue;
-		rc = measure(&layers[i], (size_t)batch, &onx_last_way_dense, &onx_last_grad_dense, pool, &top);
+		const bool dense = layers[i].m != 0;
+
+		rc = measure(&layers[i], (size_t)batch, dense ? &onx_last_way_dense : &onx_last_way_depthwise,
+			     dense ? &onx_last_grad_dense : &onx_last_grad_depthwise, pool, &top);
 		if (rc == 0 && onx_last_way_winograd.fits(&g))
 			rc = measure(&layers[i], (size_t)batch, &onx_last_way_winograd, &onx_last_grad_winograd, pool,
 				     &top);

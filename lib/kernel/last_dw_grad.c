@@ -2,15 +2,16 @@
  *
  *     dw[k][ch] = sum over n, o of dy[n][o][ch] * x[n][o*stride + k*dil - pad][ch]
  *
- * A piece is a run of rows of output pixels.  For a block of channels and one row of the window it holds the sums of
- * up to five neighbouring taps in registers while it walks along the rows, so that a number of dy is loaded once
- * for all of them.  After at most TERMS pixels the sums are added to the piece's own dw; those of all pieces
+ * A piece is a run of rows of output pixels, taken in bands that stay in the second-level cache with the lines of x
+ * that they meet.  For a block of channels and one row of the window it holds the sums of
+ * up to five neighbouring taps in registers while it walks along the rows of a band, so that a number of dy is loaded
+ * once for all of them.  After at most TERMS pixels the sums are added to the piece's own dw; those of all pieces
  * are added in order, in double. */
 #include <string.h>
 #include "kernel/cpu.h"
 #include "kernel/last_dw.h"
 
-enum { TERMS = 128, ROWS = 8, PIECES = 32, RUN = 5, COLUMNS = 16 };
+enum { TERMS = 128, ROWS = 8, PIECES = 32, RUN = 5, COLUMNS = 16, BAND = 3 << 16 };     /* BAND: bytes */
 
 static bool fits(const struct onx_conv_geo *g)
 {
@@ -76,18 +77,55 @@ ONX_INLINE bool row_at(const struct job *j, size_t r, size_t a, size_t b, const 
 #define ONX_LINES "kernel/last_dw_grad_lines.inc"
 #include "kernel/lines.h"
 
+/* Rows of pixels whose dy and lines of x take BAND bytes together. */
+static size_t band_of(const struct job *j)
+{
+	const struct onx_slide *s = &j->s;
+	const size_t line = s->src[2] * j->g->groups * sizeof(real), dy = s->grid[2] * j->g->groups * sizeof(real);
+	const size_t window = s->taps[0] * s->taps[1] * line, each = dy + (size_t)s->mul[1] * line;
+
+	return window + each < BAND ? (BAND - window) / each : 1;
+}
+
+/* Reads a number of each cache line, one line after the other: what stands before a band's loops comes from memory
+ * as a stream, which loops over blocks of channels do not look like. */
+static void touch(const real *from, size_t n)
+{
+	for (size_t i = 0; i < n; i += 64 / sizeof(real))
+		(void)*(const volatile real *)(from + i);
+}
+
+/* All that rows [r0, r1) read, in its order in memory. */
+static void touch_band(const struct job *j, size_t r0, size_t r1)
+{
+	const struct onx_slide *s = &j->s;
+	const size_t line = s->src[2] * j->g->groups, row = s->grid[2] * j->g->groups;
+	const real *dy, *x;
+
+	touch(j->dy + r0 * row, (r1 - r0) * row);
+	for (size_t r = r0; r < r1; r++)
+		for (size_t a = 0; a < s->taps[0]; a++)
+			for (size_t b = 0; b < s->taps[1]; b++)
+				if (row_at(j, r, a, b, &dy, &x))
+					touch(x, line);
+}
+
 static void rows_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const size_t n = j->g->groups * j->g->w.kern_n;
 	real *const part = j->part + piece * n;
 	static void (*const rows[ONX_ISAS])(const struct job *j, size_t r0, size_t r1, real *part) = ONX_WIDTHS(rows);
+	const size_t band = band_of(j);
 	size_t r0, r1;
 
 	(void)worker;
 	memset(part, 0, n * sizeof *part);
 	onx_piece(j->rows, j->by, piece, &r0, &r1);
-	rows[onx_isa()](j, r0, r1, part);
+	for (size_t r = r0; r < r1; r += band) {
+		touch_band(j, r, r + band < r1 ? r + band : r1);
+		rows[onx_isa()](j, r, r + band < r1 ? r + band : r1, part);
+	}
 }
 
 /* dw as in the file: [ch][kern]. */
