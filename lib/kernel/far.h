@@ -11,7 +11,7 @@
 #include "kernel/cpu.h"
 #include "kernel/real.h"
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 enum { ONX_FAR = 1 << 24 };     /* bytes above which a tensor counts as larger than the caches */
@@ -47,6 +47,15 @@ ONX_INLINE void onx_far_row(const real *from, size_t n, real *to)
 	for (; i < n; i++)
 		to[i] = from[i];
 }
+
+/* A vector of 16, 32 or 64 bytes to memory of that alignment; where it is called the instructions are there. */
+#ifdef __x86_64__
+#define ONX_FAR_16(to, v) _mm_stream_si128((__m128i *)(void *)(to), (__m128i)(v))
+#define ONX_FAR_32(to, v) _mm256_stream_si256((__m256i *)(void *)(to), (__m256i)(v))
+#define ONX_FAR_64(to, v) _mm512_stream_si512((__m512i *)(void *)(to), (__m512i)(v))
+#else
+#define ONX_FAR_16(to, v) memcpy(to, &(v), 16)
+#endif
 
 /* At the end of a piece that stored so: others may read. */
 static inline void onx_far_done(void)

@@ -11,6 +11,7 @@
  * strip asks for what a later one needs, line after line.  A piece is some rows of output pixels; of the gradient it
  * does all phases of a row in turn, while dy is at hand. */
 #include <string.h>
+#include "kernel/far.h"
 #include "kernel/fuse_row.h"
 #include "kernel/last_dw.h"
 
@@ -65,6 +66,7 @@ struct job {
 	const real *const *w;
 	size_t phases[3], stride[3];
 	size_t ch, rows, by;
+	bool far;                       /* strips of y are stored past the caches */
 	const real *x;
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
@@ -108,6 +110,7 @@ struct strips {
 	struct span span[SPANS];
 	size_t spans, count, taps, mul, ch, pitch;
 	int64_t inc;
+	bool far;                       /* y is aligned to lines, and stored past the caches */
 	const real *b, *z;
 	real *y;
 };
@@ -192,6 +195,7 @@ static size_t strips(const struct job *j, size_t phase, const real *image, size_
 		return 0;
 	to.z = z;
 	to.y = y;
+	to.far = j->far;
 	(i < KNOWN ? j->ways->known[i] : j->ways->any)(&to);
 	return to.count * STRIP;
 }
@@ -289,6 +293,8 @@ static void rows_piece(void *ctx, size_t piece, int worker)
 			row(j, p, (n * s->grid[0] + i0 / j->stride[0]) * s->grid[1] + i1 / j->stride[1]);
 		}
 	}
+	if (j->far)
+		onx_far_done();
 }
 
 static void run(struct onx_pool *pool, struct job *j, size_t n)
@@ -298,6 +304,8 @@ static void run(struct onx_pool *pool, struct job *j, size_t n)
 	j->rows = n * dst[0] * dst[1];
 	j->by = WORK / (dst[2] * j->ch + 1) + 1;
 	j->ways = ways_of(onx_isa());
+	j->far = onx_is_far(j->rows * dst[2] * j->ch) && j->end->f.kind == ONX_FUSE_NONE && j->end->z != j->y &&
+		 j->ch % j->ways->line == 0 && (uintptr_t)j->y % (j->ways->line * sizeof(real)) == 0;
 	onx_parallel(pool, onx_pieces(j->rows, j->by), rows_piece, j);
 }
 
