@@ -249,6 +249,7 @@ for e in ("bij,bjk->bik", "bhid,bhjd->bhij", "bid,jd->bij", "bij,bij->b", "bij->
 case("LSTM", "LSTM", "64x16x128", real(1, 1024, 128), real(1, 1024, 256), out="f4", hidden_size=256)
 case("LSTM both ways", "LSTM", "64x8x128", real(2, 512, 128), real(2, 512, 128), out="f4", hidden_size=128,
      direction="bidirectional")
+case("LSTM one sample", "LSTM", "128x1x256", real(1, 1024, 256), real(1, 1024, 256), out="f4", hidden_size=256)
 case("GRU", "GRU", "64x16x128", real(1, 768, 128), real(1, 768, 256), out="f4", hidden_size=256)
 case("RNN", "RNN", "64x16x128", real(1, 256, 128), real(1, 256, 256), out="f4", hidden_size=256)
 case("LayerNormalization", "LayerNormalization", "4096x768", real(768), real(768))

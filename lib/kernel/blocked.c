@@ -74,6 +74,7 @@ struct pass {
 	const real *a, *b;
 	real *c;
 	size_t lda, k0, depth, i0, i1, j0, cols, width;
+	size_t deep, skip;              /* rows that a panel has in memory, and those before the block's */
 	bool add;
 };
 
@@ -115,14 +116,16 @@ static void run_tile(const struct pass *p, size_t i, size_t rows)
 /* The rows of a block along all panels of columns [j0, j1), which lie one behind the other. */
 static void run_block(struct pass *p, size_t j0, size_t j1, const real *panels)
 {
-	for (p->j0 = j0, p->b = panels; p->j0 < j1; p->b += p->depth * p->width, p->j0 += p->tile->cols) {
+	for (p->j0 = j0; p->j0 < j1; panels += p->deep * p->width, p->j0 += p->tile->cols) {
 		p->cols = min_z(p->tile->cols, j1 - p->j0);
 		p->width = onx_pieces(p->cols, p->tile->unit) * p->tile->unit;
+		p->b = panels + p->skip * p->width;
 		for (size_t i = p->i0; i < p->i1; i += p->tile->rows)
 			run_tile(p, i, min_z(p->tile->rows, p->i1 - i));
 	}
 }
 
+/* Rows [k0, k0 + depth) of columns [j0, j1). */
 static void copy_panels(const struct pass *p, const real *b, real alpha, size_t j0, size_t j1, real *to)
 {
 	const struct onx_mat *g = p->g;
@@ -137,25 +140,69 @@ static void copy_panels(const struct pass *p, const real *b, real alpha, size_t 
 	}
 }
 
+/* All rows of A, block by block. */
+static void run_rows(struct pass *p, const real *a, size_t j0, size_t j1, const real *panels)
+{
+	const struct onx_mat *g = p->g;
+	real own[ROWS * DEPTH];
+
+	for (p->i0 = 0; p->i0 < g->m; p->i0 += ROWS) {
+		p->i1 = min_z(p->i0 + ROWS, g->m);
+		p->a = g->ta ? own : a + p->i0 * g->lda + p->k0;
+		if (g->ta)
+			copy_panel(a + p->k0 * g->lda + p->i0, g->lda, true, p->i1 - p->i0, p->depth, DEPTH, 1, own);
+		run_block(p, j0, j1, panels);
+	}
+}
+
+static struct pass pass_of(const struct onx_mat *g, enum onx_isa isa, real *c)
+{
+	return (struct pass){ .g = g, .tile = onx_tile_of(isa), .c = c, .lda = g->ta ? DEPTH : g->lda };
+}
+
 void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add, real *c)
 {
-	real panels[DEPTH * COLS], own[ROWS * DEPTH];
-	struct pass p = { .g = g, .tile = onx_tile_of(isa), .c = c, .lda = g->ta ? DEPTH : g->lda };
+	real panels[DEPTH * COLS];
+	struct pass p = pass_of(g, isa, c);
 
 	for (size_t j0 = 0; j0 < g->n; j0 += COLS)
 		for (p.k0 = 0; p.k0 < g->k; p.k0 += DEPTH) {
 			const size_t j1 = min_z(j0 + COLS, g->n);
 
-			p.depth = min_z(DEPTH, g->k - p.k0);
+			p.deep = p.depth = min_z(DEPTH, g->k - p.k0);
 			p.add = add || p.k0 > 0;
 			copy_panels(&p, b, alpha, j0, j1, panels);
-			for (p.i0 = 0; p.i0 < g->m; p.i0 += ROWS) {
-				p.i1 = min_z(p.i0 + ROWS, g->m);
-				p.a = g->ta ? own : a + p.i0 * g->lda + p.k0;
-				if (g->ta)
-					copy_panel(a + p.k0 * g->lda + p.i0, g->lda, true, p.i1 - p.i0, p.depth,
-						   DEPTH, 1, own);
-				run_block(&p, j0, j1, panels);
-			}
+			run_rows(&p, a, j0, j1, panels);
+		}
+}
+
+/* ---- panels made before ----------------------------------------------------------------------------- */
+
+size_t onx_blocked_panels(const struct onx_mat *g, enum onx_isa isa)
+{
+	const size_t unit = onx_tile_of(isa)->unit;
+
+	return onx_pieces(g->n, unit) * unit * g->k;
+}
+
+void onx_blocked_pack(const struct onx_mat *g, enum onx_isa isa, const real *b, real *to)
+{
+	struct pass p = pass_of(g, isa, NULL);
+
+	p.depth = g->k;
+	copy_panels(&p, b, 1, 0, g->n, to);
+}
+
+void onx_blocked_packed(const struct onx_mat *g, enum onx_isa isa, const real *a, const real *panels, bool add, real *c)
+{
+	struct pass p = pass_of(g, isa, c);
+
+	p.deep = g->k;
+	for (size_t j0 = 0; j0 < g->n; j0 += COLS)
+		for (p.k0 = 0; p.k0 < g->k; p.k0 += DEPTH) {
+			p.depth = min_z(DEPTH, g->k - p.k0);
+			p.skip = p.k0;
+			p.add = add || p.k0 > 0;
+			run_rows(&p, a, j0, min_z(j0 + COLS, g->n), panels + j0 * g->k);
 		}
 }

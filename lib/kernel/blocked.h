@@ -16,8 +16,18 @@
 enum { ONX_BLOCKED_DEPTH = 128 };
 
 #define onx_blocked ONX_R(onx_blocked)
+#define onx_blocked_panels ONX_R(onx_blocked_panels)
+#define onx_blocked_pack ONX_R(onx_blocked_pack)
+#define onx_blocked_packed ONX_R(onx_blocked_packed)
 
 void onx_blocked(const struct onx_mat *g, enum onx_isa isa, real alpha, const real *a, const real *b, bool add,
 		 real *c);
+
+/* For products with one B again and again, its panels alone: how many numbers they are, the copying, and
+ * C = op(A) op(B) (+ C) with them, to the same bits.  From column j on, where a tile begins, they lie at j * k. */
+size_t onx_blocked_panels(const struct onx_mat *g, enum onx_isa isa);
+void onx_blocked_pack(const struct onx_mat *g, enum onx_isa isa, const real *b, real *to);
+void onx_blocked_packed(const struct onx_mat *g, enum onx_isa isa, const real *a, const real *panels, bool add,
+			real *c);
 
 #endif

@@ -1,7 +1,8 @@
-/* kernel/cell_i.h -- shared by cell.c and cell_back.c: places, what is saved, the functions f, g, h. */
+/* kernel/cell_i.h -- shared by cell.c, cell_gate.c and cell_back.c: places, what is saved, the functions f, g, h. */
 #ifndef ONX_CELL_I_H
 #define ONX_CELL_I_H
 #include "kernel/cell.h"
+#include "kernel/gemm.h"
 
 /* In save.  By row of x: pre [t*b][gates*h] (sums before f and g), lin [t*b][h] (late_reset: h R' + Rb);
  * by step: hs and cs [t+1][b][h], the states, the first the initial one. */
@@ -44,63 +45,26 @@ static inline size_t onx_cell_state(const struct onx_cell *g, size_t b)
 	return g->h * (g->batch_first ? b * g->dirs + g->dir : g->dir * g->b + b);
 }
 
-static inline real onx_cell_clip(const struct onx_cell *g, real x)
-{
-	return x > g->clip ? (real)g->clip : x < -g->clip ? (real)-g->clip : x;
-}
+/* Rows of h numbers are gone through in runs, so that what stands between the gates is in the nearest cache. */
+enum { ONX_CELL_RUN = 256, ONX_CELL_PAD = 32 };
 
-static inline real onx_squash(const struct onx_squash *q, real x)
-{
-	const real a = (real)q->a, b = (real)q->b;
-	const real e = q->kind == ONX_SQ_SIGMOID || q->kind == ONX_SQ_SOFTPLUS
-		     ? ONX_M(exp)(-ONX_M(fabs)(x)) : 0;
+#define onx_cell_squash ONX_R(onx_cell_squash)
+#define onx_cell_squash_slope ONX_R(onx_cell_squash_slope)
+#define onx_cell_gate ONX_R(onx_cell_gate)
+#define onx_cell_gate_slope ONX_R(onx_cell_gate_slope)
+#define onx_cell_add ONX_R(onx_cell_add)
+#define onx_cell_times ONX_R(onx_cell_times)
 
-	switch (q->kind) {
-	case ONX_SQ_RELU:         return x < 0 ? 0 : x;
-	case ONX_SQ_TANH:         return ONX_M(tanh)(x);
-	case ONX_SQ_SIGMOID:      return (x < 0 ? e : 1) / (1 + e);
-	case ONX_SQ_AFFINE:       return a * x + b;
-	case ONX_SQ_LEAKY:        return x < 0 ? a * x : x;
-	case ONX_SQ_THRESHOLD:    return x <= a ? 0 : x;
-	case ONX_SQ_SCALED_TANH:  return a * ONX_M(tanh)(b * x);
-	case ONX_SQ_HARD_SIGMOID: return a * x + b < 0 ? 0 : a * x + b > 1 ? 1 : a * x + b;
-	case ONX_SQ_ELU:          return x < 0 ? a * ONX_M(expm1)(x) : x;
-	case ONX_SQ_SOFTSIGN:     return x / (1 + ONX_M(fabs)(x));
-	case ONX_SQ_SOFTPLUS:     return (x < 0 ? 0 : x) + ONX_M(log1p)(e);
-	}
-	return x;
-}
-
-/* df/dx from x and y = f(x); at kinks 0 or the left one, as PyTorch. */
-static inline real onx_squash_slope(const struct onx_squash *q, real x, real y)
-{
-	const real a = (real)q->a, b = (real)q->b;
-
-	switch (q->kind) {
-	case ONX_SQ_RELU:         return x > 0 ? 1 : 0;
-	case ONX_SQ_TANH:         return 1 - y * y;
-	case ONX_SQ_SIGMOID:      return y * (1 - y);
-	case ONX_SQ_AFFINE:       return a;
-	case ONX_SQ_LEAKY:        return x > 0 ? 1 : a;
-	case ONX_SQ_THRESHOLD:    return x > a ? 1 : 0;
-	case ONX_SQ_SCALED_TANH:  return a * b * (1 - ONX_M(tanh)(b * x) * ONX_M(tanh)(b * x));
-	case ONX_SQ_HARD_SIGMOID: return y > 0 && y < 1 ? a : 0;
-	case ONX_SQ_ELU:          return x > 0 ? 1 : a * ONX_M(exp)(x);
-	case ONX_SQ_SOFTSIGN:     return (1 - ONX_M(fabs)(y)) * (1 - ONX_M(fabs)(y));
-	case ONX_SQ_SOFTPLUS:     return -ONX_M(expm1)(-y);
-	}
-	return 1;
-}
-
-/* f(clip(x)), and the gradient that passes it. */
-static inline real onx_gate(const struct onx_cell *g, int f, real x)
-{
-	return onx_squash(&g->f[f], onx_cell_clip(g, x));
-}
-static inline real onx_gate_slope(const struct onx_cell *g, int f, real x, real y)
-{
-	return ONX_M(fabs)(x) > g->clip ? 0 : onx_squash_slope(&g->f[f], x, y);
-}
+/* y = f(x); y may be x.  d *= df/dx, from x and y = f(x). */
+void onx_cell_squash(const struct onx_squash *q, const real *x, size_t n, real *y);
+void onx_cell_squash_slope(const struct onx_squash *q, const real *x, const real *y, size_t n, real *d);
+/* y = f(clip(x)), y beside x; and what passes it of the gradient d.  f: the number in g->f. */
+void onx_cell_gate(const struct onx_cell *g, int f, const real *x, size_t n, real *y);
+void onx_cell_gate_slope(const struct onx_cell *g, int f, const real *x, const real *y, size_t n, real *d);
+/* sum += more; to = a . b, or += with `sum`. */
+void onx_cell_add(const real *more, size_t n, real *sum);
+void onx_cell_times(const real *a, const real *b, size_t n, bool sum, real *to);
+static inline size_t onx_cell_run(size_t n, size_t j) { return n - j < ONX_CELL_RUN ? n - j : ONX_CELL_RUN; }
 
 /* Rows of a step go to the pool if there is enough work in them; decided by size alone. */
 typedef void onx_cell_row_fn(const void *ctx, size_t b);
@@ -118,6 +82,27 @@ static inline void onx_cell_each(struct onx_pool *pool, const struct onx_cell *g
 	struct onx_cell_rows r = { fn, ctx };
 
 	onx_parallel(g->b * g->h * g->gates < 4096 ? NULL : pool, g->b, onx_cell_piece, &r);
+}
+
+/* C = A op(R) (+ C) at each step: R as panels, which onx_cell_product makes at *room and moves it behind them. */
+struct onx_cell_product { struct onx_mat m; const real *r, *panels; };
+static inline struct onx_cell_product onx_cell_product(const struct onx_mat *m, const real *r, real **room)
+{
+	const size_t n = onx_gemm_panels(m);
+
+	if (n == 0)
+		return (struct onx_cell_product){ *m, r, NULL };
+	onx_gemm_pack(m, r, *room);
+	*room += n;
+	return (struct onx_cell_product){ *m, r, *room - n };
+}
+static inline void onx_cell_product_add(struct onx_pool *pool, const struct onx_cell_product *p, const real *a,
+				     real beta, real *c)
+{
+	if (p->panels)
+		onx_gemm_packed(pool, &p->m, a, p->panels, beta, c);
+	else
+		onx_gemm(pool, &p->m, 1, a, p->r, beta, c);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "kernel/blocked.h"
 #include "kernel/fuse_row.h"
 #include "kernel/sliver.h"
+#include "kernel/tile.h"
 
 enum {
 	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
@@ -47,6 +48,7 @@ struct job {
 	const struct ONX_R(onx_gemm_end) *end;
 	real alpha, beta;
 	const real *a, *b;
+	const real *panels;             /* of op(B), instead of b */
 	real *c;
 	size_t tm, tn, rows, cols;      /* tile sides, tiles down and across */
 };
@@ -56,6 +58,7 @@ static void cut(struct job *j, size_t batches)
 {
 	const struct onx_mat *g = j->g;
 	const double work = (double)g->m * (double)g->n * (double)g->k / TILE_WORK;
+	const size_t side_of = j->panels ? ONX_TILE_COLS : 16;
 	const size_t want = work * (double)batches < 0.25 ? 1 :
 			    work > TILE_MAX ? TILE_MAX : work < 2 ? 2 : (size_t)work;
 
@@ -69,7 +72,7 @@ static void cut(struct job *j, size_t batches)
 
 		if (*side < 2 * least)
 			break;
-		*side = (*side / 2 + 15) / 16 * 16;
+		*side = onx_pieces(*side / 2, side_of) * side_of;
 		j->rows = onx_pieces(g->m, j->tm);
 		j->cols = onx_pieces(g->n, j->tn);
 	}
@@ -85,6 +88,11 @@ static void run_tile(const struct job *j, size_t tile, const real *a, const real
 	onx_piece(g->n, j->tn, tile % j->cols, &j0, &j1);
 	t.m = i1 - i0;
 	t.n = j1 - j0;
+	if (j->panels) {
+		onx_blocked_packed(&t, onx_isa(), a + (g->ta ? i0 : i0 * g->lda), j->panels + j0 * g->k, beta != 0,
+				   c + i0 * g->ldc + j0);
+		return;
+	}
 	onx_gemm_one(&t, j->alpha, a + (g->ta ? i0 : i0 * g->lda), b + (g->tb ? j0 * g->ldb : j0), beta,
 		     c + i0 * g->ldc + j0);
 }
@@ -104,6 +112,25 @@ void onx_gemm(struct onx_pool *pool, const struct onx_mat *g, real alpha, const 
 
 	if (g->m == 0 || g->n == 0)
 		return;
+	cut(&j, 1);
+	onx_parallel(pool, j.rows * j.cols, gemm_piece, &j);
+}
+
+size_t onx_gemm_panels(const struct onx_mat *g)
+{
+	return onx_is_sliver(g) || g->k == 0 ? 0 : onx_blocked_panels(g, onx_isa());
+}
+
+void onx_gemm_pack(const struct onx_mat *g, const real *b, real *panels)
+{
+	onx_blocked_pack(g, onx_isa(), b, panels);
+}
+
+void onx_gemm_packed(struct onx_pool *pool, const struct onx_mat *g, const real *a, const real *panels, real beta,
+		     real *c)
+{
+	struct job j = { .g = g, .alpha = 1, .beta = beta, .a = a, .panels = panels, .c = c };
+
 	cut(&j, 1);
 	onx_parallel(pool, j.rows * j.cols, gemm_piece, &j);
 }

@@ -50,6 +50,15 @@ void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct
 struct ONX_R(onx_gemm_end) { const real *bias, *z; struct onx_fuse f; };
 void onx_gemm_fused(struct onx_pool *pool, const struct onx_mat *g, const real *a, const real *b,
 		    const struct ONX_R(onx_gemm_end) *end, real *c);
+/* Products with one B again and again: op(B) is copied once.  onx_gemm_panels: how many numbers that takes; 0: A has so
+ * few rows that B is better read where it lies.  beta is 0 or 1. */
+#define onx_gemm_panels ONX_R(onx_gemm_panels)
+#define onx_gemm_pack ONX_R(onx_gemm_pack)
+#define onx_gemm_packed ONX_R(onx_gemm_packed)
+size_t onx_gemm_panels(const struct onx_mat *g);
+void onx_gemm_pack(const struct onx_mat *g, const real *b, real *panels);
+void onx_gemm_packed(struct onx_pool *pool, const struct onx_mat *g, const real *a, const real *panels, real beta,
+		     real *c);
 /* Three loops, sums in double: what the tests hold the others to. */
 void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
 		    real *c);

@@ -1,6 +1,7 @@
 /* Matrix products beside three loops: in blocks, with the tiles of every instruction set that this processor has, and
  * slivers. */
 #include <stdio.h>
+#include <string.h>
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernel/blocked.h"
@@ -56,6 +57,34 @@ static void one(enum onx_isa isa, size_t m, size_t n, size_t k, int flags)
 	onx_heap_free(want);
 }
 
+/* Panels made before: the bits of the product that makes its own, also cut as for a pool. */
+static void packed(enum onx_isa isa, size_t m, size_t n, size_t k, int flags)
+{
+	const struct onx_mat g = { m, n, k, flags & 1, flags & 2, flags & 1 ? m : k, flags & 2 ? k : n, n };
+	const bool add = flags & 4;
+	real *a = numbers(m * k, 1), *b = numbers(n * k, 2), *c = numbers(m * n, 3), *want = numbers(m * n, 3);
+	real *panels = onx_heap(onx_blocked_panels(&g, isa), sizeof *panels);
+
+	onx_blocked(&g, isa, 1, a, b, add, want);
+	onx_blocked_pack(&g, isa, b, panels);
+	onx_blocked_packed(&g, isa, a, panels, add, c);
+	bool ok = memcmp(c, want, m * n * sizeof *c) == 0;
+	if (isa == onx_isa()) {
+		memcpy(c, want, m * n * sizeof *c);
+		onx_gemm_pack(&g, b, panels);
+		onx_gemm_packed(NULL, &g, a, panels, 0, c);
+		onx_blocked(&g, isa, 1, a, b, false, want);
+		ok = ok && onx_gemm_panels(&g) > 0 && memcmp(c, want, m * n * sizeof *c) == 0;
+	}
+	printf("%s - set %d, packed %zu x %zu x %zu case %d\n", ok ? "ok" : "not ok", (int)isa, m, n, k, flags);
+	bad += !ok;
+	onx_heap_free(a);
+	onx_heap_free(b);
+	onx_heap_free(c);
+	onx_heap_free(want);
+	onx_heap_free(panels);
+}
+
 int main(void)
 {
 	static const size_t sizes[][3] = { { 4, 8, 8 }, { 5, 9, 11 }, { 12, 32, 128 }, { 13, 33, 129 }, { 97, 31, 260 },
@@ -69,6 +98,11 @@ int main(void)
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 			for (int flags = 0; flags < (sizes[i][0] > 200 && sizes[i][1] > 200 ? 4 : 16); flags++)
 				one((enum onx_isa)isa, sizes[i][0], sizes[i][1], sizes[i][2], flags);
+	for (int isa = ONX_ISA_BASE; isa <= (int)onx_isa(); isa++)
+		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+			for (int flags = 0; flags < 8; flags++)
+				packed((enum onx_isa)isa, sizes[i][0], sizes[i][1], sizes[i][2], flags);
+	packed(onx_isa(), 64, 700, 300, 2);
 	for (size_t i = 0; i < sizeof slivers / sizeof *slivers; i++)
 		for (int flags = 0; flags < 16; flags++)
 			one(onx_isa(), slivers[i][0], slivers[i][1], slivers[i][2], flags);
