@@ -2,15 +2,15 @@
  *
  * Every operand has a stride for every label (0: it does not have it, or the axis is broadcast; a label
  * that stands twice has the sum of both strides, a diagonal).  The gradient for one operand is the same
- * sum with its place and that of y exchanged, so one loop serves forward and backward.  Sums in double,
- * in a fixed order; one element of the target is made by one piece. */
-#include "op/infer.h"
-#include "op/whole.h"
+ * sum with its place and that of y exchanged, so one loop (contract.h) serves forward and backward. */
 #include <ctype.h>
 #include <string.h>
+#include "op/contract.h"
+#include "op/infer.h"
 #include "op/walk.h"
+#include "op/whole.h"
 
-enum { LETTERS = 52, LABELS = LETTERS + ONX_RANK, OPERANDS = 8 };
+enum { LETTERS = 52, LABELS = ONX_LABELS, OPERANDS = ONX_FACTORS };
 
 struct einsum { const char *equation; uint64_t given; };
 static const struct onx_field einsum_field[] = {
@@ -188,89 +188,11 @@ static double einsum_macs(const struct onx_infer *s, const void *attr)
 	return n;
 }
 
-/* target[...] (+)= sum of the product of the factors; labels 0..kept-1 are those of the target. */
-struct sum {
-	int n, kept, n_factor;
-	int64_t dim[LABELS], to[LABELS], by[OPERANDS][LABELS];
-	const real *factor[OPERANDS];
-	real *target;
-	const struct onx_view *whole;           /* of whole numbers: x, and y behind it */
-	const struct onx_view *y;
-	bool add;
-	size_t rows, grain;
-};
-
-static double products(const struct sum *s, const int64_t *start, uint64_t *whole)
-{
-	const int last = s->n - 1;
-	int64_t idx[LABELS] = { 0 }, at[OPERANDS];
-	double total = 0;
-
-	memcpy(at, start, sizeof at);
-	for (;;) {
-		const int64_t n = s->n > s->kept ? s->dim[last] : 1;
-
-		for (int64_t i = 0; i < n; i++) {
-			double p = 1;
-			uint64_t w = 1;
-			for (int f = 0; s->whole && f < s->n_factor; f++)
-				w *= (uint64_t)onx_view_int(&s->whole[f], (size_t)(at[f] +
-							    (n > 1 ? i * s->by[f][last] : 0)));
-			for (int f = 0; !s->whole && f < s->n_factor; f++)
-				p *= (double)s->factor[f][at[f] + (n > 1 ? i * s->by[f][last] : 0)];
-			total += p;
-			*whole += w;
-		}
-		int l = last - 1;
-		for (; l >= s->kept; l--) {
-			for (int f = 0; f < s->n_factor; f++)
-				at[f] += s->by[f][l];
-			if (++idx[l] < s->dim[l])
-				break;
-			for (int f = 0; f < s->n_factor; f++)
-				at[f] -= s->dim[l] * s->by[f][l];
-			idx[l] = 0;
-		}
-		if (l < s->kept)
-			return total;
-	}
-}
-
-static void sum_piece(void *ctx, size_t piece, int worker)
-{
-	const struct sum *s = ctx;
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(s->rows, s->grain, piece, &lo, &hi);
-	for (size_t r = lo; r < hi; r++) {
-		int64_t start[OPERANDS] = { 0 }, to = 0;
-		uint64_t whole = 0;
-		size_t rest = r;
-
-		for (int l = s->kept - 1; l >= 0; l--) {
-			const int64_t i = (int64_t)(rest % (size_t)s->dim[l]);
-
-			rest /= (size_t)s->dim[l];
-			to += i * s->to[l];
-			for (int f = 0; f < s->n_factor; f++)
-				start[f] += i * s->by[f][l];
-		}
-		const double sum = products(s, start, &whole);
-		if (s->whole)
-			onx_view_put_int(s->y, (size_t)to, (int64_t)whole);
-		else
-			onx_put(&s->target[to], s->add, (real)sum);
-	}
-}
-
 /* operand[t] (t == OPERANDS: y) from the others; v[] by operand. */
-static void sum_into(const struct geo *g, int t, const real *const *v, real *target, bool add,
+static void sum_into(const struct geo *g, int t, const struct onx_view *const *v, const struct onx_view *target, bool add,
 		     const struct onx_call *c)
 {
-	const bool whole = !onx_dtype_real(c->x[0].type);
-	struct sum s = { .target = target, .add = add, .rows = 1, .whole = whole ? c->x : NULL, .y = &c->y[0] };
-	size_t terms = 1;
+	struct onx_contract s = { .target = target, .add = add, .whole = !onx_dtype_real(c->x[0].type) };
 
 	for (int kept = 1; kept >= 0; kept--) {
 		for (int l = 0; l < LABELS; l++) {
@@ -281,7 +203,6 @@ static void sum_into(const struct geo *g, int t, const real *const *v, real *tar
 			for (int f = 0, i = 0; i <= OPERANDS; i++)
 				if (i != t && v[i])
 					s.by[f++][s.n] = g->stride[i][l];
-			*(kept ? &s.rows : &terms) *= (size_t)g->dim[l];
 			s.n++;
 		}
 		s.kept = kept ? s.n : s.kept;
@@ -289,31 +210,30 @@ static void sum_into(const struct geo *g, int t, const real *const *v, real *tar
 	for (int i = 0; i <= OPERANDS; i++)
 		if (i != t && v[i])
 			s.factor[s.n_factor++] = v[i];
-	s.grain = terms < 4096 ? 4096 / terms : 1;
-	onx_parallel(c->pool, onx_pieces(s.rows, s.grain), sum_piece, &s);
+	onx_contract_run(c->pool, &s);
 }
 
 static void einsum_forward(const struct onx_call *c)
 {
-	const real *v[OPERANDS + 1] = { NULL };
+	const struct onx_view *v[OPERANDS + 1] = { NULL };
 
 	if (((const struct geo *)c->geo)->empty) {
 		onx_fill(c->y[0].v, c->y[0].n, NULL, c->y[0].width);
 		return;
 	}
 	for (int i = 0; i < c->n_x; i++)
-		v[i] = c->x[i].v;
-	sum_into(c->geo, OPERANDS, v, c->y[0].v, false, c);
+		v[i] = &c->x[i];
+	sum_into(c->geo, OPERANDS, v, &c->y[0], false, c);
 }
 
 /* What a diagonal does not touch has the gradient 0. */
 static void einsum_backward(const struct onx_call *c)
 {
-	const real *v[OPERANDS + 1] = { NULL };
+	const struct onx_view *v[OPERANDS + 1] = { NULL };
 
 	for (int i = 0; i < c->n_x; i++)
-		v[i] = c->x[i].v;
-	v[OPERANDS] = c->dy[0].v;
+		v[i] = &c->x[i];
+	v[OPERANDS] = &c->dy[0];
 	for (int i = 0; i < c->n_x; i++) {
 		const struct onx_view *dx = &c->dx[i];
 
@@ -322,7 +242,7 @@ static void einsum_backward(const struct onx_call *c)
 		if (!dx->add)
 			onx_fill(dx->v, dx->n, NULL, sizeof(real));
 		if (!((const struct geo *)c->geo)->empty)
-			sum_into(c->geo, i, v, dx->v, true, c);
+			sum_into(c->geo, i, v, dx, true, c);
 	}
 }
 
