@@ -42,8 +42,9 @@ static inline bool onx_window_meet(const struct onx_window *w, size_t o, size_t 
 static inline void onx_window_valid(const struct onx_window *w, int d, size_t k, size_t *lo, size_t *hi)
 {
 	const int64_t off = onx_window_at(w, d, 0, k), in = (int64_t)w->in[d], s = w->stride[d];
-	const int64_t first = off >= 0 ? 0 : (-off + s - 1) / s;
-	const int64_t end = in - off <= 0 ? 0 : (in - off - 1) / s + 1;
+	const int64_t before = off >= 0 ? 0 : -off, left = in - off <= 0 ? 0 : in - off;
+	const int64_t first = s == 1 ? before : (before + s - 1) / s;
+	const int64_t end = s == 1 ? left : (left + s - 1) / s;
 	const int64_t out = (int64_t)w->out[d];
 
 	*hi = (size_t)(end < out ? end : out);

@@ -1,26 +1,19 @@
-/* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger, ConvInteger (to int32), QLinearMatMul,
- * QLinearConv (back to 8 bits).  Sums are int32 and wrap as two's complement does; where 8-bit floats are among
- * the matrices (QLinearMatMul from opset 21 on) they are double. */
+/* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger (to int32), QLinearMatMul (back to 8 bits).  Sums are int32
+ * and wrap as two's complement does (kernel/bytes.h); where 8-bit floats are among the matrices (QLinearMatMul from opset
+ * 21 on) they are double. */
 #include <string.h>
 #include "kernel/cpu.h"
 #include "kernel/real.h"
-#include "kernel/window.h"
-#include "op/infer.h"
-#include "op/window.h"
+#include "op/qlinear_i.h"
 
-/* Where the parts stand among the inputs; -1: the operator has none. */
-struct ports { int a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero, bias; };
-static const struct ports integer_ports = { 0, -1, 2, 1, -1, 3, -1, -1, -1 };
-static const struct ports linear_matmul_ports = { 0, 1, 2, 3, 4, 5, 6, 7, -1 };
-static const struct ports linear_ports = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
+static const struct onx_q_ports integer_ports = { 0, -1, 2, 1, -1, 3, -1, -1, -1 };
+static const struct onx_q_ports linear_ports = { 0, 1, 2, 3, 4, 5, 6, 7, -1 };
 
 struct q_geo {
-	const struct ports *p;
-	size_t m, n, k;                         /* MatMul: sizes of one product */
+	const struct onx_q_ports *p;
+	size_t m, n, k;                         /* sizes of one product */
 	int batch;                              /* and steps of A and B through the batch dims of Y */
 	size_t dim[ONX_RANK], step_a[ONX_RANK], step_b[ONX_RANK];
-	size_t images, groups, c, per_group;    /* Conv: channels of a group in and out */
-	struct onx_window w;
 };
 
 static bool is_float8(enum onx_dtype t)
@@ -50,13 +43,11 @@ static int want_count(const struct onx_infer *s, int i, size_t many, struct onx_
 	return rc;
 }
 
-/* Types of all inputs; rows, columns: how many scales and zero points of A and B there may be. */
-static int check(const struct onx_infer *s, const struct ports *p, size_t rows, size_t columns,
-		 struct onx_err *e)
+int onx_q_check(const struct onx_infer *s, const struct onx_q_ports *p, size_t rows, size_t columns, bool float8,
+		struct onx_err *e)
 {
 	const int byte[] = { p->a, p->b, p->a_zero, p->b_zero, p->y_zero };
 	const int scale[] = { p->a_scale, p->b_scale, p->y_scale };
-	const bool float8 = p == &linear_matmul_ports && s->version >= 21;
 	int rc = ONX_OK;
 
 	for (size_t i = 0; rc == ONX_OK && i < 5; i++)
@@ -72,7 +63,7 @@ static int check(const struct onx_infer *s, const struct ports *p, size_t rows, 
 	return want_count(s, p->y_zero, 1, e);
 }
 
-static int matmul_shape(struct onx_infer *s, const struct ports *p, struct onx_err *e)
+static int matmul_shape(struct onx_infer *s, const struct onx_q_ports *p, struct onx_err *e)
 {
 	const struct onx_shape *a = &s->in[p->a].shape, *b = &s->in[p->b].shape;
 	struct q_geo *g = ONX_NEW(s->mem, struct q_geo);
@@ -90,7 +81,7 @@ static int matmul_shape(struct onx_infer *s, const struct ports *p, struct onx_e
 			     .n = (size_t)b->dim[bb.rank + 1] };
 	if (g->k != (size_t)b->dim[bb.rank])
 		return onx_fail(e, ONX_SHAPE, "A has %zu columns, B %lld rows", g->k, (long long)b->dim[bb.rank]);
-	if ((rc = onx_broadcast(&ba, &bb, &y, e)) < 0 || (rc = check(s, p, g->m, g->n, e)) < 0)
+	if ((rc = onx_broadcast(&ba, &bb, &y, e)) < 0 || (rc = onx_q_check(s, p, g->m, g->n, p == &linear_ports && s->version >= 21, e)) < 0)
 		return rc;
 	size_t next_a = g->m * g->k, next_b = g->k * g->n;
 	for (int d = y.rank - 1; d >= 0; d--) {
@@ -111,20 +102,13 @@ static int matmul_shape(struct onx_infer *s, const struct ports *p, struct onx_e
 	return rc;
 }
 
-static inline int32_t byte_at(const void *v, size_t i, bool sign)
-{
-	return sign ? ((const int8_t *)v)[i] : ((const uint8_t *)v)[i];
-}
-static bool is_signed(const struct onx_view *v) { return v->type == ONX_INT8; }
-
-/* The zero point or scale number i, of one or many. */
-static int32_t zero_at(const struct onx_call *c, int port, size_t i)
+int32_t onx_q_zero(const struct onx_call *c, int port, size_t i)
 {
 	if (port < 0 || port >= c->n_x || !c->x[port].v)
 		return 0;
 	if (is_float8(c->x[port].type))
 		return 0;                       /* they have none */
-	return byte_at(c->x[port].v, c->x[port].n == 1 ? 0 : i, is_signed(&c->x[port]));
+	return onx_q_byte(c->x[port].v, c->x[port].n == 1 ? 0 : i, onx_q_signed(&c->x[port]));
 }
 static double scale_at(const struct onx_call *c, int port, size_t i)
 {
@@ -132,19 +116,19 @@ static double scale_at(const struct onx_call *c, int port, size_t i)
 }
 
 /* A sum into element `at` of Y: as it is, or times the scales, rounded to even and moved. */
-static void store(const struct onx_call *c, const struct ports *p, size_t at, double sum, size_t row, size_t col)
+static void store(const struct onx_call *c, const struct onx_q_ports *p, size_t at, double sum, size_t row, size_t col)
 {
 	if (p->y_scale < 0) {
 		((int32_t *)c->y[0].v)[at] = (int32_t)sum;
 		return;
 	}
 	const double f = scale_at(c, p->a_scale, row) * scale_at(c, p->b_scale, col) / scale_at(c, p->y_scale, 0);
-	const double lo = is_signed(&c->y[0]) ? -128 : 0, hi = is_signed(&c->y[0]) ? 127 : 255;
+	const double lo = onx_q_signed(&c->y[0]) ? -128 : 0, hi = onx_q_signed(&c->y[0]) ? 127 : 255;
 	if (is_float8(c->y[0].type)) {
 		onx_view_put_real(&c->y[0], at, (double)onx_round_to((float)(sum * f), c->y[0].type));
 		return;
 	}
-	const double v = rint(sum * f) + zero_at(c, p->y_zero, 0);
+	const double v = rint(sum * f) + onx_q_zero(c, p->y_zero, 0);
 	onx_view_put_int(&c->y[0], at, (int64_t)(v > hi ? hi : v > lo ? v : lo));
 }
 
@@ -157,9 +141,8 @@ ONX_CLONES static void scale_run(const uint32_t *restrict sum, size_t n, double 
 	}
 }
 
-/* n sums from element `at` on: columns col, col + every, ... of Y, every = 0: all of one. */
-static void store_row(const struct onx_call *c, const struct ports *p, size_t at, const uint32_t *sum, size_t n,
-		      size_t row, size_t col, size_t every)
+void onx_q_store_row(const struct onx_call *c, const struct onx_q_ports *p, size_t at, const uint32_t *sum, size_t n,
+		     size_t row, size_t col, size_t every)
 {
 	if (p->y_scale < 0) {
 		memcpy((int32_t *)c->y[0].v + at, sum, n * sizeof *sum);
@@ -171,9 +154,30 @@ static void store_row(const struct onx_call *c, const struct ports *p, size_t at
 		return;
 	}
 	const double f = scale_at(c, p->a_scale, row) * scale_at(c, p->b_scale, col) / scale_at(c, p->y_scale, 0);
-	const double lo = is_signed(&c->y[0]) ? -128 : 0, hi = is_signed(&c->y[0]) ? 127 : 255;
+	const double lo = onx_q_signed(&c->y[0]) ? -128 : 0, hi = onx_q_signed(&c->y[0]) ? 127 : 255;
 
-	scale_run(sum, n, f, zero_at(c, p->y_zero, 0), lo, hi, (uint8_t *)c->y[0].v + at);
+	scale_run(sum, n, f, onx_q_zero(c, p->y_zero, 0), lo, hi, (uint8_t *)c->y[0].v + at);
+}
+
+#define LESS(name, T)                                                                            \
+ONX_CLONES static void name(const T *restrict x, size_t step, size_t n, int32_t zero, int16_t *restrict to) \
+{                                                                                                \
+	if (step == 1)                                                                           \
+		for (size_t i = 0; i < n; i++)                                                   \
+			to[i] = (int16_t)(x[i] - zero);                                          \
+	else                                                                                     \
+		for (size_t i = 0; i < n; i++)                                                   \
+			to[i] = (int16_t)(x[i * step] - zero);                                   \
+}
+LESS(less_signed, int8_t)
+LESS(less_unsigned, uint8_t)
+
+void onx_q_less(const struct onx_view *v, size_t at, size_t step, size_t n, int32_t zero, int16_t *to)
+{
+	if (onx_q_signed(v))
+		less_signed((const int8_t *)v->v + at, step, n, zero, to);
+	else
+		less_unsigned((const uint8_t *)v->v + at, step, n, zero, to);
 }
 
 struct job { const struct onx_call *c; };
@@ -205,9 +209,9 @@ static void float8_row(void *ctx, size_t row, int worker)
 	for (size_t j = 0; j < g->n; j++)
 		sum[j] = 0;
 	for (size_t k = 0; k < g->k; k++) {
-		const double v = onx_view_real(a, from_a + k) - zero_at(c, g->p->a_zero, row % g->m);
+		const double v = onx_view_real(a, from_a + k) - onx_q_zero(c, g->p->a_zero, row % g->m);
 		for (size_t j = 0; j < g->n; j++)
-			sum[j] += v * (onx_view_real(b, from_b + k * g->n + j) - zero_at(c, g->p->b_zero, j));
+			sum[j] += v * (onx_view_real(b, from_b + k * g->n + j) - onx_q_zero(c, g->p->b_zero, j));
 	}
 	for (size_t j = 0; j < g->n; j++)
 		store(c, g->p, row * g->n + j, sum[j], row % g->m, j);
@@ -234,8 +238,8 @@ static void add_row(const struct onx_call *c, size_t from_b, int32_t v, uint32_t
 	const struct onx_view *b = &c->x[g->p->b];
 
 	for (size_t j = 0; v && j < g->n; j++)
-		sum[j] += (uint32_t)v * (uint32_t)(byte_at(b->v, from_b + j, is_signed(b)) -
-						   zero_at(c, g->p->b_zero, j));
+		sum[j] += (uint32_t)v * (uint32_t)(onx_q_byte(b->v, from_b + j, onx_q_signed(b)) -
+						   onx_q_zero(c, g->p->b_zero, j));
 }
 
 static void matmul_row(void *ctx, size_t row, int worker)
@@ -244,27 +248,81 @@ static void matmul_row(void *ctx, size_t row, int worker)
 	const struct q_geo *g = c->geo;
 	const struct onx_view *a = &c->x[g->p->a], *b = &c->x[g->p->b];
 	const int zb = g->p->b_zero;
-	const bool one_zero = zb < 0 || zb >= c->n_x || !c->x[zb].v || c->x[zb].n == 1;
-	const int32_t zero_a = zero_at(c, g->p->a_zero, row % g->m);
+	const bool one = zb < 0 || zb >= c->n_x || !c->x[zb].v || c->x[zb].n == 1;
+	const int32_t zero_a = onx_q_zero(c, g->p->a_zero, row % g->m);
 	uint32_t *sum = (uint32_t *)c->scratch + (size_t)worker * g->n;
 	size_t from_a, from_b, k = 0;
 
 	find_row(g, row, &from_a, &from_b);
 	for (size_t j = 0; j < g->n; j++)
 		sum[j] = 0;
-	for (; one_zero && k + 4 <= g->k; k += 4) {
+	for (; one && k + 4 <= g->k; k += 4) {
 		int32_t v[4];
 		const char *rows = (const char *)b->v + from_b + k * g->n;
 		for (size_t i = 0; i < 4; i++)
-			v[i] = byte_at(a->v, from_a + k + i, is_signed(a)) - zero_a;
-		if (is_signed(b))
-			add_signed((const int8_t *)rows, g->n, v, zero_at(c, zb, 0), sum);
+			v[i] = onx_q_byte(a->v, from_a + k + i, onx_q_signed(a)) - zero_a;
+		if (onx_q_signed(b))
+			add_signed((const int8_t *)rows, g->n, v, onx_q_zero(c, zb, 0), sum);
 		else
-			add_unsigned((const uint8_t *)rows, g->n, v, zero_at(c, zb, 0), sum);
+			add_unsigned((const uint8_t *)rows, g->n, v, onx_q_zero(c, zb, 0), sum);
 	}
 	for (; k < g->k; k++)
-		add_row(c, from_b + k * g->n, byte_at(a->v, from_a + k, is_signed(a)) - zero_a, sum);
-	store_row(c, g->p, row * g->n, sum, g->n, row % g->m, 0, 1);
+		add_row(c, from_b + k * g->n, onx_q_byte(a->v, from_a + k, onx_q_signed(a)) - zero_a, sum);
+	onx_q_store_row(c, g->p, row * g->n, sum, g->n, row % g->m, 0, 1);
+}
+
+/* ---- as blocks -------------------------------------------------------------------------------------- */
+
+static bool one_zero(const struct onx_call *c)
+{
+	const int zb = ((const struct q_geo *)c->geo)->p->b_zero;
+
+	return zb < 0 || zb >= c->n_x || !c->x[zb].v || c->x[zb].n == 1;
+}
+
+/* One product of the batch. */
+struct block { const struct onx_call *c; size_t row, from_a, from_b; };
+
+static void a_row(const void *ctx, size_t i, size_t k, size_t count, int16_t *to)
+{
+	const struct block *b = ctx;
+	const struct q_geo *g = b->c->geo;
+
+	onx_q_less(&b->c->x[g->p->a], b->from_a + i * g->k + k, 1, count, onx_q_zero(b->c, g->p->a_zero, i), to);
+}
+
+static void b_row(void *ctx, size_t k, size_t j, size_t count, int16_t *to)
+{
+	const struct block *b = ctx;
+	const struct q_geo *g = b->c->geo;
+	const bool one = one_zero(b->c);
+
+	onx_q_less(&b->c->x[g->p->b], b->from_b + k * g->n + j, 1, count, one ? onx_q_zero(b->c, g->p->b_zero, 0) : 0,
+		   to);
+	for (size_t i = 0; !one && i < count; i++)
+		to[i] = (int16_t)(to[i] - onx_q_zero(b->c, g->p->b_zero, j + i));
+}
+
+static void put_row(const void *ctx, size_t i, size_t j, size_t count, const uint32_t *sum)
+{
+	const struct block *b = ctx;
+	const struct q_geo *g = b->c->geo;
+
+	onx_q_store_row(b->c, g->p, (b->row + i) * g->n + j, sum, count, i, j, 1);
+}
+
+static void matmul_block(void *ctx, size_t piece, int worker)
+{
+	const struct onx_call *c = ((const struct job *)ctx)->c;
+	const struct q_geo *g = c->geo;
+	struct block b = { .c = c };
+	const struct onx_bytes p = { g->m, g->n, g->k, a_row, b_row, put_row, &b };
+	const size_t each = onx_bytes_pieces(&p);
+
+	(void)worker;
+	b.row = piece / each * g->m;
+	find_row(g, b.row, &b.from_a, &b.from_b);
+	onx_bytes_piece(&p, onx_isa(), piece % each);
 }
 
 static size_t matmul_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
@@ -283,6 +341,29 @@ static void matmul_forward(const struct onx_call *c)
 		onx_parallel(c->pool, c->y[0].n / g->n, float8 ? float8_row : matmul_row, &j);
 }
 
+static void blocks_forward(const struct onx_call *c)
+{
+	const struct q_geo *g = c->geo;
+	const struct onx_bytes p = { .m = g->m, .n = g->n, .k = g->k };
+	struct job j = { c };
+
+	if (c->y[0].n > 0)
+		onx_parallel(c->pool, c->y[0].n / (g->m * g->n) * onx_bytes_pieces(&p), matmul_block, &j);
+}
+
+static bool blocks_fit(const struct onx_infer *s, const void *attr)
+{
+	const struct q_geo *g = s->geo;
+
+	(void)attr;
+	return !is_float8(s->in[g->p->a].type) && !is_float8(s->in[g->p->b].type) && onx_bytes_fits(g->m);
+}
+
+static const struct onx_impl matmul_impl[] = {
+	{ .name = "blocks", .fits = blocks_fit, .forward = blocks_forward },
+	{ .name = NULL }
+};
+
 static int matmul_integer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	(void)attr;
@@ -292,156 +373,15 @@ static int matmul_integer_infer(struct onx_infer *s, const void *attr, struct on
 static int matmul_linear_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	(void)attr;
-	return matmul_shape(s, &linear_matmul_ports, e);
+	return matmul_shape(s, &linear_ports, e);
 }
 
-/* ---- convolutions ---- */
-
-struct q_conv { struct onx_win_attr win; int64_t group; };
-static const struct onx_field conv_field[] = {
-	ONX_WIN_FIELDS(struct q_conv),
-	ONX_WIN_DILATIONS(struct q_conv),
-	{ "group", F_INT, offsetof(struct q_conv, group), .def = "1", .min = 1, .max = 1e9,
-	  .help = "parts into which the channels fall" },
-	{ .name = NULL }
-};
-static const struct onx_table conv_attr = { "QLinearConv", sizeof(struct q_conv), conv_field, .check = NULL };
-
-static int conv_shape(struct onx_infer *s, const struct q_conv *a, const struct ports *p, struct onx_err *e)
-{
-	const struct onx_shape *x = &s->in[p->a].shape, *w = &s->in[p->b].shape;
-	struct q_geo *g = ONX_NEW(s->mem, struct q_geo);
-	const int nd = x->rank - 2;
-	size_t n;
-	int rc;
-
-	if (!g)
-		return onx_nomem(e, sizeof *g, "a convolution");
-	if ((rc = onx_want_rank(s, p->a, 3, 5, e)) < 0 || (rc = onx_want_rank(s, p->b, x->rank, x->rank, e)) < 0)
-		return rc;
-	if (x->dim[1] % a->group != 0 || w->dim[0] % a->group != 0 || w->dim[1] != x->dim[1] / a->group)
-		return onx_fail(e, ONX_SHAPE, "%lld channels in %lld groups, weights for %lld in each",
-				(long long)x->dim[1], (long long)a->group, (long long)w->dim[1]);
-	if ((rc = onx_win_read(&a->win, nd, x->dim + 2, w->dim + 2, &g->w, e)) < 0 ||
-	    (rc = onx_win_slide(&a->win, nd, false, &g->w, e)) < 0 ||
-	    (rc = check(s, p, 1, (size_t)w->dim[0], e)) < 0)
-		return rc;
-	if (p->bias >= 0 && onx_has_in(s, p->bias) && ((rc = onx_want_type(s, p->bias, ONX_INT32, e)) < 0 ||
-						       (rc = onx_want_rank(s, p->bias, 1, 1, e)) < 0))
-		return rc;
-	if (p->bias >= 0 && onx_has_in(s, p->bias) && s->in[p->bias].shape.dim[0] != w->dim[0])
-		return onx_fail(e, ONX_SHAPE, "the bias has %lld elements, the output %lld channels",
-				(long long)s->in[p->bias].shape.dim[0], (long long)w->dim[0]);
-	g->p = p;
-	g->images = (size_t)x->dim[0];
-	g->groups = (size_t)a->group;
-	g->c = (size_t)w->dim[1];
-	g->per_group = (size_t)(w->dim[0] / a->group);
-	s->geo = g;
-	struct onx_shape y = { x->rank, { x->dim[0], w->dim[0] } };
-	for (int i = 0; i < nd; i++)
-		y.dim[2 + i] = (int64_t)g->w.out[3 - nd + i];
-	rc = onx_count(y.rank, y.dim, &n, e);
-	if (rc == ONX_OK)
-		onx_set_out(s, 0, p->y_zero < 0 ? ONX_INT32 : s->in[p->y_zero].type, &y);
-	return rc;
-}
-
-static size_t conv_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
-{
-	(void)attr, (void)backward;
-	return (size_t)threads * ((const struct q_geo *)s->geo)->w.out_n * sizeof(uint32_t);
-}
-
-/* A row of that: sum[i] += v (x[i s] - zero) */
-#define TAP(name, T)                                                                             \
-ONX_CLONES static void name(const T *restrict x, int64_t s, size_t n, uint32_t v, int32_t zero,  \
-			    uint32_t *restrict sum)                                              \
-{                                                                                                \
-	if (s == 1)                                                                              \
-		for (size_t i = 0; i < n; i++)                                                   \
-			sum[i] += v * (uint32_t)((int32_t)x[i] - zero);                          \
-	else                                                                                     \
-		for (size_t i = 0; i < n; i++)                                                   \
-			sum[i] += v * (uint32_t)((int32_t)x[(int64_t)i * s] - zero);             \
-}
-TAP(tap_signed, int8_t)
-TAP(tap_unsigned, uint8_t)
-
-/* sum += v * (plane - zero) over the outputs whose tap (k0, k1, k2) lies inside; padding adds nothing. */
-static void add_tap(const struct onx_window *w, const size_t *tap, uint32_t v, const struct onx_view *x,
-		    size_t plane, int32_t zero, uint32_t *sum)
-{
-	size_t lo[3], hi[3];
-
-	for (int d = 0; d < 3; d++)
-		onx_window_valid(w, d, tap[d], &lo[d], &hi[d]);
-	for (size_t i = lo[0]; i < hi[0]; i++)
-		for (size_t j = lo[1]; j < hi[1]; j++) {
-			const size_t row = ((size_t)onx_window_at(w, 0, i, tap[0]) * w->in[1] +
-					    (size_t)onx_window_at(w, 1, j, tap[1])) * w->in[2];
-			uint32_t *to = sum + (i * w->out[1] + j) * w->out[2];
-			const size_t at = plane + row + (size_t)onx_window_at(w, 2, lo[2], tap[2]);
-			const size_t n = hi[2] > lo[2] ? hi[2] - lo[2] : 0;
-			if (n > 0 && is_signed(x))
-				tap_signed((const int8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
-			else if (n > 0)
-				tap_unsigned((const uint8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
-		}
-}
-
-static void conv_plane(void *ctx, size_t plane, int worker)
-{
-	const struct onx_call *c = ((const struct job *)ctx)->c;
-	const struct q_geo *g = c->geo;
-	const struct ports *p = g->p;
-	const struct onx_window *w = &g->w;
-	const struct onx_view *x = &c->x[p->a], *f = &c->x[p->b];
-	const size_t channels = g->groups * g->per_group, ch = plane % channels, image = plane / channels;
-	const int32_t zero = zero_at(c, p->a_zero, 0), zero_w = zero_at(c, p->b_zero, ch);
-	const bool biased = p->bias >= 0 && p->bias < c->n_x && c->x[p->bias].v;
-	uint32_t *sum = (uint32_t *)c->scratch + (size_t)worker * w->out_n;
-
-	for (size_t i = 0; i < w->out_n; i++)
-		sum[i] = biased ? (uint32_t)((const int32_t *)c->x[p->bias].v)[ch] : 0;
-	for (size_t k = 0; k < g->c; k++) {
-		const size_t from = ((image * g->groups + ch / g->per_group) * g->c + k) * w->in_n;
-		for (size_t t = 0; t < w->kern_n; t++) {
-			const size_t tap[3] = { t / w->kern[2] / w->kern[1], t / w->kern[2] % w->kern[1],
-						t % w->kern[2] };
-			const int32_t v = byte_at(f->v, (ch * g->c + k) * w->kern_n + t, is_signed(f)) - zero_w;
-			add_tap(w, tap, (uint32_t)v, x, from, zero, sum);
-		}
-	}
-	store_row(c, p, plane * w->out_n, sum, w->out_n, 0, ch, 0);
-}
-
-static void conv_forward(const struct onx_call *c)
-{
-	const struct q_geo *g = c->geo;
-	struct job j = { c };
-
-	onx_parallel(c->pool, g->images * g->groups * g->per_group, conv_plane, &j);
-}
-
-static int conv_integer_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	return conv_shape(s, attr, &integer_ports, e);
-}
-
-static int conv_linear_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	return conv_shape(s, attr, &linear_ports, e);
-}
-
-#define ROW(name, lo, hi, table, part, way) \
+#define ROW(name, lo, hi, way) \
 	{ .domain = "", .type = name, .since = 10, .min_in = lo, .max_in = hi, .min_out = 1, .max_out = 1, \
-	  .grad = { ONX_G_ZERO }, .n_grad = 1, .attr = table, .infer = part##_##way##_infer,               \
-	  .scratch = part##_scratch, .forward = part##_forward }
+	  .grad = { ONX_G_ZERO }, .n_grad = 1, .infer = matmul_##way##_infer, .scratch = matmul_scratch,   \
+	  .forward = matmul_forward, .impl = matmul_impl }
 const struct onx_op ONX_R(onx_ops_qlinear)[] = {
-	ROW("MatMulInteger", 2, 4, NULL, matmul, integer),
-	ROW("QLinearMatMul", 8, 8, NULL, matmul, linear),
-	ROW("ConvInteger", 2, 4, &conv_attr, conv, integer),
-	ROW("QLinearConv", 8, 9, &conv_attr, conv, linear),
+	ROW("MatMulInteger", 2, 4, integer),
+	ROW("QLinearMatMul", 8, 8, linear),
 	{ .type = NULL }
 };
