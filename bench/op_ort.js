@@ -1,6 +1,7 @@
 // How fast ONNX Runtime runs a model of any inputs.
 // usage: node op_ort.js MODEL LEVEL THREADS RUNS NAME=TYPE:DIMxDIM...
-// One line of JSON: seconds of each run.  Whole numbers are zero, reals even in [-1, 1), as onnx-run's.
+// One line of JSON: seconds of each run.  Reals are even in [-1, 1), numbers of 8 bits over their range, all others zero, as
+// onnx-run's.
 const ort = require('onnxruntime-node');
 
 const ARRAY = { float32: Float32Array, float64: Float64Array, float16: Uint16Array, int8: Int8Array,
@@ -14,6 +15,7 @@ function feed(text) {
   for (let i = 0; type.startsWith('float3') && i < x.length; i++) x[i] = ((i * 40503) % 65536) / 32768 - 1;
   for (let i = 0; type === 'float64' && i < x.length; i++) x[i] = ((i * 40503) % 65536) / 32768 - 1;
   for (let i = 0; type === 'float16' && i < x.length; i++) x[i] = ((i * 40503) % 15360) + (i % 2) * 32768;
+  for (let i = 0; type.endsWith('int8') && i < x.length; i++) x[i] = (i * 40503) >> 8;
   return [name, new ort.Tensor(type, x, dims)];
 }
 

@@ -196,17 +196,18 @@ static void conv_block(void *ctx, size_t piece, int worker)
 
 /* ---- tap by tap ------------------------------------------------------------------------------------- */
 
-/* sum[i] += v (x[i s] - zero) */
-#define TAP(name, T)                                                                             \
-ONX_CLONES static void name(const T *restrict x, int64_t s, size_t n, uint32_t v, int32_t zero,  \
-			    uint32_t *restrict sum)                                              \
-{                                                                                                \
-	if (s == 1)                                                                              \
-		for (size_t i = 0; i < n; i++)                                                   \
-			sum[i] += v * (uint32_t)((int32_t)x[i] - zero);                          \
-	else                                                                                     \
-		for (size_t i = 0; i < n; i++)                                                   \
-			sum[i] += v * (uint32_t)((int32_t)x[(int64_t)i * s] - zero);             \
+/* A tap of a window on `rows` lines of n outputs: sum[r out + i] += v (x[r in + i s] - zero) */
+#define TAP(name, T)                                                                                           \
+ONX_CLONES static void name(const T *restrict x, size_t in, int64_t s, size_t rows, size_t n, size_t out,      \
+			    uint32_t v, int32_t zero, uint32_t *restrict sum)                                  \
+{                                                                                                              \
+	for (size_t r = 0; r < rows; r++, x += in, sum += out)                                                 \
+		if (s == 1)                                                                                    \
+			for (size_t i = 0; i < n; i++)                                                         \
+				sum[i] += v * (uint32_t)((int32_t)x[i] - zero);                                \
+		else                                                                                           \
+			for (size_t i = 0; i < n; i++)                                                         \
+				sum[i] += v * (uint32_t)((int32_t)x[(int64_t)i * s] - zero);                   \
 }
 TAP(tap_signed, int8_t)
 TAP(tap_unsigned, uint8_t)
@@ -219,18 +220,20 @@ static void add_tap(const struct onx_window *w, const size_t *tap, uint32_t v, c
 
 	for (int d = 0; d < 3; d++)
 		onx_window_valid(w, d, tap[d], &lo[d], &hi[d]);
-	for (size_t i = lo[0]; i < hi[0]; i++)
-		for (size_t j = lo[1]; j < hi[1]; j++) {
-			const size_t row = ((size_t)onx_window_at(w, 0, i, tap[0]) * w->in[1] +
-					    (size_t)onx_window_at(w, 1, j, tap[1])) * w->in[2];
-			uint32_t *to = sum + (i * w->out[1] + j) * w->out[2];
-			const size_t at = plane + row + (size_t)onx_window_at(w, 2, lo[2], tap[2]);
-			const size_t n = hi[2] > lo[2] ? hi[2] - lo[2] : 0;
-			if (n > 0 && onx_q_signed(x))
-				tap_signed((const int8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
-			else if (n > 0)
-				tap_unsigned((const uint8_t *)x->v + at, w->stride[2], n, v, zero, to + lo[2]);
-		}
+	if (hi[1] <= lo[1] || hi[2] <= lo[2])
+		return;
+	const size_t in = (size_t)w->stride[1] * w->in[2], rows = hi[1] - lo[1], n = hi[2] - lo[2];
+	for (size_t i = lo[0]; i < hi[0]; i++) {
+		const size_t row = (size_t)onx_window_at(w, 0, i, tap[0]) * w->in[1] +
+				   (size_t)onx_window_at(w, 1, lo[1], tap[1]);
+		const size_t at = plane + row * w->in[2] + (size_t)onx_window_at(w, 2, lo[2], tap[2]);
+		uint32_t *to = sum + (i * w->out[1] + lo[1]) * w->out[2] + lo[2];
+
+		if (onx_q_signed(x))
+			tap_signed((const int8_t *)x->v + at, in, w->stride[2], rows, n, w->out[2], v, zero, to);
+		else
+			tap_unsigned((const uint8_t *)x->v + at, in, w->stride[2], rows, n, w->out[2], v, zero, to);
+	}
 }
 
 static void conv_plane(void *ctx, size_t plane, int worker)

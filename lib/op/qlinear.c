@@ -137,7 +137,8 @@ ONX_CLONES static void scale_run(const uint32_t *restrict sum, size_t n, double 
 {
 	for (size_t i = 0; i < n; i++) {
 		const double v = rint((double)(int32_t)sum[i] * f) + zero;
-		y[i] = (uint8_t)(int32_t)(v > hi ? hi : v > lo ? v : lo);
+		const double above = v > lo ? v : lo;
+		y[i] = (uint8_t)(int32_t)(above < hi ? above : hi);
 	}
 }
 
