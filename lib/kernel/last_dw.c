@@ -15,7 +15,7 @@
 #include "kernel/fuse_row.h"
 #include "kernel/last_dw.h"
 
-enum { BLOCK = 64, STRIP = 4, SPANS = 25 };                     /* channels of a block; pixels; rows of a window */
+enum { BLOCK = 64, STRIP = 4, SPANS = 25, SIDE = 4 };           /* channels of a block; pixels; rows of a window; lines */
 enum { AHEAD = 8192 / sizeof(real), WORK = 1 << 16 };           /* numbers: asked for ahead; of y in a piece */
 
 static bool fits(const struct onx_conv_geo *g)
@@ -117,7 +117,7 @@ struct strips {
 
 /* The loops for one width of lines: numbers in a line; one pixel, strips of any taps, strips of known[i]. */
 typedef void strips_fn(const struct strips *k);
-enum { KNOWN = 8 };
+enum { KNOWN = 11 };
 struct ways { size_t line; strips_fn *one, *any, *known[KNOWN]; };
 
 #define ONX_LINES "kernel/last_dw_lines.inc"
@@ -130,15 +130,18 @@ static const struct ways *ways_of(enum onx_isa isa)
 	return all[isa];
 }
 
+/* 0: any. */
 static const struct { size_t taps; int64_t mul, inc; } known[KNOWN] = {
-	{ 3, 1, 1 }, { 3, 2, 1 }, { 5, 1, 1 }, { 5, 2, 1 }, { 1, 1, -1 }, { 2, 1, -1 }, { 3, 1, -1 }, { 5, 1, -1 },
+	{ 3, 1, 1 }, { 3, 2, 1 }, { 5, 1, 1 }, { 5, 2, 1 }, { 7, 1, 1 }, { 1, 1, -1 }, { 2, 1, -1 }, { 3, 1, -1 },
+	{ 5, 1, -1 }, { 7, 1, -1 }, { 3, 0, 0 },
 };
 
 static size_t which(const struct onx_slide *s)
 {
 	size_t i = 0;
 
-	while (i < KNOWN && (known[i].taps != s->taps[2] || known[i].mul != s->mul[2] || known[i].inc != s->inc[2]))
+	while (i < KNOWN && (known[i].taps != s->taps[2] || (known[i].mul != 0 && known[i].mul != s->mul[2]) ||
+			     (known[i].inc != 0 && known[i].inc != s->inc[2])))
 		i++;
 	return i;
 }
