@@ -11,6 +11,9 @@
 #define onx_maxpool_forward ONX_R(onx_maxpool_forward)
 #define onx_maxpool_backward ONX_R(onx_maxpool_backward)
 #define onx_maxpool_bytes ONX_R(onx_maxpool_bytes)
+#define onx_maxruns_fits ONX_R(onx_maxruns_fits)
+#define onx_maxruns_scratch ONX_R(onx_maxruns_scratch)
+#define onx_maxruns_forward ONX_R(onx_maxruns_forward)
 #define onx_avgpool_forward ONX_R(onx_avgpool_forward)
 #define onx_avgpool_backward ONX_R(onx_avgpool_backward)
 #define onx_lppool_forward ONX_R(onx_lppool_forward)
@@ -26,6 +29,18 @@ void onx_maxpool_backward(struct onx_pool *pool, const struct onx_window *w, siz
 /* The same on bytes: int8 (is_signed) or uint8. */
 void onx_maxpool_bytes(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool is_signed,
 		       const void *x, void *y, int32_t *at);
+
+/* ---- pooling_max.c ---- */
+
+enum onx_pool_kind { ONX_POOL_REAL, ONX_POOL_UINT8, ONX_POOL_INT8 };
+/* The same maxima and places by runs of elements, whatever the type; at NULL: nobody asks where.  fits: padding does
+ * not swell a plane beyond reason.  scratch: bytes, 64-byte aligned. */
+bool onx_maxruns_fits(const struct onx_window *w);
+size_t onx_maxruns_scratch(const struct onx_window *w, enum onx_pool_kind kind, bool where, int threads);
+void onx_maxruns_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, enum onx_pool_kind kind,
+			 const void *x, void *y, int32_t *at, void *scratch);
+
+/* ---- pooling_avg.c ---- */
 
 /* y = sum over the window / count; count: taps inside the input, or with `count_pad` those inside the
  * padded input. */

@@ -112,35 +112,101 @@ static size_t max_saved(const struct onx_infer *s, const void *attr)
 	return g->n * sizeof(int32_t);
 }
 
+/* Without a place of its own for where the maxima were (ONX_OP_SPARES), that goes to scratch. */
+static size_t max_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	(void)threads;
+	return backward ? 0 : max_saved(s, attr);
+}
+
+static size_t column_place(const struct onx_window *w, size_t at)
+{
+	const size_t x = at % w->in[2], y = at / w->in[2] % w->in[1], z = at / w->in[2] / w->in[1];
+
+	return (x * w->in[1] + y) * w->in[0] + z;
+}
+
 /* Indices of the whole tensor; storage_order 1 counts each plane in column-major order. */
-static void write_indices(const struct onx_call *c, const struct pool_geo *g)
+static void write_indices(const struct onx_call *c, const struct pool_geo *g, const int32_t *at)
 {
 	const struct onx_window *w = &g->w;
-	const int32_t *at = c->save;
 	int64_t *to = c->y[1].v;
 
-	for (size_t i = 0; i < g->n; i++) {
-		const size_t in = at[i] < 0 ? 0 : (size_t)at[i];
-		const size_t x = in % w->in[2], y = in / w->in[2] % w->in[1], z = in / w->in[2] / w->in[1];
-		const size_t place = g->column_major ? (x * w->in[1] + y) * w->in[0] + z : in;
+	for (size_t p = 0; p < g->planes; p++)
+		for (size_t i = p * w->out_n; i < (p + 1) * w->out_n; i++) {
+			const size_t in = at[i] < 0 ? 0 : (size_t)at[i];
 
-		to[i] = (int64_t)(i / w->out_n * w->in_n + place);
-	}
+			to[i] = (int64_t)(p * w->in_n + (g->column_major ? column_place(w, in) : in));
+		}
+}
+
+static bool wants_indices(const struct onx_call *c)
+{
+	return c->n_y > 1 && c->y[1].v;
 }
 
 /* Y = max over the window, Indices = where */
 static void max_forward(const struct onx_call *c)
 {
 	const struct pool_geo *g = c->geo;
+	int32_t *at = c->save ? c->save : c->scratch;
 
 	if (c->x[0].type == ONX_INT8 || c->x[0].type == ONX_UINT8)
-		onx_maxpool_bytes(c->pool, &g->w, g->planes, c->x[0].type == ONX_INT8, c->x[0].v, c->y[0].v,
-				  c->save);
+		onx_maxpool_bytes(c->pool, &g->w, g->planes, c->x[0].type == ONX_INT8, c->x[0].v, c->y[0].v, at);
 	else
-		onx_maxpool_forward(c->pool, &g->w, g->planes, c->x[0].v, c->y[0].v, c->save);
-	if (c->n_y > 1 && c->y[1].v)
-		write_indices(c, g);
+		onx_maxpool_forward(c->pool, &g->w, g->planes, c->x[0].v, c->y[0].v, at);
+	if (wants_indices(c))
+		write_indices(c, g, at);
 }
+
+/* ---- the same by runs of elements ---- */
+
+static enum onx_pool_kind kind_of(enum onx_dtype type)
+{
+	return type == ONX_INT8 ? ONX_POOL_INT8 : type == ONX_UINT8 ? ONX_POOL_UINT8 : ONX_POOL_REAL;
+}
+
+static bool runs_fits(const struct onx_infer *s, const void *attr)
+{
+	const struct pool_geo *g = s->geo;
+
+	(void)attr;
+	return onx_maxruns_fits(&g->w);
+}
+
+static size_t places_bytes(size_t n)
+{
+	return (n * sizeof(int32_t) + 63) / 64 * 64;
+}
+
+static size_t runs_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct pool_geo *g = s->geo;
+
+	(void)attr;
+	return backward ? 0 : onx_maxruns_scratch(&g->w, kind_of(s->in[0].type), true, threads) +
+			      (onx_has_out(s, 1) ? places_bytes(g->n) : 0);
+}
+
+static void runs_forward(const struct onx_call *c)
+{
+	const struct pool_geo *g = c->geo;
+	char *scratch = c->scratch;
+	int32_t *at = c->save;
+
+	if (wants_indices(c)) {
+		at = at ? at : (int32_t *)(void *)scratch;
+		scratch += places_bytes(g->n);
+	}
+	onx_maxruns_forward(c->pool, &g->w, g->planes, kind_of(c->x[0].type), c->x[0].v, c->y[0].v, at, scratch);
+	if (wants_indices(c))
+		write_indices(c, g, at);
+}
+
+static const struct onx_impl max_impl[] = {
+	{ .name = "runs", .fits = runs_fits, .scratch = runs_scratch, .forward = runs_forward, .backward = NULL },
+	{ .name = NULL }
+};
 
 static void max_backward(const struct onx_call *c)
 {
@@ -183,16 +249,17 @@ static void lp_backward(const struct onx_call *c)
 }
 
 #define POOL(t, v, outs, kept, table, shape, part, bytes) \
-	{ .domain = "", .type = t, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs,     \
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = table, .infer = shape,                 \
-	  .flags = ONX_OP_APART, .saved = bytes, .macs = pool_macs,                                         \
-	  .forward = part##_forward, .backward = part##_backward }
+	.domain = "", .type = t, .since = v, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs,       \
+	.grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = table, .infer = shape,                   \
+	.saved = bytes, .macs = pool_macs, .forward = part##_forward, .backward = part##_backward
+#define KEPT (ONX_KEEP_X(0) | ONX_KEEP_Y(0))
 const struct onx_op ONX_R(onx_ops_pooling)[] = {
-	POOL("MaxPool", 1, 2, 0, &max_table, max_infer, max, max_saved),
-	POOL("AveragePool", 1, 1, 0, &avg_table, pool_infer, avg, NULL),
-	POOL("LpPool", 2, 1, ONX_KEEP_X(0) | ONX_KEEP_Y(0), &lp_table, pool_infer, lp, NULL),
-	POOL("GlobalMaxPool", 1, 1, 0, NULL, global_infer, max, max_saved),
-	POOL("GlobalAveragePool", 1, 1, 0, NULL, global_infer, avg, NULL),
-	POOL("GlobalLpPool", 2, 1, ONX_KEEP_X(0) | ONX_KEEP_Y(0), &global_lp_table, global_infer, lp, NULL),
+	{ POOL("MaxPool", 1, 2, 0, &max_table, max_infer, max, max_saved), .scratch = max_scratch, .impl = max_impl,
+	  .flags = ONX_OP_APART | ONX_OP_SPARES },
+	{ POOL("AveragePool", 1, 1, 0, &avg_table, pool_infer, avg, NULL), .flags = ONX_OP_APART },
+	{ POOL("LpPool", 2, 1, KEPT, &lp_table, pool_infer, lp, NULL), .flags = ONX_OP_APART },
+	{ POOL("GlobalMaxPool", 1, 1, 0, NULL, global_infer, max, max_saved), .flags = ONX_OP_APART },
+	{ POOL("GlobalAveragePool", 1, 1, 0, NULL, global_infer, avg, NULL), .flags = ONX_OP_APART },
+	{ POOL("GlobalLpPool", 2, 1, KEPT, &global_lp_table, global_infer, lp, NULL), .flags = ONX_OP_APART },
 	{ .type = NULL }
 };

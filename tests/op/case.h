@@ -68,6 +68,8 @@ void op_run_release(struct op_run *r);
 /* Runs an implementation (NULL: the reference) on fresh NaN-filled outputs, `save` and scratch.
  * x[0..] are borrowed from r.  Returns false if it wrote outside its buffers. */
 bool op_run_forward(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool) ONX_MUST;
+/* The same without memory for what is saved, for rows with ONX_OP_SPARES. */
+bool op_run_spared(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool) ONX_MUST;
 /* The same with y[0] in the memory of a copy of x[i]. */
 bool op_run_in_place(struct op_run *r, int i, struct onx_pool *pool) ONX_MUST;
 /* Backward after forward.  want: bit i = dx[i] is wanted; add: dx[i] as it stands is added to,

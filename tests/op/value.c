@@ -134,6 +134,23 @@ static void in_dy(struct tally *t, struct op_run *r, const struct onx_impl *impl
 	r->dx[i] = dx;
 }
 
+/* Without memory for what backward needs. */
+static void spared(struct tally *t, struct op_run *r, const struct onx_impl *impl)
+{
+	void *y[OP_PORTS];
+
+	if (!(r->op->flags & ONX_OP_SPARES))
+		return;
+	run_all(t, r, impl, NULL);
+	for (int i = 0; i < r->s.n_out; i++)
+		y[i] = copy_of(r, &r->y[i]);
+	if (!op_run_spared(r, impl, t->pool[2]))
+		fault(t, r->cs, "%s wrote outside its buffers", impl ? impl->name : "the reference");
+	for (int i = 0; i < r->s.n_out; i++)
+		if (r->y[i].v)
+			same_bits(t, r->cs, "without memory to save, output", i, &r->y[i], y[i]);
+}
+
 /* impl NULL: float against double; else an implementation against the reference, both in float. */
 static void compare(struct tally *t, struct op_run *r, struct op_run *ref, const struct onx_impl *impl)
 {
@@ -206,6 +223,7 @@ static void check(struct tally *t, const struct op_case *c)
 		threads(t, &f, NULL);
 		in_place(t, &f);
 		in_dy(t, &f, NULL);
+		spared(t, &f, NULL);
 		compare(t, &f, &d, NULL);
 		for (const struct onx_impl *m = f.op->impl; m && m->name; m++) {
 			if (!m->fits(&f.s, f.attr))
@@ -214,6 +232,7 @@ static void check(struct tally *t, const struct op_case *c)
 			if (op_run_open(&ref, c, false, 1, &e) == ONX_OK) {
 				threads(t, &f, m);
 				in_dy(t, &f, m);
+				spared(t, &f, m);
 				compare(t, &f, &ref, m);
 			}
 			op_run_release(&ref);

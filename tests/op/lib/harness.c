@@ -223,7 +223,7 @@ static bool given(struct op_run *r)
 	return all;
 }
 
-static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool)
+static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool, bool spare)
 {
 	const struct onx_op *op = r->op;
 	size_t (*saved)(const struct onx_infer *, const void *) =
@@ -233,7 +233,7 @@ static bool run_forward(struct op_run *r, const struct onx_impl *impl, struct on
 
 	if (given(r))
 		return guards_hold(r);
-	r->save = buffer(r, saved ? saved(&r->s, r->attr) : 0);
+	r->save = spare ? NULL : buffer(r, saved ? saved(&r->s, r->attr) : 0);
 	struct onx_call call = make_call(r, pool);
 	call.scratch = buffer(r, scratch ? scratch(&r->s, r->attr, onx_pool_threads(pool), false) : 0);
 	if (impl && impl->packed && r->seed % 2) {      /* both ways: made beforehand, and on the spot */
@@ -249,7 +249,14 @@ bool op_run_forward(struct op_run *r, const struct onx_impl *impl, struct onx_po
 {
 	for (int i = 0; i < r->s.n_out; i++)
 		stale(&r->y[i]);
-	return run_forward(r, impl, pool);
+	return run_forward(r, impl, pool, false);
+}
+
+bool op_run_spared(struct op_run *r, const struct onx_impl *impl, struct onx_pool *pool)
+{
+	for (int i = 0; i < r->s.n_out; i++)
+		stale(&r->y[i]);
+	return run_forward(r, impl, pool, true);
 }
 
 bool op_run_in_place(struct op_run *r, int i, struct onx_pool *pool)
@@ -261,7 +268,7 @@ bool op_run_in_place(struct op_run *r, int i, struct onx_pool *pool)
 		stale(&r->y[k]);
 	memcpy(y, x.v, x.n * x.width);
 	r->x[i].v = y;
-	const bool ok = run_forward(r, NULL, pool);
+	const bool ok = run_forward(r, NULL, pool, false);
 	r->x[i] = x;
 	return ok;
 }
