@@ -1,4 +1,5 @@
 /* op/unpool.c -- MaxUnpool: elements back to where MaxPool found them, zeros elsewhere. */
+#include <string.h>
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/window.h"
@@ -12,7 +13,7 @@ static const struct onx_table unpool_attr = { "MaxUnpool", sizeof(struct unpool)
 
 /* Indices count in `from`, the size that the attributes give; a larger output_shape leaves zeros at the
  * ends. */
-struct unpool_geo { struct onx_shape from, to; };
+struct unpool_geo { struct onx_shape from, to; bool same; int64_t n; };        /* n: elements of from */
 
 static int given_size(struct onx_infer *s, struct unpool_geo *g, struct onx_err *e)
 {
@@ -38,7 +39,7 @@ static int unpool_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	struct unpool_geo *g = ONX_NEW(s->mem, struct unpool_geo);
 	const int nd = x->rank - 2;
 	struct onx_window w;
-	size_t n;
+	size_t n, from;
 	int rc = onx_want_real(s, 0, e);
 
 	if (!g)
@@ -59,8 +60,11 @@ static int unpool_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	g->to = g->from;
 	if (onx_has_in(s, 2) && (rc = given_size(s, g, e)) < 0)
 		return rc;
-	if ((rc = onx_count(g->to.rank, g->to.dim, &n, e)) < 0)
+	if ((rc = onx_count(g->to.rank, g->to.dim, &n, e)) < 0 ||
+	    (rc = onx_count(g->from.rank, g->from.dim, &from, e)) < 0)
 		return rc;
+	g->n = (int64_t)from;
+	g->same = onx_shape_equal(&g->from, &g->to);
 	s->geo = g;
 	onx_set_out(s, 0, s->in[0].type, &g->to);
 	return ONX_OK;
@@ -71,6 +75,8 @@ static int64_t place(const struct unpool_geo *g, int64_t i)
 {
 	int64_t at = 0, step = 1;
 
+	if (g->same)
+		return i >= 0 && i < g->n ? i : -1;
 	for (int d = g->from.rank - 1; d >= 0; d--) {
 		if (i < 0)
 			return -1;
@@ -87,8 +93,7 @@ static void unpool_forward(const struct onx_call *c)
 	const int64_t *index = c->x[1].v;
 	real *y = c->y[0].v;
 
-	for (size_t i = 0; i < c->y[0].n; i++)
-		y[i] = 0;
+	memset(y, 0, c->y[0].n * sizeof *y);
 	for (size_t k = 0; k < c->x[0].n; k++) {
 		const int64_t at = place(c->geo, index[k]);
 		if (at >= 0)
