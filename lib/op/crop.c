@@ -15,6 +15,8 @@ static const struct onx_field slice_field[] = {
 };
 static const struct onx_table slice_attr = { "Slice", sizeof(struct slice), slice_field,
 	.given = offsetof(struct slice, given) };
+static const struct onx_field dynamic_field[] = { { .name = NULL } };
+static const struct onx_table dynamic_attr = { "DynamicSlice", sizeof(struct slice), dynamic_field, .check = NULL };
 
 struct range { int64_t start, step, n; };
 
@@ -402,7 +404,7 @@ const struct onx_op ONX_R(onx_ops_crop)[] = {
 	  .forward = onx_move_forward, .backward = onx_move_backward },
 	/* on trial in opset 1 */
 	{ .domain = "", .type = "DynamicSlice", .since = 1, .min_in = 3, .max_in = 4, .min_out = 1, .max_out = 1,
-	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &slice_attr, .infer = slice_infer,
+	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &dynamic_attr, .infer = slice_infer,
 	  .forward = onx_move_forward, .backward = onx_move_backward },
 	{ .domain = "", .type = "Pad", .since = 2, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4, .attr = &pad_attr,

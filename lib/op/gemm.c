@@ -233,9 +233,9 @@ static const struct onx_field matmul_field[] = {
 	{ "transA", F_BOOL, offsetof(struct matmul_attr, ta), .def = "0", .help = "A is stored transposed" },
 	{ "transB", F_BOOL, offsetof(struct matmul_attr, tb), .def = "0", .help = "B is stored transposed" },
 	{ "transBatchA", F_BOOL, offsetof(struct matmul_attr, batch_a), .def = "0",
-	  .help = "the batch dims of A are moved; not supported" },
+	  .help = "A is stored with its first dim but one in front of the batch dims" },
 	{ "transBatchB", F_BOOL, offsetof(struct matmul_attr, batch_b), .def = "0",
-	  .help = "the batch dims of B are moved; not supported" },
+	  .help = "B is stored so" },
 	{ .name = NULL }
 };
 static const struct onx_table matmul_table = { "FusedMatMul", sizeof(struct matmul_attr), matmul_field,
@@ -301,6 +301,16 @@ static void turn(struct onx_shape *x)
 	x->dim[x->rank - 1] = rows;
 }
 
+/* [r, batch.., c] as [batch.., r, c] */
+static void turn_batch(struct onx_shape *x)
+{
+	const int64_t rows = x->dim[0];
+
+	for (int d = 0; d < x->rank - 2; d++)
+		x->dim[d] = x->dim[d + 1];
+	x->dim[x->rank - 2] = rows;
+}
+
 /* a and b: the shapes of the factors, no longer transposed. */
 static int matmul_shapes(struct onx_infer *s, const struct matmul_attr *t, struct onx_shape *a,
 			 struct onx_shape *b, struct onx_shape *y, struct onx_err *e)
@@ -308,9 +318,8 @@ static int matmul_shapes(struct onx_infer *s, const struct matmul_attr *t, struc
 	struct onx_shape ba, bb;
 	int rc;
 
-	if (t->batch_a || t->batch_b || (t->ta && s->in[0].shape.rank == 1) ||
-	    (t->tb && s->in[1].shape.rank == 1))
-		return onx_fail(e, ONX_UNSUP, "batch dims or vectors that are transposed");
+	if (((t->ta || t->batch_a) && s->in[0].shape.rank == 1) || ((t->tb || t->batch_b) && s->in[1].shape.rank == 1))
+		return onx_fail(e, ONX_UNSUP, "vectors that are transposed");
 
 	*a = s->in[0].shape;
 	*b = s->in[1].shape;
@@ -318,6 +327,10 @@ static int matmul_shapes(struct onx_infer *s, const struct matmul_attr *t, struc
 		*a = (struct onx_shape){ 2, { 1, a->dim[0] } };
 	if (b->rank == 1)
 		*b = (struct onx_shape){ 2, { b->dim[0], 1 } };
+	if (t->batch_a)
+		turn_batch(a);
+	if (t->batch_b)
+		turn_batch(b);
 	if (t->ta)
 		turn(a);
 	if (t->tb)
@@ -334,6 +347,16 @@ static int matmul_shapes(struct onx_infer *s, const struct matmul_attr *t, struc
 	y->dim[y->rank++] = a->dim[a->rank - 2];
 	y->dim[y->rank++] = b->dim[b->rank - 1];
 	return ONX_OK;
+}
+
+/* Elements between two rows of a stored matrix: of those that lie between each other, of all of them. */
+static size_t row_step(const struct onx_shape *x, bool between)
+{
+	size_t n = (size_t)x->dim[x->rank - 1];
+
+	for (int d = 1; between && d < x->rank - 1; d++)
+		n *= (size_t)x->dim[d];
+	return n;
 }
 
 static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -353,20 +376,23 @@ static int matmul_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 		return rc;
 	size_t m = (size_t)y.dim[y.rank - 2];
 	const size_t n = (size_t)y.dim[y.rank - 1], k = (size_t)a.dim[a.rank - 1];
-	const size_t one_a = m * k, one_y = m * n;
+	const struct onx_shape *in_a = &s->in[0].shape, *in_b = &s->in[1].shape;
+	const size_t one_a = t->batch_a ? row_step(in_a, false) : m * k;
+	const size_t one_b = t->batch_b ? row_step(in_b, false) : k * n, one_y = m * n;
 
-	if (b.rank == 2 && !t->ta) {    /* one B for all: one tall product */
+	if (b.rank == 2 && !t->ta && !t->batch_a) {     /* one B for all: one tall product */
 		for (int d = 0; d < a.rank - 2; d++)
 			m *= (size_t)a.dim[d];
 	} else {
 		for (int d = 0; d < y.rank - 2; d++)
 			batch_dim(g, (size_t)y.dim[d],
 				  step_of(a.dim, a.rank - 2, d - (y.rank - a.rank), one_a),
-				  step_of(b.dim, b.rank - 2, d - (y.rank - b.rank), k * n),
+				  step_of(b.dim, b.rank - 2, d - (y.rank - b.rank), one_b),
 				  step_of(y.dim, y.rank - 2, d, one_y));
 	}
-	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .ta = t->ta, .tb = t->tb, .lda = t->ta ? m : k,
-				   .ldb = t->tb ? k : n, .ldc = n };
+	g->mat = (struct onx_mat){ .m = m, .n = n, .k = k, .ta = t->ta, .tb = t->tb, .ldc = n,
+				   .lda = t->batch_a ? row_step(in_a, true) : t->ta ? m : k,
+				   .ldb = t->batch_b ? row_step(in_b, true) : t->tb ? k : n };
 	g->alpha = t->alpha;
 	s->geo = g;
 	if (s->in[1].shape.rank == 1)
@@ -420,10 +446,10 @@ static void matmul_backward(const struct onx_call *c)
 	const struct matmul_geo *g = c->geo;
 	const struct onx_mat *t = &g->mat;
 	const size_t m = t->m, n = t->n, k = t->k;
-	const struct onx_mat da = { m, k, n, false, !t->tb, n, t->ldb, k };
-	const struct onx_mat da_t = { k, m, n, t->tb, true, t->ldb, n, m };
-	const struct onx_mat db = { k, n, m, !t->ta, false, t->lda, n, n };
-	const struct onx_mat db_t = { n, k, m, true, t->ta, n, t->lda, k };
+	const struct onx_mat da = { m, k, n, false, !t->tb, n, t->ldb, t->lda };
+	const struct onx_mat da_t = { k, m, n, t->tb, true, t->ldb, n, t->lda };
+	const struct onx_mat db = { k, n, m, !t->ta, false, t->lda, n, t->ldb };
+	const struct onx_mat db_t = { n, k, m, true, t->ta, n, t->lda, t->ldb };
 	const struct onx_batch a_t = exchanged(&g->a), b_t = exchanged(&g->b);
 	const real *a = c->x[0].v, *b = c->x[1].v, *dy = c->dy[0].v;
 

@@ -49,8 +49,10 @@ static const struct onx_field cast_field[] = {
 	{ "to", F_STR, AT(to), .help = "name of the element type" },
 	{ .name = NULL }
 };
-static const struct onx_field lp_field[] = {
-	{ "p", F_REAL, AT(p), .def = "2", .min = 1, .max = 64, .help = "which norm" },
+#define NORM { "p", F_REAL, AT(p), .def = "2", .min = 1, .max = 64, .help = "which norm" }
+static const struct onx_field global_field[] = { NORM, { .name = NULL } };
+static const struct onx_field lppool_field[] = {
+	NORM,
 	{ "kernel_shape", F_INTS, AT(kernel), .def = "", .help = "size of the window" },
 	{ "pads", F_INTS, AT(pads), .def = "", .help = "border" },
 	{ "strides", F_INTS, AT(strides), .def = "", .help = "steps" },
@@ -70,10 +72,8 @@ TABLE(reshape)
 TABLE(pad)
 TABLE(upsample)
 TABLE(cast)
-#define lp_attr_field(name) static const struct onx_table name##_attr = \
-	{ #name, sizeof(struct attrs), lp_field, .given = AT(given) };
-lp_attr_field(lppool)
-lp_attr_field(global)
+TABLE(lppool)
+TABLE(global)
 TABLE(selu)
 
 /* ---- shapes and attributes ---- */

@@ -16,6 +16,8 @@ static const struct onx_field reduce_field[] = {
 };
 static const struct onx_table reduce_attr = { .name = "Reduce", .size = sizeof(struct reduce),
 					      .field = reduce_field };
+static const struct onx_table log_attr = { .name = "Reduce", .size = sizeof(struct reduce),
+					   .field = reduce_field + 1 };
 
 static void add_dim(struct onx_reduce_dims *d, size_t size, size_t step)
 {
@@ -64,7 +66,7 @@ static int reduce_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	return ONX_OK;
 }
 
-/* Logarithms of whole numbers went out with opset 28. */
+/* Logarithms of whole numbers went out with opset 28, long after `axes` had become an input. */
 static int real_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const int rc = onx_want_real(s, 0, e);
@@ -90,16 +92,16 @@ static void name##_forward(const struct onx_call *c)  { onx_reduce_forward(c, ki
 static void name##_backward(const struct onx_call *c) { onx_reduce_backward(c, kind); }
 REDUCE(R)
 #undef R
-#define ROW(name, from, rule, keep_)                                                    \
+#define ROW(name, from, table, rule, keep_)                                                   \
 	{ .domain = "", .type = #name, .since = from, .min_in = 1, .max_in = 2, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = keep_, \
-	  .flags = ONX_OP_APART, .attr = &reduce_attr, .infer = rule, .forward = name##_forward,       \
+	  .flags = ONX_OP_APART, .attr = &table, .infer = rule, .forward = name##_forward,       \
 	  .backward = name##_backward },
-#define R(name, kind, keep_) ROW(name, 1, reduce_infer, keep_)
+#define R(name, kind, keep_) ROW(name, 1, reduce_attr, reduce_infer, keep_)
 
 const struct onx_op ONX_R(onx_ops_reduce)[] = {
 	REDUCE(R)
-	ROW(ReduceLogSum, 28, real_infer, X0 | Y0)
-	ROW(ReduceLogSumExp, 28, real_infer, X0 | Y0)
+	ROW(ReduceLogSum, 28, log_attr, real_infer, X0 | Y0)
+	ROW(ReduceLogSumExp, 28, log_attr, real_infer, X0 | Y0)
 	{ .type = NULL }
 };

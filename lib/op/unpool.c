@@ -6,7 +6,7 @@
 
 struct unpool { struct onx_win_attr win; };
 static const struct onx_field unpool_field[] = {
-	ONX_WIN_FIELDS(struct unpool),
+	ONX_WIN_SHAPE(struct unpool),
 	{ .name = NULL }
 };
 static const struct onx_table unpool_attr = { "MaxUnpool", sizeof(struct unpool), unpool_field, .check = NULL };

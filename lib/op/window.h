@@ -17,6 +17,8 @@ struct onx_win_attr {
 #define ONX_WIN_FIELDS(T) \
 	{ "auto_pad", F_ENUM, offsetof(T, win.auto_pad), .def = "NOTSET", .choices = onx_auto_pads,       \
 	  .help = "how pads follow from the sizes" },                                                     \
+	ONX_WIN_SHAPE(T)
+#define ONX_WIN_SHAPE(T) \
 	{ "kernel_shape", F_INTS, offsetof(T, win.kernel_shape), .def = "", .help = "size of the window" }, \
 	{ "strides", F_INTS, offsetof(T, win.strides), .def = "", .help = "step between windows" },       \
 	{ "pads", F_INTS, offsetof(T, win.pads), .def = "", .help = "padding: begins, then ends" }
