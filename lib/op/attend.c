@@ -76,16 +76,6 @@ static int want_past(struct onx_infer *s, struct onx_attend_geo *g, struct onx_e
 	return ONX_OK;
 }
 
-/* A real input, whose numbers are stored as those of Q are. */
-static int want_beside(const struct onx_infer *s, int i, struct onx_err *e)
-{
-	int rc = onx_want_real(s, i, e);
-
-	if (rc == ONX_OK && (s->in[i].type == ONX_DOUBLE) != (s->in[Q].type == ONX_DOUBLE))
-		rc = onx_want_same_type(s, Q, i, e);
-	return rc;
-}
-
 static int want_mask(struct onx_infer *s, struct onx_attend_geo *g, struct onx_err *e)
 {
 	const struct onx_shape *m = &s->in[MASK].shape;
@@ -97,7 +87,7 @@ static int want_mask(struct onx_infer *s, struct onx_attend_geo *g, struct onx_e
 	if (!onx_has_in(s, MASK))
 		return ONX_OK;
 	if ((rc = onx_want_rank(s, MASK, 1, 4, e)) < 0 ||
-	    (s->in[MASK].type != ONX_BOOL && !onx_is_whole(s->in[MASK].type) && (rc = want_beside(s, MASK, e)) < 0))
+	    (s->in[MASK].type != ONX_BOOL && !onx_is_whole(s->in[MASK].type) && (rc = onx_want_real(s, MASK, e)) < 0))
 		return rc;
 	for (int d = 3, own = m->rank - 1; own >= 0; d--, own--) {
 		const int64_t n = m->dim[own];
@@ -122,6 +112,10 @@ static int set_outputs(struct onx_infer *s, const struct onx_attend_geo *g, stru
 	size_t n;
 	int rc = onx_count(4, qk.dim, &n, e);
 
+	/* V takes the precision of Q, which is no copy */
+	if (onx_has_out(s, 2) && (s->in[V].type == ONX_DOUBLE) != (s->in[Q].type == ONX_DOUBLE))
+		return onx_fail(e, ONX_UNSUP, "present values are %s where Q is %s", onx_dtype_name(s->in[V].type),
+				onx_dtype_name(s->in[Q].type));
 	if (g->packed)
 		y = (struct onx_shape){ 3, { b, q, hq * dv } };
 	onx_set_out(s, 0, s->in[Q].type, &y);
@@ -143,7 +137,7 @@ static int attend_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if ((rc = onx_want_rank(s, Q, 3, 4, e)) < 0)
 		return rc;
 	for (int i = Q; i <= V; i++)
-		if ((rc = want_beside(s, i, e)) < 0 || (i == K && (rc = onx_want_same_type(s, Q, K, e)) < 0) ||
+		if ((rc = onx_want_real(s, i, e)) < 0 || (i == K && (rc = onx_want_same_type(s, Q, K, e)) < 0) ||
 		    (rc = onx_want_rank(s, i, s->in[Q].shape.rank, s->in[Q].shape.rank, e)) < 0)
 			return rc;
 	if ((rc = heads_of(s, Q, a->hq, &hq, &q, &d, e)) < 0 || (rc = heads_of(s, K, a->hk, &hk, &kv, &dk, e)) < 0 ||

@@ -26,14 +26,12 @@ static const struct onx_table new_attr = { "GridSample", sizeof(struct grid_attr
 
 struct grid_geo { int nd; size_t c, in[3], in_n, out_n; };
 
-/* X of any type beside a real grid; what is real is stored alike.  Strings have no mean. */
+/* X of any type beside a real grid, which takes the precision of a real X.  Strings have no mean. */
 static int grid_types(const struct onx_infer *s, const struct grid_attr *a, struct onx_err *e)
 {
 	const enum onx_dtype x = s->in[0].type;
 	int rc = onx_want_real(s, 1, e);
 
-	if (rc == ONX_OK && onx_dtype_real(x) && (x == ONX_DOUBLE) != (s->in[1].type == ONX_DOUBLE))
-		rc = onx_want_same_type(s, 0, 1, e);
 	if (rc == ONX_OK && x == ONX_STRING && a->mode != NEAREST)
 		rc = onx_fail(e, ONX_SHAPE, "input 0 is string, which mode 'nearest' alone can pick from");
 	return rc;

@@ -83,7 +83,8 @@ static int by_axis(struct onx_infer *s, const struct norm_attr *a, bool centre, 
 	const size_t len = product(x, *axis, x->rank);
 
 	return finish(s, &(struct onx_rows){ .rows = product(x, 0, *axis), .len = len, .period = 1, .run = 1,
-					     .n_par = len, .eps = a->epsilon, .centre = centre }, !centre, e);
+					     .n_par = len, .eps = a->epsilon, .centre = centre },
+		      !centre || s->version < 17, e);
 }
 
 /* The outputs behind the first: one number a row. */

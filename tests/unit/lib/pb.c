@@ -62,12 +62,17 @@ struct onx_buf pb_tensor(const char *name, int type, const int64_t *dim, size_t 
 
 struct onx_buf pb_model(struct onx_buf *graph)
 {
+	return pb_model_of(graph, 17);
+}
+
+struct onx_buf pb_model_of(struct onx_buf *graph, uint64_t version)
+{
 	struct onx_buf m = { 0 }, opset = { 0 };
 
 	pb_int(&m, 1, 8);
 	pb_msg(&m, 7, graph);
 	pb_str(&opset, 1, "");
-	pb_int(&opset, 2, 17);
+	pb_int(&opset, 2, version);
 	pb_msg(&m, 8, &opset);
 	return m;
 }

@@ -18,6 +18,8 @@ void pb_entry(struct onx_buf *b, unsigned field, const char *key, const char *va
 struct onx_buf pb_tensor(const char *name, int type, const int64_t *dim, size_t rank);
 /* ir_version 8, opset 17 and this graph. Releases graph. */
 struct onx_buf pb_model(struct onx_buf *graph);
+/* The same of another opset. */
+struct onx_buf pb_model_of(struct onx_buf *graph, uint64_t version);
 /* A small model with a bit of everything: raw and typed weights, attributes of all kinds, a graph
  * inside an If, value_info, metadata, a function, unknown fields at three levels. */
 struct onx_buf pb_zoo(void);
