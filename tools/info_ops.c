@@ -143,15 +143,15 @@ static void written_out(struct onx_buf *out)
 {
 	const char *last = "", *name;
 
-	onx_buf_str(out, "\n## Written out\n\nOperators of com.microsoft on quantised numbers that the graph has as "
-		    "DequantizeLinear, an operator of the table and QuantizeLinear (the file keeps them; scales and "
-		    "zero points of what they give must be there, channels not last):");
+	onx_buf_str(out, "\n## Written out\n\nOperators of com.microsoft that the graph has as operators of the table "
+		    "(the file keeps them); those on quantised numbers as DequantizeLinear, the operator and "
+		    "QuantizeLinear (scales and zero points of what they give must be there):");
 	for (size_t i = 0; (name = onx_graph_written(i)) != NULL; i++) {
 		if (strcmp(name, last) != 0)
 			onx_buf_fmt(out, "%s %s", i ? "," : "", name);
 		last = name;
 	}
-	onx_buf_str(out, ".\n");
+	onx_buf_str(out, ".\n\n[microsoft.md](microsoft.md) says which of that domain are not there.\n");
 }
 
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e)

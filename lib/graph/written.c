@@ -1,5 +1,6 @@
-/* graph/written.c -- com.microsoft's operators on quantised numbers, written out: the numbers are made real, the
- * operator of the standard computes, and the result is quantised again.
+/* graph/written.c -- operators of com.microsoft that are others put together, written out: on quantised numbers (the
+ * numbers are made real, the operator of the standard computes, and the result is quantised again), with channels
+ * last, with a bias in front or an activation behind.
  *
  * As with a function (graph/inline.c) the graph has the nodes, and the file keeps the one it had; what is said of
  * QuantizeLinear and DequantizeLinear, straight-through estimates too, holds for them. */
@@ -7,65 +8,56 @@
 #include <string.h>
 #include "graph/inline_i.h"
 
-/* Nodes behind each other, `type in... > out... : attribute...`, ended by `;`.  A digit is an input of the operator, y0
- * or y1 an output, any other word a name of its own.  An attribute is the operator's, where it has that; `name=number`,
- * or `name=other`: the operator's `other`; `axis=column`: of a matrix B, where its columns are.  */
-#define DQ "DequantizeLinear "
-#define Q "QuantizeLinear "
+/* Nodes behind each other, `type in... > out... : attribute...`, ended by `;`.  A digit is an input of the operator,
+ * y0, y1 or y2 an output, `-` nothing, any other word a name of its own; a node whose outputs nobody named is left out.
+ * An attribute is the operator's, where it has that; `name=number`, or `name=other`: the operator's `other`;
+ * `axis=column`: of a matrix B, where its columns are; `perm=first`, `perm=last`: channels become the second dimension,
+ * or the last again. */
 static const struct recipe {
 	const char *type;
-	unsigned need, none;            /* bits of inputs that must be there, and that must not */
+	unsigned need, none;            /* bits of inputs that must be there, and that must not      */
+	const char *when;               /* `attribute=value?default` separated by blanks: all hold   */
+	int opset;                      /* of the standard, that its words are of; 0: the file's own */
 	const char *text;
 } recipes[] = {
-	{ "QuantizeLinear", 0x3, 0, Q "0 1 2 > y0 : axis" },
-	{ "DequantizeLinear", 0x3, 0, DQ "0 1 2 > y0 : axis" },
-	{ "QLinearAdd", 0xDB, 0, DQ "0 1 2 > a ; " DQ "3 4 5 > b ; Add a b > c ; " Q "c 6 7 > y0" },
-	{ "QLinearMul", 0xDB, 0, DQ "0 1 2 > a ; " DQ "3 4 5 > b ; Mul a b > c ; " Q "c 6 7 > y0" },
-	{ "QLinearLeakyRelu", 0x1B, 0, DQ "0 1 2 > a ; LeakyRelu a > b : alpha ; " Q "b 3 4 > y0" },
-	{ "QLinearSigmoid", 0x1B, 0, DQ "0 1 2 > a ; Sigmoid a > b ; " Q "b 3 4 > y0" },
-	{ "QLinearSoftmax", 0x1B, 0, DQ "0 1 2 > a ; Softmax a > b : axis ; " Q "b 3 4 > y0" },
-	{ "QLinearGlobalAveragePool", 0x1B, 0, DQ "0 1 2 > a ; GlobalAveragePool a > b ; " Q "b 3 4 > y0" },
-	{ "QLinearAveragePool", 0x1B, 0, DQ "0 1 2 > a ; AveragePool a > b : kernel_shape strides pads auto_pad "
-	  "ceil_mode count_include_pad ; " Q "b 3 4 > y0" },
-	{ "QLinearWhere", 0x1FF, 0, DQ "1 2 3 > a ; " DQ "4 5 6 > b ; Where 0 a b > c ; " Q "c 7 8 > y0" },
-	{ "QLinearConv", 0xFF, 0, "QLinearConv 0 1 2 3 4 5 6 7 8 > y0 : group pads strides dilations kernel_shape "
-	  "auto_pad" },
-	{ "QGemm", 0x1DB, 0, DQ "0 1 2 > a ; " DQ "3 4 5 > b : axis=column ; Mul 1 4 > s ; " DQ "6 s > c : axis=-1 ; "
-	  "Gemm a b c > d : transA transB alpha beta=alpha ; " Q "d 7 8 > y0" },
-	{ "QGemm", 0x5B, 0x180, DQ "0 1 2 > a ; " DQ "3 4 5 > b : axis=column ; Mul 1 4 > s ; "
-	  DQ "6 s > c : axis=-1 ; Gemm a b c > y0 : transA transB alpha beta=alpha" },
-	{ "QGemm", 0x19B, 0x40, DQ "0 1 2 > a ; " DQ "3 4 5 > b : axis=column ; Gemm a b > d : transA transB alpha ; "
-	  Q "d 7 8 > y0" },
-	{ "QGemm", 0x1B, 0x1C0, DQ "0 1 2 > a ; " DQ "3 4 5 > b : axis=column ; Gemm a b > y0 : transA transB alpha" },
-	{ "MatMulIntegerToFloat", 0x4F, 0, DQ "0 2 4 > a ; " DQ "1 3 5 > b : axis=-1 ; MatMul a b > c ; Add c 6 > y0" },
-	{ "MatMulIntegerToFloat", 0xF, 0, DQ "0 2 4 > a ; " DQ "1 3 5 > b : axis=-1 ; MatMul a b > y0" },
-	{ "DynamicQuantizeMatMul", 0x17, 0, "DynamicQuantizeLinear 0 > q s z ; " DQ "q s z > a ; "
-	  DQ "1 2 3 > b : axis=-1 ; MatMul a b > c ; Add c 4 > y0" },
-	{ "DynamicQuantizeMatMul", 0x7, 0, "DynamicQuantizeLinear 0 > q s z ; " DQ "q s z > a ; "
-	  DQ "1 2 3 > b : axis=-1 ; MatMul a b > y0" },
-	{ "QAttention", 0x1F, 0, DQ "0 3 6 > a ; " DQ "1 4 7 > b : axis=-1 ; "
-	  "com.microsoft.Attention a b 2 5 8 > y0 y1 : num_heads unidirectional mask_filter_value scale do_rotary "
-	  "past_present_share_buffer" },
+#include "graph/recipes.inc"
 };
-enum { N_RECIPE = sizeof recipes / sizeof *recipes, WORDS = 16 };
+enum { N_RECIPE = sizeof recipes / sizeof *recipes, WORDS = 16, MOST_INPUTS = 32, PERM_MOST = 8 };
 
 const char *onx_graph_written(size_t i)
 {
 	return i < N_RECIPE ? recipes[i].type : i == N_RECIPE ? "QLinearConcat" : NULL;
 }
 
+static bool holds(const struct onx_file_node *n, const char *when)
+{
+	while (when) {
+		const char *eq = strchr(when, '=');
+		const struct onx_file_attr *is = NULL;
+		char *end;
+		const long long want = strtoll(eq + 1, &end, 10), otherwise = strtoll(end + 1, &end, 10);
+
+		for (size_t i = 0; i < n->n_attr && !is; i++)
+			if (strncmp(n->attr[i].name, when, (size_t)(eq - when)) == 0 && !n->attr[i].name[eq - when])
+				is = &n->attr[i];
+		if ((is ? is->i : otherwise) != want)
+			return false;
+		when = *end == ' ' ? end + 1 : NULL;
+	}
+	return true;
+}
+
 static const struct recipe *recipe_of(const struct onx_file_node *n)
 {
-	const struct onx_file_attr *last = onx_attr_find(n->attr, n->n_attr, "channels_last");
 	unsigned have = 0;
 
-	if (strcmp(n->domain, "com.microsoft") != 0 || n->n_out < 1 || !*n->out[0] || (last && last->i))
+	if (strcmp(n->domain, "com.microsoft") != 0 || n->n_out < 1 || n->n_in > MOST_INPUTS)
 		return NULL;
-	for (size_t i = 0; i < n->n_in && i < 16; i++)
+	for (size_t i = 0; i < n->n_in; i++)
 		have |= *n->in[i] ? 1u << i : 0;
 	for (size_t i = 0; i < N_RECIPE; i++)
 		if (strcmp(recipes[i].type, n->type) == 0 && (recipes[i].need & ~have) == 0 &&
-		    (recipes[i].none & have) == 0)
+		    (recipes[i].none & have) == 0 && holds(n, recipes[i].when))
 			return &recipes[i];
 	return NULL;
 }
@@ -102,9 +94,25 @@ static const char *named(const struct writer *w, const char *word)
 
 	if (!*end)
 		return k < w->n->n_in ? w->n->in[k] : "";
-	if (word[0] == 'y' && (word[1] == '0' || word[1] == '1'))
+	if (word[0] == '-')
+		return "";
+	if (word[0] == 'y' && word[1] >= '0' && word[1] <= '2')
 		return (size_t)(word[1] - '0') < w->n->n_out ? w->n->out[word[1] - '0'] : "";
 	return onx_text(w->x->mem, "%s%s", w->prefix, word);
+}
+
+/* The order of dimensions, of as many as the window has and two more; without a window 4. */
+static bool order(const struct writer *w, bool last, struct onx_file_attr *to)
+{
+	static const int64_t rows[][PERM_MOST] = { { 0, 2, 1 }, { 0, 3, 1, 2 }, { 0, 4, 1, 2, 3 },
+						   { 0, 2, 1 }, { 0, 2, 3, 1 }, { 0, 2, 3, 4, 1 } };
+	const struct onx_file_attr *window = onx_attr_find(w->n->attr, w->n->n_attr, "kernel_shape");
+	const size_t nd = window && window->n >= 1 && window->n <= 3 ? window->n : 2;
+
+	to->type = ONX_ATTR_INTS;
+	to->ints = rows[(last ? 3 : 0) + nd - 1];
+	to->n = nd + 2;
+	return true;
 }
 
 /* An attribute from its word; false: the operator has none. */
@@ -121,6 +129,8 @@ static bool attribute(const struct writer *w, char *word, struct onx_file_attr *
 		to->i = is && is->i ? 0 : 1;
 		return true;
 	}
+	if (eq && (strcmp(eq, "first") == 0 || strcmp(eq, "last") == 0))
+		return order(w, strcmp(eq, "last") == 0, to);
 	if (eq)
 		to->i = strtoll(eq, &end, 10);
 	if (eq && !*end)
@@ -143,8 +153,10 @@ static int append(struct writer *w, char *type, const char **in, size_t n_in, co
 		*dot++ = 0;
 	while (n_in > 0 && !*in[n_in - 1])
 		n_in--;
-	while (n_out > 1 && !*out[n_out - 1])
+	while (n_out > 0 && !*out[n_out - 1])
 		n_out--;
+	if (n_out == 0)
+		return ONX_OK;
 	const struct onx_file_node node = { .name = w->n->name, .type = dot ? dot : type, .domain = domain, .doc = "",
 					    .n_in = n_in, .n_out = n_out, .n_attr = n_attr, .in = in, .out = out,
 					    .attr = attr, .call = w->call };
@@ -208,7 +220,8 @@ static int concat(struct writer *w, struct onx_err *e)
 	int rc = names && type ? ONX_OK : no_memory(e);
 
 	for (size_t i = 0; rc == ONX_OK && i < parts; i++) {
-		const char *text = onx_text(w->x->mem, DQ "%zu %zu %zu > p%zu", 3 * i + 2, 3 * i + 3, 3 * i + 4, i);
+		const char *text = onx_text(w->x->mem, "DequantizeLinear %zu %zu %zu > p%zu", 3 * i + 2, 3 * i + 3,
+					    3 * i + 4, i);
 		names[i] = onx_text(w->x->mem, "%sp%zu", w->prefix, i);
 		rc = text && names[i] ? run(w, text, e) : no_memory(e);
 	}
@@ -218,7 +231,24 @@ static int concat(struct writer *w, struct onx_err *e)
 	if (!names[parts])
 		return no_memory(e);
 	rc = append(w, type, names, parts, names + parts, 1, axis, axis != NULL, e);
-	return rc == ONX_OK ? run(w, Q "c 0 1 > y0", e) : rc;
+	return rc == ONX_OK ? run(w, "QuantizeLinear c 0 1 > y0", e) : rc;
+}
+
+/* The opsets that the nodes are of: the recipe's, our own, those of the call around. */
+static int opsets(struct writer *w, struct onx_file_call *call, const struct onx_frame *in, int own, struct onx_err *e)
+{
+	const size_t n = in ? in->call->n_opset : 0;
+	struct onx_file_opset *all = ONX_NEWS(w->x->mem, struct onx_file_opset, n + 2);
+
+	if (!all)
+		return no_memory(e);
+	if (own)
+		all[call->n_opset++] = (struct onx_file_opset){ "", own };
+	all[call->n_opset++] = (struct onx_file_opset){ "onnx_adapt", 1 };
+	for (size_t i = 0; i < n; i++)
+		all[call->n_opset++] = in->call->opset[i];
+	call->opset = all;
+	return ONX_OK;
 }
 
 int onx_inline_written(struct onx_inliner *x, const struct onx_file_node *n, const struct onx_file_node *outermost,
@@ -230,7 +260,10 @@ int onx_inline_written(struct onx_inliner *x, const struct onx_file_node *n, con
 
 	if (!call || !w.prefix)
 		return no_memory(e);
-	*call = (struct onx_file_call){ .node = outermost, .opset = in ? in->call->opset : NULL,
-					.n_opset = in ? in->call->n_opset : 0, .once = !in };
-	return is_concat(n) ? concat(&w, e) : run(&w, recipe_of(n)->text, e);
+	*call = (struct onx_file_call){ .node = outermost, .once = !in };
+	const struct recipe *r = is_concat(n) ? NULL : recipe_of(n);
+	const int rc = opsets(&w, call, in, r ? r->opset : 0, e);
+	if (rc < 0)
+		return rc;
+	return r ? run(&w, r->text, e) : concat(&w, e);
 }

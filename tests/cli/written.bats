@@ -50,3 +50,43 @@ setup() {
 	[[ $output == *"'QLinearAdd' of domain 'com.microsoft'"* ]]
 	[ "${#lines[@]}" = 1 ]
 }
+
+@test "sums with a bias" {
+	file "$(node BiasAdd 'x s t' y)"
+	run -0 onnx-run q.onnx x=x.pb
+	[[ $output == *'2.5 3.5 4.5 5.5'* ]]
+}
+
+@test "of another opset than the file's: run and kept" {
+	file "$(node BiasSplitGelu 'x z4' g)$(node BiasAdd 'g s t' y)$(pb_msg 5 "$(pb_tensor z4 "$(
+		pb_msg 9 00000000000000000000000000000000)" 4)")"
+	run -0 onnx-run q.onnx x=x.pb           # 1 gelu(3) + 1.5, 2 gelu(4) + 1.5
+	[[ $output == *'4.49595'*' 9.49974'* ]]
+	run -0 onnx-freeze --all q.onnx -o g.onnx
+	[ "$(grep -c BiasSplitGelu g.onnx)" -gt 0 ]
+	run -0 onnx-run g.onnx x=x.pb
+	[[ $output == *'4.49595'*' 9.49974'* ]]
+}
+
+@test "attributes decide: channels in front" {
+	local c v
+	c=$(pb_msg 5 "$(pb_str 1 groups)$(pb_int 3 2)$(pb_int 20 2)")$(pb_msg 5 "$(pb_str 1 channels_last)$(pb_int 3 0)$(
+		pb_int 20 2)")
+	v=$(pb_msg 5 "$(pb_tensor one "$(pb_msg 9 0000803f0000803f0000803f0000803f)" 4)")$(
+		pb_msg 5 "$(pb_tensor zero "$(pb_msg 9 00000000000000000000000000000000)" 4)")
+	file "$(node GroupNorm 'x one zero' y "$c")$v"
+	run -0 onnx-run q.onnx x=x.pb
+	[[ $output == *'-0.99997'*' 0.99997'*' -0.99997'*' 0.99997'* ]]
+	file "$(node GroupNorm 'x one zero' y "$c$(pb_msg 5 "$(pb_str 1 activation)$(pb_int 3 7)$(pb_int 20 2)")")$v"
+	run -4 onnx-run q.onnx x=x.pb
+	[[ $output == *"'GroupNorm' of domain 'com.microsoft'"* ]]
+	[ "${#lines[@]}" = 1 ]
+}
+
+@test "what the page says is not there is not" {
+	local page=$BATS_TEST_DIRNAME/../../docs/microsoft.md name
+	onnx-info --ops --page >ops.md
+	for name in $(sed -n '/^## Not supported/,$p' "$page" | grep -oE '`[A-Z][A-Za-z0-9]+`' | tr -d '`'); do
+		refute grep -qE "com.microsoft \\| $name \\||^Operators of com.microsoft .*[ :]$name[,.]" ops.md
+	done
+}
