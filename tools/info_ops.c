@@ -54,14 +54,21 @@ static int newest(const char *domain)
 
 static void as_json(const struct onx_op *op, const char *gradients, const char *types, struct listing *l)
 {
-	struct onx_json *o = onx_json_object();
+	struct onx_json *o = onx_json_object(), *attributes = onx_json_array();
 
+	for (int i = 0; op->attr && op->attr->field[i].name; i++)
+		onx_json_str(attributes, NULL, op->attr->field[i].name);
 	onx_json_str(o, "domain", *op->domain ? op->domain : "ai.onnx");
 	onx_json_str(o, "type", op->type);
 	onx_json_int(o, "since", op->since);
 	onx_json_str(o, "types", types);
 	onx_json_bool(o, "trains", op->backward != NULL);
 	onx_json_str(o, "gradient", gradients);
+	onx_json_int(o, "min_inputs", op->min_in);
+	onx_json_int(o, "max_inputs", op->max_in);
+	onx_json_int(o, "min_outputs", op->min_out);
+	onx_json_int(o, "max_outputs", op->max_out);
+	onx_json_put(o, "attributes", attributes);
 	onx_json_put(l->list, NULL, o);
 }
 
