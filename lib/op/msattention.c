@@ -301,7 +301,8 @@ static void attention_backward(const struct onx_call *c)
 		bias_back(c, d.p);
 }
 
-/* ---- MultiHeadAttention: Q, K, V are inputs, with one bias for all three ---- */
+/* ---- MultiHeadAttention: Q, K, V are inputs, with one bias for all three; of keys and values that come by heads, as
+ * a cache has them, it is part already, and the query's alone is left ---- */
 
 /* The input that has query, key or value (i): one may hold several, side by side in each head. */
 static int held(const struct onx_ms_geo *g, int i)
@@ -324,24 +325,20 @@ static const real *own_bias(const struct onx_call *c, int i)
 	const struct onx_ms_geo *g = c->geo;
 	const real *bias = input(c, 3);
 
-	return bias ? bias + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
+	return bias && !(i && g->split_kv) ? bias + (i == 0 ? 0 : i == 1 ? g->hq : g->hq + g->hk) : NULL;
 }
 
 static void take(const struct onx_call *c, int i, real *to)
 {
 	const struct onx_ms_geo *g = c->geo;
 	const struct heads m = own(g, i);
-	const real *bias = own_bias(c, i);
 
 	if (i == 0 || !g->split_kv) {
-		to_heads(&m, c->x[held(g, i)].v, bias, to);
+		to_heads(&m, c->x[held(g, i)].v, own_bias(c, i), to);
 		return;
 	}
 	const struct rows r = { g->b * g->h, g->l, m.d, g->l, 0, g->t, g->past };
 	move_rows(&r, c->x[i].v, to, false);
-	for (size_t h = 0; bias && h < g->b * g->h; h++)
-		for (size_t k = 0; k < g->l * m.d; k++)
-			to[(h * g->t + g->past) * m.d + k] += bias[h % g->h * m.d + k % m.d];
 }
 
 static void multi_forward(const struct onx_call *c)
@@ -380,7 +377,7 @@ static void give(const struct onx_call *c, int i, const real *from)
 	}
 	for (size_t j = 0; bias && j < g->h * m.d; j++) {
 		double sum = 0;
-		for (size_t b = 0; b < g->b; b++)
+		for (size_t b = 0; b < g->b && !(i && g->split_kv); b++)
 			for (size_t r = 0; r < m.l; r++)
 				sum += from[((b * g->h + j / m.d) * m.t + m.row + r) * m.d + j % m.d];
 		onx_put(&bias[j], c->dx[3].add, (real)sum);

@@ -108,6 +108,11 @@ NODES = [
      [f4(3, 2, 5), i8(1, 5, 16), i8(1, 4, 16), NONE, i32(3, 2), f4(1, 2, 4), f4(1, 2, 4), f4(1, 12),
       np.abs(f4(1, 16)) * 0.01 + 0.001, np.zeros((1, 16), np.int8), np.abs(f4(1, 16)) * 0.01 + 0.001,
       np.zeros((1, 16), np.int8)]),
+    ("DecoderMaskedMultiHeadAttention", {"num_heads": 2, "past_present_share_buffer": 1},
+     [f4(2, 1, 16), f4(2, 2, 5, 8), f4(2, 2, 5, 8)]),
+    ("DecoderMaskedMultiHeadAttention", {"num_heads": 2, "past_present_share_buffer": 1, "mask_filter_value": -9.0},
+     [f4(2, 1, 16), f4(2, 2, 5, 8), f4(2, 2, 5, 8), np.array([[1, 0, 1, 1, 1], [1, 1, 1, 0, 1]], np.int32), NONE, NONE,
+      NONE, NONE, NONE, NONE, f4(48)]),
     ("TransposeMatMul", {"transA": 1, "alpha": 0.5}, [f4(2, 4, 3), f4(4, 5)]),
     ("Trilu", {"upper": 0}, [f4(2, 3, 4), np.array(1)]),
     ("Pad", {"mode": "edge"}, [f4(2, 3), np.array([1, 0, 0, 2])]),
@@ -176,6 +181,13 @@ def dequantised(x, s, z):
     return (x.double() - z.double()) * s
 
 
+def one_step(q, k, v, bias, past_k, past_v):
+    """A query of two heads on its cache and its own key."""
+    q, k, v = [x.reshape(2, 1, 2, 8).transpose(1, 2) for x in (q, k, v)]
+    scores = q @ torch.cat([past_k, k], 2).transpose(2, 3) * 0.4 + bias
+    return (torch.softmax(scores, 3) @ torch.cat([past_v, v], 2)).transpose(1, 2).reshape(2, 1, 16)
+
+
 # operator, attributes, inputs, what it gives
 FORMULAS = [
     ("NhwcConv", {"strides": [2, 1], "pads": [1, 0, 0, 1]}, [f4(1, 4, 5, 2), f4(3, 2, 2, 2), f4(3)],
@@ -196,6 +208,8 @@ FORMULAS = [
      lambda x, g, b, k, c: groups(x + k + c, g, b, 2)),
     ("SkipGroupNorm", {"groups": 2, "activation": 1}, [f4(2, 3, 3, 4), f4(4), f4(4), f4(2, 1, 1, 4)],
      lambda x, g, b, k: F.silu(groups(x + k, g, b, 2))),
+    ("DecoderMaskedMultiHeadAttention", {"num_heads": 2, "scale": 0.4},
+     [f4(2, 1, 16), f4(2, 1, 16), f4(2, 1, 16), NONE, f4(1, 2, 1, 5), f4(2, 2, 4, 8), f4(2, 2, 4, 8)], one_step),
     ("BiasAdd", {}, [f4(1, 3, 4), f4(4), f4(1, 3, 4)], lambda x, b, k: x + b + k),
     ("BiasSoftmax", {"axis": 2, "is_inner_broadcast": 0}, [f4(2, 3, 4), f4(3, 4)],
      lambda x, b: torch.softmax(x + b, 2)),
