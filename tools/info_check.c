@@ -67,8 +67,8 @@ static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_
 				    text);
 	}
 	if (rc == ONX_OK && !list)
-		onx_buf_str(&f->w->text, "; each batch is planned for what it decides, so no frozen part is kept and "
-			    "--mem is held or refused batch by batch\n");
+		onx_buf_str(&f->w->text, "; each batch is planned for what it decides, a frozen part is kept in "
+			    "front of it, and --mem is held or refused batch by batch\n");
 	return rc;
 }
 

@@ -113,14 +113,16 @@ int onx_plan_blocks(const struct onx_graph *g, const bool *weight, const uint32_
 /* plan/prefix.c: the part of the graph that depends on no trainable weight and on no random node, so that
  * it can run once per sample.  `cut`: the values at its border that the rest reads, one slice a sample
  * (n == 0: there is no such part worth the name; `why` says so in words).  A feed that the rest reads itself
- * is part of the cut.  Targets are to be the logits, not the loss. */
+ * is part of the cut.  What has no such slice, and control flow that depends on the numbers (with w->guess), is
+ * behind the cut.  alone: samples are computed one at a time, so that all of a value is its slice.  Targets are to be
+ * the logits, not the loss. */
 struct onx_prefix {
 	uint32_t *cut, n;
 	const char *why;
 	double macs, all_macs;          /* of one sample: the prefix, everything                    */
 	size_t bytes;                   /* of the cut, one sample                                  */
 };
-int onx_plan_prefix(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w,
+int onx_plan_prefix(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w, bool alone,
 		    struct onx_arena *a, struct onx_prefix *out, struct onx_err *e) ONX_MUST;
 
 /* plan/mode.c: which nodes run in training mode, and what varies besides the weights.

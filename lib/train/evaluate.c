@@ -36,6 +36,8 @@ static int setup(struct eval *v, struct onx_err *e)
 		.n_feed = obj->n_input + 1, .target = v->target, .n_target = 2, .loss = ONX_NONE,
 		.precise = ask->precise };
 	const struct onx_facts_want w = { .feed = feed, .n_feed = obj->n_input, .target = &obj->logits, .n_target = 1 };
+	if (onx_one_sample(ask->g))
+		onx_loader_rebatch(ask->loader, 1);
 	int rc = onx_open_find(ask->g, &v->consts, &w, &v->arena, &v->open, e);
 	v->run.open = rc == ONX_OK && v->open.n ? &v->open : NULL;
 	return rc;

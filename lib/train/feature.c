@@ -21,7 +21,7 @@ static int layout(const struct onx_features_ask *ask, const struct onx_plan *pla
 		f->place[ask->list.v[i]] = (uint32_t)i;
 	for (uint32_t k = 0; k < f->n_cut; k++) {
 		const struct onx_view *v = &plan->tensor[plan->value_tensor[f->cut[k]]].view;
-		f->bytes[k] = v->n / (size_t)v->dim[0] * v->width;
+		f->bytes[k] = v->n * v->width;          /* the plan is for one sample */
 		f->at[k] = f->row;
 		f->row += f->bytes[k];
 	}
@@ -131,14 +131,20 @@ void onx_features_release(struct onx_features *f)
 	*f = (struct onx_features){ .map = { .fd = -1 } };
 }
 
+void onx_features_copy(const struct onx_features *f, uint32_t k, const uint32_t *sample, size_t n, size_t view,
+		       void *to)
+{
+	for (size_t i = 0; i < n; i++)
+		memcpy((char *)to + i * f->bytes[k], row(f, view, f->place[sample[i]]) + f->at[k], f->bytes[k]);
+}
+
 void onx_features_feed(const struct onx_features *f, const uint32_t *sample, size_t n, size_t view,
 		       struct onx_exec *x)
 {
 	for (uint32_t k = 0; k < f->n_cut; k++) {
 		size_t room;
 		char *to = onx_exec_feed_at(x, f->cut[k], &room);
-		for (size_t i = 0; to && i < n; i++)
-			memcpy(to + i * f->bytes[k], row(f, view, f->place[sample[i]]) + f->at[k],
-			       f->bytes[k]);
+		if (to)
+			onx_features_copy(f, k, sample, n, view, to);
 	}
 }

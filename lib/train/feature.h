@@ -34,6 +34,9 @@ struct onx_features_ask {
 };
 int onx_features_make(const struct onx_features_ask *ask, struct onx_features *f, struct onx_err *e) ONX_MUST;
 void onx_features_release(struct onx_features *f);
+/* Copies what n samples (of view `view`) have for cut k. */
+void onx_features_copy(const struct onx_features *f, uint32_t k, const uint32_t *sample, size_t n, size_t view,
+		       void *to);
 /* Copies the rows of n samples (of view `view`) into the feeds of x. */
 void onx_features_feed(const struct onx_features *f, const uint32_t *sample, size_t n, size_t view,
 		       struct onx_exec *x);

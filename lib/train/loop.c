@@ -93,10 +93,12 @@ static int stream_next(struct stream *s, struct onx_runner *r, size_t limit, uin
 	}
 	for (size_t i = 0; b && i < b->n_input && i < s->t->n_in; i++)
 		s->number[i] = b->input[i].v;
+	for (uint32_t k = 0; s->f && s->t->row && k < s->f->n_cut; k++)
+		onx_features_copy(s->f, k, m->sample, m->n, s->view, s->t->row[k]);
 	int rc = onx_runner_feed(r, (int64_t)m->n, s->number, seed, step, &m->x, e);
 	if (rc < 0)
 		return rc;
-	if (s->f)
+	if (s->f && !s->t->row)
 		onx_features_feed(s->f, m->sample, m->n, s->view, m->x);
 	onx_feed_target(m->x, s->t->ask->obj.target, &m->y);
 	s->at += m->n;

@@ -31,10 +31,12 @@ struct onx_trainer {
 	struct onx_runner train, eval, prefix;
 	struct onx_prefix cut;          /* n == 0: no frozen prefix is kept                  */
 	bool kept;                      /* features are used                                 */
+	bool alone;                     /* the file takes one sample at a time                */
+	void **row;                     /* by cut: features of a micro-batch, where they decide; or NULL */
 	struct onx_features tf, vf;     /* of the training and the validation samples        */
 	struct onx_feed *in_feed, *feed;        /* of the model's inputs; of train and eval   */
 	uint32_t n_in, n_feed;
-	const void **number;            /* by feed of train and eval, NULL but where a loader brings them */
+	const void **number;            /* by feed of train and eval, NULL but where a loader brings them, or row */
 	struct onx_open open;           /* control flow that depends on the numbers                       */
 	struct onx_optim optim;
 	uint32_t eval_target[2];
@@ -62,6 +64,11 @@ int onx_trainer_setup(struct onx_trainer *t, struct onx_err *e) ONX_MUST;      /
 int onx_trainer_begin(struct onx_trainer *t, struct onx_train_result *r, struct onx_err *e) ONX_MUST;
 void onx_trainer_release(struct onx_trainer *t);
 double onx_clock(void);                                 /* seconds, monotonic */
+
+/* train/featurekey.c: a hash of everything that the kept results depend on: what is in the nodes, constants, data and
+ * how it is taken.  augment: NULL where the samples are taken as they are. */
+int onx_features_key(const struct onx_trainer *t, const struct onx_source *src, const struct onx_list *list,
+		     const struct onx_augment *augment, uint64_t *key, struct onx_err *e) ONX_MUST;
 
 /* train/target.c: the feed of the labels for one sample, and filling it: classes as INT64; for binary
  * cross-entropy as numbers 0 and 1, or one column a class. */

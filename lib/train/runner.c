@@ -252,3 +252,13 @@ void onx_runner_release(struct onx_runner *r)
 	onx_heap_free(r->ahead);
 	r->ahead = NULL;
 }
+
+bool onx_one_sample(const struct onx_graph *g)
+{
+	bool one = false;
+	for (uint32_t i = 0; i < g->n_input; i++) {
+		const struct onx_value *v = &g->value[g->input[i]];
+		one |= v->has_shape && v->rank > 0 && v->dim[0] == 1;
+	}
+	return one && onx_graph_has_bodies(g);
+}

@@ -47,5 +47,8 @@ int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const s
 int onx_runner_feed(struct onx_runner *r, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
 		    struct onx_exec **x, struct onx_err *e) ONX_MUST;
 void onx_runner_release(struct onx_runner *r);
+/* Does the graph take one sample at a time?  A batch of 1 that could not be opened (rewrite/batch.h), because
+ * control flow depends on the numbers of a sample, stays. */
+bool onx_one_sample(const struct onx_graph *g);
 
 #endif

@@ -36,6 +36,17 @@ static int feeds(struct onx_trainer *t, struct onx_err *e)
 	return ONX_OK;
 }
 
+/* Control flow that depends on the numbers, and the frozen part; feed: of a number of samples. */
+static int cut(struct onx_trainer *t, const struct onx_feed *feed, struct onx_err *e)
+{
+	struct onx_facts_want w = {
+		.feed = feed, .n_feed = t->n_in, .target = &t->ask->obj.logits, .n_target = 1,
+		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
+	int rc = onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e);
+	w.guess = t->open.n > 0;
+	return rc < 0 ? rc : onx_plan_prefix(t->ask->g, &t->consts, &w, t->alone, &t->arena, &t->cut, e);
+}
+
 static int find_prefix(struct onx_trainer *t, struct onx_err *e)
 {
 	const bool random = t->ask->augment && onx_augment_on(t->ask->augment);
@@ -45,16 +56,9 @@ static int find_prefix(struct onx_trainer *t, struct onx_err *e)
 	/* A number of samples that no constant dimension is likely to have. */
 	memcpy(many, t->in_feed, t->n_in * sizeof *many);
 	for (uint32_t i = 0; i < t->n_in; i++)
-		if (many[i].shape.rank)
+		if (many[i].shape.rank && !t->alone)
 			many[i].shape.dim[0] = 13;
-	const struct onx_facts_want w = {
-		.feed = many, .n_feed = t->n_in, .target = &t->ask->obj.logits, .n_target = 1,
-		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
-	int rc = onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e);
-	if (rc == ONX_OK && t->open.n)
-		t->cut.why = "control flow depends on the numbers";
-	else if (rc == ONX_OK)
-		rc = onx_plan_prefix(t->ask->g, &t->consts, &w, &t->arena, &t->cut, e);
+	int rc = cut(t, many, e);
 	if (rc < 0)
 		return rc;
 	t->kept = t->cut.n > 0 && t->o->cache && (!random || t->o->views > 0);
@@ -64,6 +68,15 @@ static int find_prefix(struct onx_trainer *t, struct onx_err *e)
 	else if (!t->kept)
 		onx_say(&t->ask->note, ONX_INFO, "frozen part: not kept (%s)", t->cut.why);
 	return ONX_OK;
+}
+
+/* What the kept part is for: control flow behind it is decided by what is kept. */
+static int reopen(struct onx_trainer *t, struct onx_err *e)
+{
+	const struct onx_facts_want w = {
+		.feed = t->feed, .n_feed = t->cut.n, .target = &t->ask->obj.logits, .n_target = 1,
+		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
+	return t->open.n ? onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e) : ONX_OK;
 }
 
 /* What train and eval are fed with: the cut or the inputs, and the target. */
@@ -79,7 +92,7 @@ static int step_feeds(struct onx_trainer *t, struct onx_err *e)
 	if (t->kept) {
 		struct onx_exec *x;
 		const struct onx_plan *p;
-		int rc = onx_runner_get(&t->prefix, 2, &x, &p, e);
+		int rc = onx_runner_get(&t->prefix, t->alone ? 1 : 2, &x, &p, e);
 		if (rc < 0)
 			return rc;
 		for (uint32_t i = 0; i < n; i++) {
@@ -87,6 +100,8 @@ static int step_feeds(struct onx_trainer *t, struct onx_err *e)
 			t->feed[i] = (struct onx_feed){ .value = t->cut.cut[i], .shape = f->shape,
 							.type = f->type };
 		}
+		if ((rc = reopen(t, e)) < 0)
+			return rc;
 	}
 	t->feed[n] = onx_target_feed(&t->ask->obj, t->ask->g, t->ask->src, t->ask->wide);
 	t->n_feed = n + 1;
@@ -98,12 +113,14 @@ static void runner(struct onx_trainer *t, struct onx_runner *r)
 	*r = (struct onx_runner){
 		.g = t->ask->g, .consts = &t->consts, .params = t->params, .block = &t->block,
 		.pool = t->ask->pool, .loss = ONX_NONE, .variable = t->modes.variable,
-		.wide = t->ask->wide, .precise = t->o->precise, .open = t->open.n ? &t->open : NULL };
+		.wide = t->ask->wide, .precise = t->o->precise, .samples = t->alone ? 1 : 0,
+		.open = t->open.n ? &t->open : NULL };
 }
 
 static int runners(struct onx_trainer *t, struct onx_err *e)
 {
 	runner(t, &t->prefix);
+	t->prefix.open = NULL;          /* it ends in front of it */
 	t->prefix.feed = t->in_feed;
 	t->prefix.n_feed = t->n_in;
 	t->prefix.target = t->cut.cut;
@@ -158,7 +175,7 @@ static int fit(struct onx_trainer *t, struct onx_err *e)
 	t->parts = (struct onx_micro){ .mem = (size_t)t->o->mem, .fixed = t->fixed_bytes,
 				   .each = loaders(t, onx_loader_ring), .n = t->kept ? 3 : 2,
 				   .part = { { &t->train, n }, { &t->eval, t->ask->val.n }, { &t->prefix, 0 } } };
-	t->whole = (size_t)t->o->batch < n ? (size_t)t->o->batch : n;
+	t->whole = t->alone ? 1 : (size_t)t->o->batch < n ? (size_t)t->o->batch : n;
 	return onx_micro_fit(&t->parts, t->whole, &t->micro, e);
 }
 
@@ -188,6 +205,9 @@ static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 	onx_say(note, ONX_INFO, "samples: %zu to train on, %zu to validate; %llu steps of %zu in %lld epochs",
 		t->ask->train.n, t->ask->val.n, (unsigned long long)t->total, t->step_samples,
 		(long long)t->epochs);
+	if (t->alone)
+		onx_say(note, ONX_INFO, "samples are computed one at a time, as the batch of 1 in the file asks%s",
+			bn ? "; so BatchNormalization takes its statistics of one sample" : "");
 	if (t->open.n)
 		onx_say(note, ONX_INFO, "control flow: %u node%s by the numbers of each batch, which is planned when "
 			"it comes; what is said of memory holds for one turn of each loop", (unsigned)t->open.n,
@@ -209,56 +229,29 @@ static bool all_fresh(const struct onx_trainer *t)
 	return true;
 }
 
-/* augment: NULL where the samples are taken as they are. */
-static uint64_t features_key(const struct onx_trainer *t, const struct onx_source *src,
-			     const struct onx_list *list, const struct onx_augment *augment)
-{
-	const struct onx_graph *g = t->ask->g;
-	struct onx_buf text = { 0 };
-	uint64_t key = onx_hash(list->v, list->n * sizeof *list->v, t->ask->data_hash ^ onx_source_hash(src));
-	if (t->o->precise)
-		onx_buf_str(&text, "precise;");
-	if (augment)
-		onx_buf_fmt(&text, "%lld;%lld;", (long long)t->o->seed, (long long)t->o->views);
-	for (const struct onx_field *f = onx_augment_table.field; augment && f->name; f++) {
-		onx_field_show(f, augment, &text);
-		onx_buf_str(&text, ";");
-	}
-	for (uint32_t i = 0; i < t->prefix.n_target; i++)
-		onx_buf_fmt(&text, "%s;", g->value[t->prefix.target[i]].name);
-	for (uint32_t i = 0; i < g->n_order; i++) {
-		const struct onx_node *n = &g->node[g->order[i]];
-		onx_buf_fmt(&text, "%s.%d(", n->type, n->version);
-		for (uint32_t k = 0; k < n->n_in; k++)
-			onx_buf_fmt(&text, "%s,", n->in[k] == ONX_NONE ? "" : g->value[n->in[k]].name);
-		for (size_t k = 0; n->file && k < n->file->n_attr; k++) {
-			const struct onx_file_attr *a = &n->file->attr[k];
-			onx_buf_fmt(&text, "%s=%lld,%.9g,%s", a->name, (long long)a->i, (double)a->f,
-				    a->s ? a->s : "");
-			for (size_t j = 0; j < a->n && (a->ints || a->floats); j++)
-				onx_buf_fmt(&text, ",%.9g", a->ints ? (double)a->ints[j]
-					    : (double)a->floats[j]);
-		}
-	}
-	key = onx_hash(text.data, text.len, key);
-	onx_buf_release(&text);
-	for (uint32_t v = 0; v < t->consts.n; v++) {
-		const struct onx_view *c = t->consts.view[t->ask->wide] ? t->consts.view[t->ask->wide][v] : NULL;
-		if (c && !t->modes.variable[v])
-			key = onx_hash(c->v, c->n * c->width, key);
-	}
-	return key;
-}
-
 static int val_features(struct onx_trainer *t, struct onx_features_ask *a, struct onx_err *e)
 {
 	a->loader = t->ask->vloader;
 	a->src = t->ask->vsrc;
 	a->list = t->ask->val;
 	a->views = 1;
-	a->key = features_key(t, a->src, &a->list, NULL);
+	int rc = onx_features_key(t, a->src, &a->list, NULL, &a->key, e);
+	if (rc < 0)
+		return rc;
 	onx_loader_augment(t->ask->vloader, NULL);
 	return onx_features_make(a, &t->vf, e);
+}
+
+/* Room for what a micro-batch is fed with where it is looked at before it is planned. */
+static int rows(struct onx_trainer *t, struct onx_err *e)
+{
+	t->row = ONX_NEWS(&t->arena, void *, t->cut.n + 1);
+	for (uint32_t k = 0; t->row && k < t->cut.n; k++) {
+		t->number[k] = t->row[k] = onx_alloc(&t->arena, t->micro + 1, t->tf.bytes[k]);
+		if (!t->row[k])
+			return onx_nomem(e, (double)t->micro * (double)t->tf.bytes[k], "kept results");
+	}
+	return t->row ? ONX_OK : onx_nomem(e, 8.0 * t->cut.n, "kept results");
 }
 
 static int features(struct onx_trainer *t, struct onx_err *e)
@@ -272,11 +265,14 @@ static int features(struct onx_trainer *t, struct onx_err *e)
 	if (!t->kept || t->ask->dry)
 		return ONX_OK;
 	const double began = onx_clock();
-	a.key = features_key(t, a.src, &a.list, random ? t->ask->augment : NULL);
 	onx_loader_augment(t->ask->loader, random ? t->ask->augment : NULL);
-	int rc = onx_features_make(&a, &t->tf, e);
+	int rc = onx_features_key(t, a.src, &a.list, random ? t->ask->augment : NULL, &a.key, e);
+	if (rc == ONX_OK)
+		rc = onx_features_make(&a, &t->tf, e);
 	if (rc == ONX_OK && t->ask->val.n)
 		rc = val_features(t, &a, e);
+	if (rc == ONX_OK && t->open.n)
+		rc = rows(t, e);
 	if (rc == ONX_OK)
 		onx_say(&t->ask->note, ONX_INFO, "frozen part: %s in %.1f s",
 			t->tf.reused ? "taken from the cache folder" : "done", onx_clock() - began);
@@ -313,6 +309,7 @@ int onx_trainer_setup(struct onx_trainer *t, struct onx_err *e)
 {
 	const uint32_t loss = t->ask->g->value[t->ask->obj.loss].def;
 	onx_consts_init(&t->consts, t->ask->g);
+	t->alone = onx_one_sample(t->ask->g);
 	if (t->ask->train.n == 0)
 		return onx_fail(e, ONX_USAGE, "there is no sample to train on");
 	if (t->ask->val.n && (t->ask->vsrc->task != t->ask->src->task ||

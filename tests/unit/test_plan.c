@@ -180,7 +180,7 @@ static void ask(struct asked *q, const struct net *n, uint32_t logits, enum onx_
 	must(onx_plan_modes(n->g, n->weight, bn, &q->a, &q->m, &e), &e);
 	const struct onx_facts_want w = { .feed = n->feed, .n_feed = n->n_feed, .target = &logits, .n_target = 1,
 					  .variable = q->m.variable, .train = q->m.train };
-	must(onx_plan_prefix(n->g, &c, &w, &q->a, &q->cut, &e), &e);
+	must(onx_plan_prefix(n->g, &c, &w, false, &q->a, &q->cut, &e), &e);
 	onx_consts_release(&c);
 }
 
@@ -237,17 +237,28 @@ static void branch(void **state)
 	net_free(&n);
 }
 
-/* What the frozen part gives has no slice for each sample. */
+/* What has no slice for each sample is behind the cut: another layout, and what all samples have a part in. */
 static void no_slices(void **state)
 {
 	struct net n;
 	struct asked q;
 	const struct onx_file_attr turn = onx_attr_ints("perm", (int64_t[]){ 1, 0 }, 2);
+	const struct onx_file_attr first = onx_attr_ints("axes", (int64_t[]){ 0 }, 1);
 	(void)state;
 	net_new(&n);
-	const uint32_t h = OP2(&n, "MatMul", IN(&n, "x", 2, 6), FROZEN(&n, 6, 5));
+	const uint32_t x = IN(&n, "x", 2, 6), h = OP2(&n, "MatMul", x, FROZEN(&n, 6, 5));
 	const uint32_t t = net_op(&n, "Transpose", 1, &h, &turn), y = OP2(&n, "MatMul", W(&n, 3, 5), t);
 	ask(&q, &n, y, ONX_BN_AUTO);
+	assert_int_equal(q.cut.n, 1);
+	assert_int_equal(q.cut.cut[0], h);
+	onx_arena_release(&q.a);
+	const uint32_t less = OP2(&n, "Sub", h, net_op(&n, "ReduceMean", 1, &h, &first));
+	ask(&q, &n, OP2(&n, "MatMul", less, W(&n, 5, 3)), ONX_BN_AUTO);
+	assert_int_equal(q.cut.n, 1);
+	assert_int_equal(q.cut.cut[0], h);
+	onx_arena_release(&q.a);
+	const uint32_t other = IN(&n, "other", 5, 3), z = OP2(&n, "MatMul", h, OP2(&n, "Mul", other, W(&n, 5, 3)));
+	ask(&q, &n, z, ONX_BN_AUTO);
 	assert_int_equal(q.cut.n, 0);
 	assert_non_null(strstr(q.cut.why, "no dimension for the samples"));
 	onx_arena_release(&q.a);
