@@ -81,7 +81,8 @@ static int feed(struct pair *p, uint32_t i, const struct onx_view *from, struct 
 			for (size_t m = 0; m < v.n; m++)
 				onx_view_put_real(&v, m, onx_view_real(from, m));
 		}
-		onx_exec_feed(j->s.x, j->s.g->input[to], v.v);
+		v.dim = j->feed[to].shape.dim;
+		j->in[to] = v;
 	}
 	return ONX_OK;
 }
@@ -115,12 +116,17 @@ static void classes(struct pair *p, const struct onx_view *a, const struct onx_v
 
 static int compare(struct pair *p, size_t n, const int64_t *label, struct onx_err *e)
 {
-	for (int k = 0; k < 2; k++)
-		onx_exec_forward(p->job[k].s.x, 0, 0);
-	for (uint32_t i = 0; i < p->n_gap; i++) {
+	int rc = ONX_OK;
+
+	for (int k = 0; rc == ONX_OK && k < 2; k++) {
+		struct onx_run_job *j = &p->job[k];
+
+		rc = onx_session_run(&j->s, j->feed, j->in, j->s.g->n_input, 0, e);
+	}
+	for (uint32_t i = 0; rc == ONX_OK && i < p->n_gap; i++) {
 		struct gap *g = &p->gap[i];
-		const struct onx_view *a = onx_exec_view(p->job[0].s.x, g->value[0]);
-		const struct onx_view *b = onx_exec_view(p->job[1].s.x, g->value[1]);
+		const struct onx_view *a = onx_session_view(&p->job[0].s, g->value[0]);
+		const struct onx_view *b = onx_session_view(&p->job[1].s, g->value[1]);
 		const char *name = p->job[0].s.g->value[g->value[0]].name;
 
 		if (!a || !b || a->type == ONX_STRING || b->type == ONX_STRING)
@@ -145,7 +151,7 @@ static int compare(struct pair *p, size_t n, const int64_t *label, struct onx_er
 			classes(p, a, b, n, label);
 	}
 	p->samples += n;
-	return ONX_OK;
+	return rc;
 }
 
 /* Plans both for batches of n samples of the loader. */

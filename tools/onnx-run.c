@@ -7,6 +7,7 @@
 #include "rewrite/head.h"
 #include "rewrite/scores.h"
 #include "run.h"
+#include "train/runner.h"
 #include "trial.h"
 
 static const char *const formats[] = { "npy", "pb", NULL };
@@ -85,50 +86,18 @@ static int labels(struct onx_run_job *r, struct onx_err *e)
 	return rc < 0 || r->label ? rc : onx_scores_labels(r->s.g, &r->s.mem, &r->label, &r->n_label, e);
 }
 
-/* A plan, unless some output is a sequence or a map, or the graph is one that cannot be planned. */
-static int plan(struct onx_run_job *r, bool *planned, struct onx_err *e)
-{
-	const struct onx_graph *g = r->s.g;
-	struct onx_err why = { 0 };
-
-	*planned = true;
-	for (uint32_t i = 0; i < g->n_output; i++)
-		*planned &= !g->value[g->output[i]].composite;
-	int rc = *planned ? onx_session_plan(&r->s, r->feed, g->n_input, &why) : ONX_OK;
-	*planned &= rc != ONX_UNSUP;
-	if (rc < 0 && *planned)
-		*e = why;
-	return *planned ? rc : ONX_OK;
-}
-
-static int run_once(struct onx_run_job *r, bool planned, uint64_t i, struct onx_err *e)
-{
-	const struct onx_graph *g = r->s.g;
-
-	for (uint32_t k = 0; k < g->n_input; k++)
-		if (planned)
-			onx_exec_feed(r->s.x, g->input[k], r->in[k].v);
-		else
-			r->feed[k].known = &r->in[k];
-	if (!planned)
-		return onx_session_evaluate(&r->s, r->feed, g->n_input, e);
-	onx_exec_forward(r->s.x, 0, i);
-	return ONX_OK;
-}
-
 /* One run, or one for each picture. */
 static int run_all(struct onx_run_job *r, struct onx_err *e)
 {
 	size_t runs = r->n_picture ? r->n_picture : 1;
-	bool planned;
-	int rc = plan(r, &planned, e);
+	int rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
 
 	for (size_t i = 0; rc == ONX_OK && i < runs; i++) {
 		if (i)
 			rc = onx_run_picture(r, i, e);
 		if (rc < 0)
 			break;
-		rc = run_once(r, planned, i, e);
+		rc = onx_session_run(&r->s, r->feed, r->in, r->s.g->n_input, i, e);
 		if (rc == ONX_OK)
 			rc = onx_run_outputs(r, r->n_picture ? r->picture[i] : NULL, e);
 	}
@@ -141,8 +110,14 @@ static int work(struct onx_run_job *r, struct onx_err *e)
 	int rc = onx_session_open(&r->s, r->w->model, r->o->threads, e);
 
 	r->s.precise = r->o->precise;
+	r->batch = r->o->batch;
+	if (rc == ONX_OK && r->batch > 1 && onx_one_sample(r->s.g)) {
+		onx_say(&r->w->note, ONX_INFO, "samples are computed one at a time, as the batch of 1 in the file "
+			"asks");
+		r->batch = 1;
+	}
 	if (rc == ONX_OK)
-		rc = onx_bind_inputs(r->s.g, r->o->batch, r->o->size, r->o->batch > 1, &r->s.mem, &r->feed, &n, e);
+		rc = onx_bind_inputs(r->s.g, r->batch, r->o->size, r->batch > 1, &r->s.mem, &r->feed, &n, e);
 	if (rc == ONX_OK && !(r->in = ONX_NEWS(&r->s.mem, struct onx_view, n + 1)))
 		rc = onx_nomem(e, 0, "the inputs");
 	if (rc == ONX_OK)

@@ -22,6 +22,7 @@ struct onx_run_job {
 	const struct onx_run_opts *o;
 	const struct onx_preset_opts *preset;
 	struct onx_session s;
+	int64_t batch;                  /* o->batch, or 1 where the file takes one sample at a time */
 	struct onx_feed *feed;          /* for each graph input                             */
 	struct onx_view *in;            /* its numbers; .v NULL: nobody gave any            */
 	const char *const *label; size_t n_label;

@@ -48,7 +48,8 @@ static int fill(struct onx_run_job *r, uint32_t k, struct onx_err *e)
 static int report(struct onx_run_job *r, double median, double low, double high, struct onx_err *e)
 {
 	struct rusage use;
-	double rate = (double)r->o->batch / median;
+	const struct onx_plan *p = r->s.plan;           /* NULL: all of it runs without */
+	double rate = (double)r->batch / median;
 	int64_t peak;
 	int rc;
 
@@ -59,21 +60,24 @@ static int report(struct onx_run_job *r, double median, double low, double high,
 
 		onx_json_real(o, "samples_per_s", rate);
 		onx_json_int(o, "peak_bytes", peak);
-		onx_json_int(o, "block_bytes", (int64_t)r->s.plan->bytes);
-		onx_json_int(o, "batch", r->o->batch);
+		onx_json_int(o, "block_bytes", p ? (int64_t)p->bytes : 0);
+		onx_json_int(o, "batch", r->batch);
 		onx_json_int(o, "runs", r->o->bench);
 		onx_json_int(o, "threads", onx_pool_threads(r->s.pool));
-		onx_json_real(o, "multiply_adds_per_s", r->s.plan->macs / median);
+		if (!r->s.partly)
+			onx_json_real(o, "multiply_adds_per_s", p->macs / median);
 		rc = onx_json_print(o, true, &r->w->text, e);
 		onx_json_free(o);
 		onx_buf_str(&r->w->text, "\n");
 		return rc;
 	}
 	onx_buf_fmt(&r->w->text, "%.4g samples/s (median of %lld runs of %lld with %d threads; slowest %.4g, "
-		    "fastest %.4g), %.4g billion multiply-adds/s\npeak memory %.1f MiB, %.1f MiB of it planned\n",
-		    rate, (long long)r->o->bench, (long long)r->o->batch, onx_pool_threads(r->s.pool),
-		    (double)r->o->batch / high, (double)r->o->batch / low, r->s.plan->macs / median * 1e-9,
-		    (double)peak / (1 << 20), (double)r->s.plan->bytes / (1 << 20));
+		    "fastest %.4g)", rate, (long long)r->o->bench, (long long)r->batch,
+		    onx_pool_threads(r->s.pool), (double)r->batch / high, (double)r->batch / low);
+	if (!r->s.partly)
+		onx_buf_fmt(&r->w->text, ", %.4g billion multiply-adds/s", p->macs / median * 1e-9);
+	onx_buf_fmt(&r->w->text, "\npeak memory %.1f MiB, %.1f MiB of it planned\n", (double)peak / (1 << 20),
+		    p ? (double)p->bytes / (1 << 20) : 0);
 	return ONX_OK;
 }
 
@@ -86,21 +90,47 @@ static void add_times(const struct onx_session *s, double *sum)
 		sum[i] += t[i];
 }
 
-static void run_often(struct onx_run_job *r, size_t n, double *took, double *step)
+static int run_often(struct onx_run_job *r, size_t n, double *took, double *step, struct onx_err *e)
 {
-	for (size_t i = 0; i <= n; i++) {                       /* the first one warms up */
-		double t;
+	int rc = ONX_OK;
 
-		for (uint32_t k = 0; k < r->s.g->n_input; k++)
-			onx_exec_feed(r->s.x, r->s.g->input[k], r->in[k].v);
-		t = now();
-		onx_exec_forward(r->s.x, 0, 0);
-		if (i == 0)
+	for (size_t i = 0; rc == ONX_OK && i <= n; i++) {       /* the first one warms up */
+		const double t = now();
+
+		rc = onx_session_run(&r->s, r->feed, r->in, r->s.g->n_input, 0, e);
+		if (rc < 0 || i == 0)
 			continue;
 		took[i - 1] = now() - t;
 		if (step)
 			add_times(&r->s, step);
 	}
+	return rc;
+}
+
+static int plan(struct onx_run_job *r, struct onx_err *e)
+{
+	int rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
+
+	if (rc == ONX_OK && r->s.partly)
+		onx_say(&r->w->note, ONX_INFO, "runs without a plan%s: %s",
+			r->s.x ? " behind what can be planned" : "", r->s.why.text);
+	return rc;
+}
+
+/* Room for the times of the steps, where they are asked for. */
+static int profile(struct onx_run_job *r, double **step, struct onx_err *e)
+{
+	int rc = ONX_OK;
+
+	if (!r->o->profile)
+		return ONX_OK;
+	if (r->w->common.json)
+		return onx_fail(e, ONX_USAGE, "--profile is a table for people, not for --json");
+	if (!r->s.x)
+		return onx_fail(e, ONX_UNSUP, "--profile is about steps of a plan, and this model runs without one");
+	rc = onx_exec_profile(r->s.x, e);
+	*step = ONX_NEWS(&r->s.mem, double, r->s.plan->n_step + 1);
+	return rc == ONX_OK && !*step ? onx_nomem(e, 0, "the profile") : rc;
 }
 
 int onx_run_bench(struct onx_run_job *r, struct onx_err *e)
@@ -113,18 +143,13 @@ int onx_run_bench(struct onx_run_job *r, struct onx_err *e)
 		if (!r->in[k].v)
 			rc = fill(r, k, e);
 	if (rc == ONX_OK)
-		rc = onx_session_plan(&r->s, r->feed, r->s.g->n_input, e);
-	if (rc == ONX_OK && r->o->profile && r->w->common.json)
-		rc = onx_fail(e, ONX_USAGE, "--profile is a table for people, not for --json");
-	if (rc == ONX_OK && r->o->profile) {
-		rc = onx_exec_profile(r->s.x, e);
-		step = ONX_NEWS(&r->s.mem, double, r->s.plan->n_step + 1);
-		if (rc == ONX_OK && !step)
-			rc = onx_nomem(e, 0, "the profile");
-	}
+		rc = plan(r, e);
+	if (rc == ONX_OK)
+		rc = profile(r, &step, e);
+	if (rc == ONX_OK)
+		rc = run_often(r, n, took, step, e);
 	if (rc < 0)
 		return rc;
-	run_often(r, n, took, step);
 	if (step) {
 		rc = onx_step_times(r->s.plan, step, (double)n, &r->w->text, e);
 		if (rc < 0)

@@ -6,6 +6,7 @@
 #include "rewrite/head.h"
 #include "rewrite/narrow.h"
 #include "stage.h"
+#include "train/runner.h"
 #include "trial.h"
 
 const struct onx_optset onx_export_sets[] = { { &onx_export_table, "export" }, { .table = NULL } };
@@ -133,6 +134,9 @@ int onx_stage_export(struct onx_work *w, struct onx_err *e)
 		rc = onx_export_batch(o->batch, &batch, e);
 	if (rc == ONX_OK)       /* what is passed on unchanged has to be a graph, too */
 		rc = onx_graph_build(w->model, change ? 0 : ONX_BUILD_LAX, &g, e);
+	if (rc == ONX_OK && o->batch && batch != 1 && onx_one_sample(g))
+		rc = onx_fail(e, ONX_UNSUP, "the batch of 1 stays: what each sample decides for itself has no meaning "
+			      "for a batch of them");
 	if (rc == ONX_OK && change && o->verify)
 		rc = onx_trial_run(g, batch ? batch : 2, 0, &w->mem, &before, e);
 	if (rc == ONX_OK && change)

@@ -267,13 +267,19 @@ static void mean_seconds(struct onx_exec *x)
 	}
 }
 
+static uint64_t draws_by(const struct onx_plan *p, uint32_t step)
+{
+	const uint32_t id = p->step[step].node;
+	return id != ONX_NONE && p->facts->g->node[id].draw ? p->facts->g->node[id].draw : id;
+}
+
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step)
 {
 	bind(x);
 	for (uint32_t k = 0; k < x->lanes; k++) {
 		struct lane *l = &x->lane[k];
 		for (uint32_t i = 0; i < x->plan->n_step; i++)
-			l->call[i].rng = (struct onx_rng_key){ seed, step, x->plan->step[i].node };
+			l->call[i].rng = (struct onx_rng_key){ seed, step, draws_by(x->plan, i) };
 		if (l->seconds)
 			memset(l->seconds, 0, x->plan->n_step * sizeof *l->seconds);
 	}

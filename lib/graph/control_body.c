@@ -102,6 +102,12 @@ int onx_body_infer(const struct onx_control *c, const struct onx_body *b, const 
 				       .guess = c->want->guess, .training = c->want->record && c->s->train };
 	struct onx_decisions record = { 0 };
 	onx_consts_init(&consts, b->g);
+	const uint64_t outer = (uint64_t)(c->n - c->g->node);
+	want.seed = c->want->seed;
+	want.step = c->want->step;
+	want.draw = c->want->inside ? onx_draw_inside(c->want->draw, c->want->turn, (uint32_t)outer) : outer;
+	want.turn = c->path->turn;
+	want.inside = true;
 	if (rc == ONX_OK)
 		rc = next_turn(c, b, &want, &record, e);
 	if (rc == ONX_OK)

@@ -24,7 +24,7 @@ bool onx_runs_wide(const struct onx_infer *s, bool wide_plan)
 }
 
 int onx_eval(const struct onx_op *op, const void *attr, const struct onx_infer *s, const struct onx_view *x,
-	     const struct onx_view *y, struct onx_pool *pool, struct onx_err *e)
+	     const struct onx_view *y, struct onx_rng_key rng, struct onx_pool *pool, struct onx_err *e)
 {
 	const size_t saved = op->saved ? op->saved(s, attr) : 0;
 	const size_t scratch = op->scratch ? op->scratch(s, attr, onx_pool_threads(pool), false) : 0;
@@ -34,7 +34,7 @@ int onx_eval(const struct onx_op *op, const void *attr, const struct onx_infer *
 		return onx_nomem(e, (double)saved + (double)scratch, op->type);
 	const struct onx_call c = {
 		.attr = attr, .geo = s->geo, .n_x = s->n_in, .n_y = s->n_out, .x = x, .y = y,
-		.save = mem, .scratch = mem + (saved + 63) / 64 * 64, .train = s->train, .pool = pool };
+		.save = mem, .scratch = mem + (saved + 63) / 64 * 64, .rng = rng, .train = s->train, .pool = pool };
 	op->forward(&c);
 	onx_heap_free(mem);
 	return ONX_OK;

@@ -3,21 +3,13 @@
 #include <string.h>
 #include "graph/control.h"
 #include "graph/eval.h"
+#include "graph/facts_i.h"
 #include "tensor/seq.h"
 
 enum { FOLD_LIMIT = 1 << 28 };  /* elements of one folded tensor, unless everything is evaluated */
 enum { LARGE = 1 << 14 };       /* elements of a constant that is hardly one of shape arithmetic */
 
-struct work {                   /* what the functions below share */
-	const struct onx_graph *g;
-	struct onx_consts *consts;
-	const struct onx_facts_want *want;
-	struct onx_facts *f;
-	bool *fed;              /* by value */
-	bool small;             /* large constants are left out */
-};
-
-static int start(struct work *w, struct onx_err *e)
+static int start(struct onx_facts_work *w, struct onx_err *e)
 {
 	struct onx_facts *f = w->f;
 	const uint32_t nv = w->g->n_value, nn = w->g->n_node;
@@ -44,7 +36,7 @@ static int start(struct work *w, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int take_feeds(struct work *w, struct onx_err *e)
+static int take_feeds(struct onx_facts_work *w, struct onx_err *e)
 {
 	for (uint32_t i = 0; i < w->want->n_feed; i++) {
 		const struct onx_feed *d = &w->want->feed[i];
@@ -65,7 +57,7 @@ static int take_feeds(struct work *w, struct onx_err *e)
 }
 
 /* The fact of a constant: shape always, numbers unless they are going to change. */
-static int constant(struct work *w, uint32_t v, struct onx_err *e)
+static int constant(struct onx_facts_work *w, uint32_t v, struct onx_err *e)
 {
 	const struct onx_weight *c = w->g->value[v].init;
 	struct onx_fact *t = &w->f->fact[v];
@@ -81,7 +73,7 @@ static int constant(struct work *w, uint32_t v, struct onx_err *e)
 }
 
 /* Which nodes the targets need.  Walks the order backwards, stopping at what is fed. */
-static int needed(struct work *w, bool **out, struct onx_err *e)
+static int needed(struct onx_facts_work *w, bool **out, struct onx_err *e)
 {
 	const struct onx_graph *g = w->g;
 	bool *value = ONX_NEWS(&w->f->arena, bool, g->n_value + 1);
@@ -110,7 +102,7 @@ static int needed(struct work *w, bool **out, struct onx_err *e)
 }
 
 /* A tensor that is computed while running, where it goes into a sequence. */
-static const struct onx_view *stands_for(struct work *w, uint32_t v)
+static const struct onx_view *stands_for(struct onx_facts_work *w, uint32_t v)
 {
 	const struct onx_fact *t = &w->f->fact[v];
 	if (!w->f->unknown[v])
@@ -119,7 +111,7 @@ static const struct onx_view *stands_for(struct work *w, uint32_t v)
 	return w->f->unknown[v];
 }
 
-static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+static int inputs_of(struct onx_facts_work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
 {
 	struct onx_fact *in = ONX_NEWS(&w->f->arena, struct onx_fact, n->n_in + 1);
 	if (!in)
@@ -146,7 +138,7 @@ static int inputs_of(struct work *w, const struct onx_node *n, struct onx_infer 
 }
 
 /* A node with bodies: what they read is settled first. */
-static int infer_bodies(struct work *w, uint32_t id, struct onx_infer *s, struct onx_err *e)
+static int infer_bodies(struct onx_facts_work *w, uint32_t id, struct onx_infer *s, struct onx_err *e)
 {
 	const struct onx_node *n = &w->g->node[id];
 	const struct onx_decisions *r = w->want->record;
@@ -171,7 +163,7 @@ static int infer_bodies(struct work *w, uint32_t id, struct onx_infer *s, struct
 }
 
 /* Does the node run in training mode? */
-static bool trains(const struct work *w, uint32_t id)
+static bool trains(const struct onx_facts_work *w, uint32_t id)
 {
 	const struct onx_op *op = w->g->node[id].op;
 	return (w->want->train && w->want->train[id]) ||
@@ -181,13 +173,12 @@ static bool trains(const struct work *w, uint32_t id)
 /* What decides is computed apart from the run that it is for: the same numbers in both, or none. */
 static int repeats(const struct onx_op *op, const struct onx_infer *s, struct onx_err *e)
 {
-	if (op->flags & ONX_OP_BODY || (!s->train && !((op->flags & ONX_OP_RANDOM) && !(op->flags & ONX_OP_TRAIN))))
+	if (op->flags & ONX_OP_BODY || !s->train || !op->stat)
 		return ONX_OK;
-	return onx_fail(e, ONX_UNSUP, "random numbers, or statistics of a batch, decide what control flow behind other "
-			"control flow does");
+	return onx_fail(e, ONX_UNSUP, "statistics of a batch decide what control flow behind other control flow does");
 }
 
-static int infer(struct work *w, uint32_t id, struct onx_err *e)
+static int infer(struct onx_facts_work *w, uint32_t id, struct onx_err *e)
 {
 	const struct onx_node *n = &w->g->node[id];
 	struct onx_infer *s = ONX_NEW(&w->f->arena, struct onx_infer);
@@ -240,12 +231,12 @@ static bool settled(const struct onx_op *op, const struct onx_infer *s)
 	return any;
 }
 
-static bool can_fold(const struct work *w, uint32_t id)
+static bool can_fold(const struct onx_facts_work *w, uint32_t id)
 {
 	const struct onx_infer *s = w->f->infer[id];
 	const struct onx_node *n = &w->g->node[id];
 	if (w->want->evaluate)
-		return !s->train;
+		return !s->train || w->want->record;
 	if (s->train || (n->op->flags & (ONX_OP_RANDOM | ONX_OP_NOFOLD)))
 		return false;
 	for (int i = 0; i < s->n_in; i++)
@@ -261,74 +252,30 @@ static bool can_fold(const struct work *w, uint32_t id)
 	return true;
 }
 
-/* A view of a fact's numbers in the width that the node computes in (Dropout's double ratio beside float
- * data). */
-static int in_width(struct work *w, const struct onx_op *op, const struct onx_fact *t, size_t width,
-		    struct onx_view *x, struct onx_err *e)
-{
-	*x = *t->value;
-	if (!onx_dtype_real(t->type) || x->width == width || (op->flags & ONX_OP_WIDTHS))
-		return ONX_OK;
-	x->v = onx_alloc(&w->f->arena, x->n + 1, width);
-	if (!x->v)
-		return onx_nomem(e, (double)x->n * (double)width, "a constant");
-	x->width = (uint8_t)width;
-	for (size_t i = 0; i < x->n; i++)
-		onx_view_put_real(x, i, onx_view_real(t->value, i));
-	return ONX_OK;
-}
-
-static int new_view(struct work *w, const struct onx_fact *t, struct onx_view **out, struct onx_err *e)
-{
-	struct onx_view *y = ONX_NEW(&w->f->arena, struct onx_view);
-	int64_t *dim = ONX_NEWS(&w->f->arena, int64_t, ONX_RANK);
-	size_t n;
-	int rc = onx_count(t->shape.rank, t->shape.dim, &n, e);
-	if (rc < 0)
-		return rc;
-	if (!y || !dim)
-		return onx_nomem(e, sizeof *y, "a constant");
-	memcpy(dim, t->shape.dim, sizeof t->shape.dim);
-	*y = (struct onx_view){ .n = n, .rank = t->shape.rank, .dim = dim, .type = t->type,
-				.width = (uint8_t)onx_dtype_store(t->type, w->want->wide) };
-	y->v = onx_alloc(&w->f->arena, n + 1, y->width);
-	*out = y;
-	return y->v ? ONX_OK : onx_nomem(e, (double)n * y->width, "a constant");
-}
-
-static int fold(struct work *w, uint32_t id, struct onx_err *e)
+/* partial: does the node read what was left out? */
+static bool behind(const struct onx_facts_work *w, uint32_t id)
 {
 	const struct onx_node *n = &w->g->node[id];
-	struct onx_infer *s = w->f->infer[id];
-	const size_t width = w->f->wide[id] ? 8 : 4;
-	struct onx_view *x = ONX_NEWS(&w->f->arena, struct onx_view, (size_t)s->n_in + 1);
-	struct onx_view *y = ONX_NEWS(&w->f->arena, struct onx_view, (size_t)s->n_out + 1);
-	int rc = x && y ? ONX_OK : onx_nomem(e, sizeof *x, "a constant");
-
-	for (int i = 0; rc == ONX_OK && i < s->n_in; i++)
-		if (s->in[i].type != ONX_UNDEFINED) {
-			if (!s->in[i].value)
-				return onx_fail(e, ONX_UNSUP, "the numbers of input '%s' are not known while "
-						"planning", w->g->value[n->in[i]].name);
-			rc = in_width(w, n->op, &s->in[i], width, &x[i], e);
-		}
-	for (int i = 0; rc == ONX_OK && i < s->n_out; i++)
-		if (s->out[i].type != ONX_UNDEFINED) {
-			struct onx_view *made = NULL;
-			rc = new_view(w, &s->out[i], &made, e);
-			if (rc < 0)
-				break;
-			y[i] = *made;
-			if (i < (int)n->n_out && n->out[i] != ONX_NONE && !w->fed[n->out[i]])
-				w->f->fact[n->out[i]].value = made;
-		}
-	if (rc < 0)
-		return rc;
-	const struct onx_op *op = w->f->wide[id] ? onx_op_wide(n->op) : n->op;
-	return onx_eval(op, n->attr, s, x, y, w->want->pool, e);
+	bool any = false;
+	for (uint32_t k = 0; k < onx_node_reads(n); k++) {
+		const uint32_t v = onx_node_read(n, k);
+		any |= v != ONX_NONE && !w->fed[v] && !w->g->value[v].init && w->g->value[v].def != ONX_NONE &&
+		       w->f->fact[v].type == ONX_UNDEFINED;
+	}
+	return any;
 }
 
-static int walk(struct work *w, struct onx_err *e)
+static void leave_out(struct onx_facts_work *w, uint32_t id)
+{
+	const struct onx_node *n = &w->g->node[id];
+	w->f->infer[id] = NULL;
+	w->f->run[id] = false;
+	for (uint32_t k = 0; k < n->n_out; k++)
+		if (n->out[k] != ONX_NONE && !w->fed[n->out[k]])
+			w->f->fact[n->out[k]] = (struct onx_fact){ 0 };
+}
+
+static int walk(struct onx_facts_work *w, struct onx_err *e)
 {
 	const struct onx_graph *g = w->g;
 	bool *need = NULL;
@@ -336,7 +283,7 @@ static int walk(struct work *w, struct onx_err *e)
 	int rc = needed(w, &need, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
-		if (!need[id])
+		if (!need[id] || (w->want->partial && behind(w, id)))
 			continue;
 		if (!g->node[id].op)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
@@ -349,7 +296,12 @@ static int walk(struct work *w, struct onx_err *e)
 			if (((flags & ONX_OP_RULE) && !body) || (body && w->want->evaluate))
 				rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 			else if (!w->f->run[id])
-				rc = fold(w, id, e);
+				rc = onx_facts_fold(w, id, e);
+		}
+		if (rc == ONX_UNSUP && w->want->partial) {
+			leave_out(w, id);
+			*e = (struct onx_err){ 0 };
+			rc = ONX_OK;
 		}
 		if (rc < 0)
 			return onx_while(e, rc, "inferring %s", onx_node_text(g, id, name, sizeof name));
@@ -357,7 +309,7 @@ static int walk(struct work *w, struct onx_err *e)
 	return rc;
 }
 
-static int targets(struct work *w, struct onx_err *e)
+static int targets(struct onx_facts_work *w, struct onx_err *e)
 {
 	for (uint32_t i = 0; i < w->f->n_target; i++) {
 		const uint32_t v = w->f->target[i];
@@ -366,7 +318,7 @@ static int targets(struct work *w, struct onx_err *e)
 			if (rc < 0)
 				return rc;
 		}
-		if (w->f->fact[v].type == ONX_UNDEFINED)
+		if (w->f->fact[v].type == ONX_UNDEFINED && !w->want->partial)
 			return onx_fail(e, ONX_SHAPE, "nothing computes the output '%s'", w->g->value[v].name);
 	}
 	return ONX_OK;
@@ -376,7 +328,7 @@ static int make(const struct onx_graph *g, struct onx_consts *c, const struct on
 		struct onx_facts **out, struct onx_err *e)
 {
 	struct onx_facts *f = onx_heap(1, sizeof *f);
-	struct work w = { g, c, want, f, NULL, small };
+	struct onx_facts_work w = { g, c, want, f, NULL, small };
 	if (!f)
 		return onx_nomem(e, sizeof *f, "facts");
 	int rc = start(&w, e);
@@ -396,7 +348,7 @@ static int make(const struct onx_graph *g, struct onx_consts *c, const struct on
 int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *want,
 		   struct onx_facts **out, struct onx_err *e)
 {
-	int rc = want->sizes ? make(g, c, want, true, out, e) : ONX_UNSUP;
+	int rc = want->sizes && !want->partial ? make(g, c, want, true, out, e) : ONX_UNSUP;
 
 	/* A rule that does need large numbers says so; then all are looked at. */
 	if (rc < 0 && rc != ONX_NOMEM)

@@ -42,13 +42,18 @@ struct onx_facts_want {
 	bool evaluate;                  /* compute every value now (all feeds known): interpreter */
 	const struct onx_decision *const *told;         /* by node: what is decided whatever the numbers are;
 					   NULL: nothing                                          */
-	const struct onx_decisions *record;     /* with evaluate: is told what was decided; then nothing random,
-					   and no statistics of a batch, may be on the way there  */
+	const struct onx_decisions *record;     /* with evaluate: is told what was decided; then no statistics of a
+					   batch may be on the way there                          */
+	uint64_t seed, step;            /* with evaluate: what random nodes draw by, as in exec/exec.h */
+	bool inside;                    /* of a body: then onx_draw_inside takes these              */
+	uint64_t draw, turn;
 	bool training;                  /* of a body: its nodes run in training mode               */
 	bool guess;                     /* what is decided by numbers that are not known: the first body of an If,
 					   one turn of a Loop                                      */
 	bool sizes;                     /* types and shapes are all that is asked: large constants are not looked at
 					   where that will do, and what depends on them is not computed   */
+	bool partial;                   /* what works on numbers that are not known, and what is behind it, is left
+					   out: no type, no infer                                  */
 	struct onx_pool *pool;
 };
 
@@ -70,6 +75,11 @@ struct onx_facts {
 int onx_facts_make(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w,
 		   struct onx_facts **out, struct onx_err *e) ONX_MUST;
 void onx_facts_free(struct onx_facts *f);
+
+/* graph/front.c: what can be planned of a graph that cannot: the values that the rest of it, and who asks for the
+ * targets, reads of the part of which everything is known but the numbers; *n may be 0.  It lives in the arena. */
+int onx_front(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w, struct onx_arena *a,
+	      uint32_t **front, uint32_t *n, struct onx_err *e) ONX_MUST;
 
 /* graph/bind.c: feeds for all graph inputs with `batch` samples.  Dim 0 of every input of rank >= 1 is
  * the batch (also where the file has 1 baked in, if `rebatch`); other open dims get `size` (or a default

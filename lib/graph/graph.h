@@ -51,7 +51,17 @@ struct onx_node {
 	const struct onx_file_attr *new_attr; size_t n_new_attr;        /* for a new node's message   */
 	bool changed;                   /* proto set, but inputs, outputs or attributes were edited   */
 	bool dropped;                   /* removed by a patch; skipped everywhere                     */
+	uint64_t draw;                  /* onx_draw_inside of a node that was written out of a body, else 0 */
 };
+/* What a random node draws by (base/rng.h): its place in the graph; in a body those of the node around it and the
+ * turn, so that a loop that is written out draws like one that is not. */
+static inline uint64_t onx_draw_inside(uint64_t outer, uint64_t turn, uint32_t id)
+{
+	uint64_t h = (outer ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9) + turn;
+	h = (h ^ h >> 29) * UINT64_C(0x94d049bb133111eb) + id;
+	h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return (h ^ h >> 31) | UINT64_C(1) << 63;
+}
 /* All that a node reads: its inputs (ONX_NONE: absent), then what its bodies capture. */
 static inline uint32_t onx_node_reads(const struct onx_node *n)
 {

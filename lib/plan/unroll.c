@@ -165,6 +165,8 @@ static int copy_node(struct unroll *u, const struct onx_graph *from, uint32_t id
 	n.name = onx_text(a, "%s[%zu]%s%s", u->g->node[u->at].name, turn, *n.name ? "." : "", n.name);
 	if (!n.in || !n.out || !n.name)
 		return no_memory(4.0 * (n.n_in + n.n_out), e);
+	const uint64_t outer = u->g->node[u->at].draw;
+	n.draw = onx_draw_inside(outer ? outer : u->at, u->turn - 1, id);
 	for (uint32_t k = 0; k < n.n_in; k++)
 		if (n.in[k] != ONX_NONE)
 			n.in[k] = map[n.in[k]];

@@ -217,7 +217,7 @@ static int decide(struct look *l, int64_t n, const void *const *number, uint64_t
 	if (rc == ONX_OK)
 		rc = look_ahead(l, n, number, seed, step, e);
 	const struct onx_facts_want w = { .feed = l->feed, .n_feed = l->n, .variable = r->variable, .train = r->train,
-					  .wide = r->wide, .pool = r->pool };
+					  .wide = r->wide, .pool = r->pool, .seed = seed, .step = step };
 	return rc < 0 ? rc : onx_decide(r->g, r->consts, &w, r->open, &l->mem, told, e);
 }
 

@@ -142,3 +142,52 @@ doubled() {
 	run -0 onnx-run d.onnx x=x.pb
 	[[ $output == *"8 16"* ]]
 }
+
+# wide FILE: h = x (a + b); c = h, or h beside itself where h sums up to 0 or more; y = the shape of c
+wide() {
+	local axis flat else
+	axis=$(pb_msg 5 "$(pb_str 1 axis)$(pb_int 3 1)$(pb_int 20 2)")
+	flat=$(pb_msg 5 "$(pb_str 1 keepdims)$(pb_int 3 0)$(pb_int 20 2)")
+	else=$(pb_msg 5 "$(pb_str 1 else_branch)$(pb_msg 6 "$(pb_msg 1 "$(pb_node Concat '' 'h h' r "$axis")")$(
+		pb_str 2 e)$(pb_msg 12 "$(pb_str 1 r)")")$(pb_int 20 5)")
+	pb_file "$1" "$(
+		pb_msg 1 "$(pb_node Add both 'a b' k)")$(pb_msg 1 "$(pb_node Mul times 'x k' h)")$(
+		pb_msg 1 "$(pb_node ReduceSum sum h s "$flat")")$(pb_msg 1 "$(pb_node Less less 's zero' is)")$(
+		pb_msg 1 "$(pb_node If choice is c "$(branch then_branch Identity h)$else")")$(
+		pb_msg 1 "$(pb_node Shape shape c y)")$(pb_str 2 g)$(
+		pb_msg 5 "$(pb_tensor a "$(pb_msg 9 0000803f)")")$(pb_msg 5 "$(pb_tensor b "$(pb_msg 9 0000803f)")")$(
+		pb_msg 5 "$(pb_tensor zero "$(pb_msg 9 00000000)")")$(pb_msg 11 "$(pb_str 1 x)$(rows 2)")$(
+		pb_msg 12 "$(pb_str 1 y)$(pb_msg 2 "$(pb_msg 1 "$(pb_int 1 7)")")")"
+}
+
+@test "constants are folded around a decision, and nothing that it decides" {
+	wide w.onnx
+	run -0 --separate-stderr onnx-export --fold w.onnx -o f.onnx
+	[[ $stderr == *"1 nodes that never change"*verified* ]]
+	bytes "$(pb_tensor x "$(pb_msg 9 0000803f00000040)" 1 2)" >up.pb
+	bytes "$(pb_tensor x "$(pb_msg 9 000080bf000000c0)" 1 2)" >down.pb
+	for f in w.onnx f.onnx; do
+		run -0 onnx-run $f x=up.pb
+		[[ $output == *"1 4"* ]]
+		run -0 onnx-run $f x=down.pb
+		[[ $output == *"1 2"* ]]
+	done
+	run -0 onnx-diff --data x=down.pb w.onnx f.onnx
+	[[ $output == *"outputs agree"* ]]
+}
+
+@test "what stands in front of a decision is planned, the rest runs without; both are measured" {
+	run -0 --separate-stderr onnx-run --bench 2 --batch 6 m.onnx
+	[[ $stderr == *"runs without a plan behind what can be planned: its condition"* ]]
+	[[ $output == *"samples/s (median of 2 runs of 6"*"MiB of it planned"* ]]
+	run -0 onnx-run --bench 2 --profile m.onnx
+	[[ $output == *"MatMul 'first'"* && $output != *"MatMul 'second'"* ]]
+	run -0 onnx-run --bench 2 --json m.onnx
+	[[ $output == *samples_per_s* ]]
+	net one.onnx "$(pb_value x 1 4)" "$(pb_value y 1 2)"
+	run -0 --separate-stderr onnx-run --bench 2 --batch 6 one.onnx
+	[[ $stderr == *"one at a time"* && $output == *"2 runs of 1 "* ]]
+	run -4 onnx-export --batch sym one.onnx -o sym.onnx
+	[[ $output == *"the batch of 1 stays"* ]]
+	[ ! -e sym.onnx ]
+}

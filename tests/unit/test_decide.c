@@ -315,7 +315,8 @@ static void same_bits(void **state)
 
 /* --- what decides without a body being run; what cannot decide -------------------------------------- */
 
-/* y = x^(n+1) by a loop whose number of turns is computed; drops: numbers of a Dropout in a body decide the second. */
+/* y = x^(n+1) by a loop whose number of turns is computed; drops: numbers of a Dropout in its body decide the sign of
+ * the sum, so that it is below zero if what decides drew what the run draws. */
 static struct onx_buf counting(bool drops)
 {
 	struct onx_buf g = { 0 }, body = { 0 }, then = { 0 };
@@ -359,7 +360,47 @@ static struct onx_buf counting(bool drops)
 	pb_msg(&g, 5, &w);
 	INPUT(&g, "x", 3);
 	PORT_OUT(&g, "loss", REAL);
+	if (drops)
+		PORT_OUT(&g, "less", TRUTH);
 	return g;
+}
+
+static void powers(struct onx_runner *r, const struct net *n)
+{
+	struct onx_err e = { 0 };
+	struct onx_exec *x;
+	for (int turns = 3; turns-- > 0; ) {
+		const double in[3] = { 0.5, -1, 0.6 + turns };
+		const void *number[1] = { in };
+		must(onx_runner_feed(r, 3, number, 0, 0, &x, &e), &e);
+		onx_exec_forward(x, 0, 0);
+		double want = 0;
+		for (int i = 0; i < 3; i++)
+			want += (1 + i) * pow(in[i], turns);
+		if (fabs(onx_view_real(onx_exec_view(x, n->g->output[0]), 0) - want) > 1e-12)
+			fail_msg("%d turns: not %.15g", turns, want);
+		memset(r->params->grad, 0, r->params->n * 8);
+		onx_exec_backward(x, true, 1);
+		const double *grad = r->params->grad;
+		for (int i = 0; i < 3; i++)
+			assert_true(fabs(grad[i] - pow(in[i], turns)) < 1e-12);
+	}
+}
+
+static void drawn(struct onx_runner *r, const struct net *n)
+{
+	struct onx_err e = { 0 };
+	struct onx_exec *x;
+	const double in[3] = { 0.5, -1, 1.6 };
+	const void *number[1] = { in };
+	int ways[2] = { 0 };
+	for (uint64_t step = 0; step < 40; step++) {
+		must(onx_runner_feed(r, 3, number, 7, step, &x, &e), &e);
+		onx_exec_forward(x, 7, step);
+		assert_true(onx_view_real(onx_exec_view(x, n->g->output[0]), 0) <= 0);
+		ways[onx_view_int(onx_exec_view(x, n->g->output[1]), 0)]++;
+	}
+	assert_true(ways[0] > 2 && ways[1] > 2);
 }
 
 static void counted(void **state)
@@ -372,7 +413,6 @@ static void counted(void **state)
 		struct onx_consts c;
 		struct onx_open open;
 		struct onx_block_mem block = { 0 };
-		struct onx_exec *x;
 		struct net n;
 		open_net(&n, &g);
 		memset(n.weight, 0, sizeof n.weight);
@@ -385,31 +425,14 @@ static void counted(void **state)
 		must(onx_open_find(n.g, &c, &w, &a, &open, &e), &e);
 		assert_true(open.n == (drops ? 2 : 1) && open.plain[0]);
 		struct onx_runner r = { .g = n.g, .consts = &c, .block = &block, .feed = n.feed, .n_feed = 1,
-					.target = n.g->output, .n_target = 1, .loss = n.g->output[0],
+					.target = n.g->output, .n_target = n.g->n_output, .loss = n.g->output[0],
 					.weight = n.weight, .train = n.train, .variable = n.variable, .wide = true,
 					.open = &open };
 		must(onx_params_new(n.g, n.variable, true, &r.params, &e), &e);
-		for (int turns = 3; turns-- > 0; ) {
-			const double in[3] = { 0.5, -1, 0.6 + turns };
-			const void *number[1] = { in };
-			const int rc = onx_runner_feed(&r, 3, number, 0, 0, &x, &e);
-			if (drops) {
-				must_fail(rc, ONX_UNSUP, &e, "random numbers");
-				break;
-			}
-			must(rc, &e);
-			onx_exec_forward(x, 0, 0);
-			double want = 0;
-			for (int i = 0; i < 3; i++)
-				want += (1 + i) * pow(in[i], turns);
-			if (fabs(onx_view_real(onx_exec_view(x, n.g->output[0]), 0) - want) > 1e-12)
-				fail_msg("%d turns: not %.15g", turns, want);
-			memset(r.params->grad, 0, r.params->n * 8);
-			onx_exec_backward(x, true, 1);
-			const double *grad = r.params->grad;
-			for (int i = 0; i < 3; i++)
-				assert_true(fabs(grad[i] - pow(in[i], turns)) < 1e-12);
-		}
+		if (drops)
+			drawn(&r, &n);
+		else
+			powers(&r, &n);
 		onx_runner_release(&r);
 		onx_params_free(r.params);
 		onx_block_release(&block);
