@@ -134,7 +134,9 @@ static int copy_inner(struct onx_gradient *x, const struct onx_graph *h, const s
 		return onx_nomem(e, 4.0 * n->n_in, "a gradient");
 	for (uint32_t k = 0; k < n->n_in; k++)
 		in[k] = n->in[k] == ONX_NONE ? ONX_NONE : map[n->in[k]];
-	int rc = onx_is_backward(n) ? onx_grad_spell(x, n, in, out, e) : 0;
+	for (uint32_t k = 0; k < n->n_out; k++)
+		out[k] = n->out[k] == ONX_NONE ? ONX_NONE : 0;
+	int rc = onx_is_backward(n) ? onx_grad_spell(x, n->attr, in, n->n_in, out, e) : 0;
 	if (rc == 0)
 		rc = copy_node(x, h, n, map, out, e);
 	for (uint32_t k = 0; rc >= 0 && k < n->n_out; k++)

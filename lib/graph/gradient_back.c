@@ -47,19 +47,42 @@ static int add_node(struct onx_gradient *x, const uint32_t *in, uint32_t n_in, u
 	return ONX_OK;
 }
 
-int onx_grad_put(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, const uint32_t *in,
-		 uint32_t n_in, uint32_t *out, struct onx_err *e)
+int onx_grad_node(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, size_t n_attr,
+		  const uint32_t *in, uint32_t n_in, uint32_t *out, uint32_t n_out, struct onx_err *e)
 {
 	struct onx_node *n;
-	*out = 0;
-	int rc = add_node(x, in, n_in, out, 1, &n, e);
+	int rc = add_node(x, in, n_in, out, n_out, &n, e);
 	if (rc < 0)
 		return rc;
-	n->type = type;
 	n->domain = "";
 	n->version = ONX_NEWEST_OPSET;
 	rc = onx_op_find("", type, ONX_NEWEST_OPSET, &n->op, e);
-	return rc < 0 ? rc : onx_attr_fill(n->op, attr, attr != NULL, &x->b->arena, &n->attr, e);
+	if (rc < 0)
+		return rc;
+	n->type = n->op->type;
+	return onx_attr_fill(n->op, attr, n_attr, &x->b->arena, &n->attr, e);
+}
+
+int onx_grad_put(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, const uint32_t *in,
+		 uint32_t n_in, uint32_t *out, struct onx_err *e)
+{
+	*out = 0;
+	return onx_grad_node(x, type, attr, attr != NULL, in, n_in, out, 1, e);
+}
+
+int onx_grad_again(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
+		   uint32_t *out, uint32_t n_out, struct onx_err *e)
+{
+	struct onx_node *n;
+	int rc = add_node(x, in, n_in, out, n_out, &n, e);
+	if (rc < 0)
+		return rc;
+	n->type = a->op->type;
+	n->domain = a->op->domain;
+	n->version = a->version;
+	n->op = a->op;
+	n->attr = a->attr;
+	return ONX_OK;
 }
 
 int onx_grad_zeros(struct onx_gradient *x, uint32_t v, uint32_t *out, struct onx_err *e)
@@ -75,16 +98,7 @@ int onx_grad_forward(struct onx_gradient *x, const struct onx_node *like, const 
 		     struct onx_err *e)
 {
 	const struct onx_backward_attr *a = like->attr;
-	struct onx_node *n;
-	int rc = add_node(x, in, like->n_in - (uint32_t)a->n_y, y, (uint32_t)a->n_y, &n, e);
-	if (rc < 0)
-		return rc;
-	n->type = a->op->type;
-	n->domain = a->op->domain;
-	n->version = a->version;
-	n->op = a->op;
-	n->attr = a->attr;
-	return ONX_OK;
+	return onx_grad_again(x, a, in, like->n_in - (uint32_t)a->n_y, y, (uint32_t)a->n_y, e);
 }
 
 int onx_grad_backward(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
@@ -135,17 +149,18 @@ static int sum_of(struct onx_gradient *x, uint32_t v, uint32_t *out, struct onx_
 
 /* ---- back ---- */
 
-/* Values whose gradient leads to an x. */
-static int find_active(struct onx_gradient *x, struct onx_err *e)
+/* Of the values that there are now, none is active and none has a gradient. */
+static int open_lists(struct onx_gradient *x, struct onx_err *e)
 {
-	x->n_copied = x->b->n_node;
 	x->act = ONX_NEWS(&x->mem, bool, x->b->n_value + 1u);
 	x->d = ONX_NEWS(&x->mem, struct onx_term *, x->b->n_value + 1u);
-	if (!x->act || !x->d)
-		return no_memory(9.0 * x->b->n_value, e);
-	for (size_t i = 0; i < x->a->xs.n; i++)
-		x->act[x->x[i]] = true;
-	for (uint32_t i = 0; i < x->n_copied; i++) {
+	return x->act && x->d ? ONX_OK : no_memory(9.0 * x->b->n_value, e);
+}
+
+/* Values whose gradient leads to one that is active, made by the nodes from `first` on. */
+static void spread(struct onx_gradient *x, uint32_t first, uint32_t last)
+{
+	for (uint32_t i = first; i < last; i++) {
 		const struct onx_node *n = &x->b->node[i];
 		bool any = false;
 		for (uint32_t k = 0; k < n->n_in && !any; k++)
@@ -154,7 +169,6 @@ static int find_active(struct onx_gradient *x, struct onx_err *e)
 			if (n->out[k] != ONX_NONE)
 				x->act[n->out[k]] = true;
 	}
-	return ONX_OK;
 }
 
 static int attr_of(struct onx_gradient *x, const struct onx_node *n, struct onx_backward_attr **out, struct onx_err *e)
@@ -179,8 +193,11 @@ static int put_backward(struct onx_gradient *x, const struct onx_node *n, uint32
 		dx[k] = n->in[k] != ONX_NONE && x->act[n->in[k]] && onx_op_grad(n->op, (int)k) == ONX_G_DIFF
 			? 0 : ONX_NONE;
 	}
-	if (rc == ONX_OK)
+	if (rc == ONX_OK && x->spells)
+		rc = onx_grad_spell(x, a, in, n->n_out + n->n_in, dx, e);
+	if (rc == ONX_OK)               /* it was not written out */
 		rc = onx_grad_backward(x, a, in, n->n_out + n->n_in, dx, e);
+	rc = rc > 0 ? ONX_OK : rc;
 	for (uint32_t k = 0; rc == ONX_OK && k < n->n_in; k++)
 		if (dx[k] != ONX_NONE)
 			rc = onx_grad_term(x, n->in[k], dx[k], e);
@@ -210,12 +227,47 @@ static int back_through(struct onx_gradient *x, uint32_t id, struct onx_err *e)
 	return put_backward(x, &n, dy, e);
 }
 
+int onx_grad_region(struct onx_gradient *x, uint32_t first, const uint32_t *y, const uint32_t *dy, uint32_t n_y,
+		    const uint32_t *arg, uint32_t *dx, uint32_t n_x, struct onx_err *e)
+{
+	bool *act = x->act, spells = x->spells;
+	struct onx_term **d = x->d;
+	const uint32_t last = x->b->n_node;
+	int rc = open_lists(x, e);
+	x->spells = true;
+	for (uint32_t k = 0; rc == ONX_OK && k < n_x; k++)
+		if (dx[k] != ONX_NONE)
+			x->act[arg[k]] = true;
+	if (rc == ONX_OK)
+		spread(x, first, last);
+	for (uint32_t i = 0; rc == ONX_OK && i < n_y; i++)
+		if (dy[i] != ONX_NONE)
+			rc = onx_grad_term(x, y[i], dy[i], e);
+	for (uint32_t i = last; rc == ONX_OK && i-- > first; )
+		rc = back_through(x, i, e);
+	for (uint32_t k = 0; rc == ONX_OK && k < n_x; k++)
+		if (dx[k] != ONX_NONE) {
+			rc = sum_of(x, arg[k], &dx[k], e);
+			if (rc == ONX_OK && dx[k] == ONX_NONE)
+				rc = onx_grad_zeros(x, arg[k], &dx[k], e);
+		}
+	x->act = act;
+	x->d = d;
+	x->spells = spells;
+	return rc;
+}
+
 int onx_grad_way_back(struct onx_gradient *x, uint32_t y, struct onx_err *e)
 {
 	uint32_t zero, one;
-	int rc = find_active(x, e);
-	if (rc == ONX_OK)
+	int rc = open_lists(x, e);
+	x->n_copied = x->b->n_node;
+	for (size_t i = 0; rc == ONX_OK && i < x->a->xs.n; i++)
+		x->act[x->x[i]] = true;
+	if (rc == ONX_OK) {
+		spread(x, 0, x->n_copied);
 		rc = onx_grad_zeros(x, y, &zero, e);
+	}
 	if (rc == ONX_OK)
 		rc = onx_grad_put(x, "Exp", NULL, &zero, 1, &one, e);
 	if (rc == ONX_OK)

@@ -1,4 +1,4 @@
-/* graph/gradient_i.h -- what writes the body of a Gradient node: gradient.c, gradient_back.c, gradient_second.c. */
+/* graph/gradient_i.h -- what writes the body of a Gradient node: the files gradient*.c. */
 #ifndef ONX_GRAPH_GRADIENT_I_H
 #define ONX_GRAPH_GRADIENT_I_H
 #include <string.h>
@@ -19,6 +19,7 @@ struct onx_gradient {
 	bool *act;                      /* by value of b, once the sub-graph is there: behind an x         */
 	struct onx_term **d;            /* by value of b: its gradients so far                             */
 	uint32_t n_copied;              /* nodes of b that are the sub-graph                               */
+	bool spells;                    /* Backwards are written out as they are made                       */
 };
 
 static inline bool onx_is_backward(const struct onx_node *n)
@@ -32,6 +33,11 @@ static inline bool onx_is_backward(const struct onx_node *n)
 int onx_grad_value(struct onx_gradient *x, const char *name, uint32_t *id, struct onx_err *e) ONX_MUST;
 int onx_grad_put(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, const uint32_t *in,
 		 uint32_t n_in, uint32_t *out, struct onx_err *e) ONX_MUST;
+/* The same with any number of outputs and attributes; node `a` is about once more, with other outputs. */
+int onx_grad_node(struct onx_gradient *x, const char *type, const struct onx_file_attr *attr, size_t n_attr,
+		  const uint32_t *in, uint32_t n_in, uint32_t *out, uint32_t n_out, struct onx_err *e) ONX_MUST;
+int onx_grad_again(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
+		   uint32_t *out, uint32_t n_out, struct onx_err *e) ONX_MUST;
 int onx_grad_zeros(struct onx_gradient *x, uint32_t v, uint32_t *out, struct onx_err *e) ONX_MUST;
 int onx_grad_forward(struct onx_gradient *x, const struct onx_node *like, const uint32_t *in, uint32_t *y,
 		     struct onx_err *e) ONX_MUST;
@@ -42,10 +48,21 @@ void onx_grad_made(struct onx_gradient *x, uint32_t node);
 /* Behind the sub-graph: the way from y, a value of b, to the xs, which become the outputs. */
 int onx_grad_way_back(struct onx_gradient *x, uint32_t y, struct onx_err *e) ONX_MUST;
 
-/* gradient_second.c.  n, a Backward, on the values `in`: 1, it is written out as nodes that have derivatives
- * themselves, dx[k] new for each output that n names; 0, it is to be copied. */
-int onx_grad_spell(struct onx_gradient *x, const struct onx_node *n, const uint32_t *in, uint32_t *dx,
-		   struct onx_err *e) ONX_MUST;
+/* From the gradients dy of the values y back through the nodes from `first` on, each Backward written out; dx[k] is
+ * that of arg[k], new where it was not ONX_NONE. */
+int onx_grad_region(struct onx_gradient *x, uint32_t first, const uint32_t *y, const uint32_t *dy, uint32_t n_y,
+		    const uint32_t *arg, uint32_t *dx, uint32_t n_x, struct onx_err *e) ONX_MUST;
+
+/* gradient_second.c.  A Backward on the values `in`: 1, it is written out as nodes that have derivatives themselves,
+ * dx[k] new where it was not ONX_NONE; 0, it is to stay. */
+int onx_grad_spell(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
+		   uint32_t *dx, struct onx_err *e) ONX_MUST;
+/* gradient_spell.c.  Is it about this operator ("domain.type" where it is not ai.onnx), an attribute of which has the
+ * value "name=value" (NULL: whichever)? */
+bool onx_grad_about(const struct onx_backward_attr *a, const char *type, const char *when);
+/* The same for operators that are written out. */
+int onx_grad_written(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
+		     uint32_t *dx, struct onx_err *e) ONX_MUST;
 /* Back through n of b, a Backward, whose outputs have the gradients u (ONX_NONE: none). */
 int onx_grad_second(struct onx_gradient *x, const struct onx_node *n, const uint32_t *u, struct onx_err *e) ONX_MUST;
 
