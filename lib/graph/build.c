@@ -413,7 +413,7 @@ static int build_graph(struct build *b, struct onx_err *e)
 	if ((rc = take_inputs(b, e)) < 0 ||
 	    (rc = b->outer ? take_body_inits(b, e) : take_inits(b, e)) < 0 || (rc = take_nodes(b, e)) < 0 ||
 	    (rc = take_outputs(b, e)) < 0 || (rc = onx_graph_order(b->g, e)) < 0 ||
-	    (rc = onx_graph_gradients(b->g, b->lax, e)) < 0)
+	    (rc = onx_graph_gradients(b->g, b->lax, !b->outer, e)) < 0)
 		return rc;
 	return onx_graph_check(b->g, e);
 }

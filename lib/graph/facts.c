@@ -293,7 +293,10 @@ static int walk(struct onx_facts_work *w, struct onx_err *e)
 			const uint32_t flags = g->node[id].op->flags;
 			const bool body = (flags & (ONX_OP_BODY | ONX_OP_SEQUENCE)) != 0;
 			w->f->run[id] = body || !can_fold(w, id);
-			if (((flags & ONX_OP_RULE) && !body) || (body && w->want->evaluate))
+			if (g->node[id].late && w->want->evaluate)
+				rc = onx_fail(e, ONX_UNSUP, "a gradient through control flow takes a plan, which this "
+					      "model cannot have");
+			else if (((flags & ONX_OP_RULE) && !body) || (body && w->want->evaluate))
 				rc = onx_fail(e, ONX_UNSUP, "it works on numbers that are computed while running");
 			else if (!w->f->run[id])
 				rc = onx_facts_fold(w, id, e);

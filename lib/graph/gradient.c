@@ -5,11 +5,13 @@
  * (gradient_back.c).  A y of several elements stands for their sum.  So plans and the interpreter see nodes like any
  * others; the file keeps the one node.
  *
+ * Where there is control flow in the sub-graph, the body waits until a plan has written that out (plan/unroll.c).
  * Where the sub-graph holds another Gradient, what is copied is that one's body: nodes, and Backwards, which have
  * gradients too (gradient_second.c).  So that one's body is written first. */
 #include <string.h>
 #include "graph/gradient_i.h"
 
+enum { WAITS = 1, LATE = 2 };
 enum { MOST_NODES = 1 << 20 };          /* of a body: each gradient of a gradient triples them, or so */
 
 /* ---- what is between ---- */
@@ -39,17 +41,20 @@ static int between_fault(const struct onx_gradient *x, uint32_t id, struct onx_e
 	onx_node_text(x->g, id, name, sizeof name);
 	if (!n->op)
 		return onx_fail(e, ONX_UNSUP, "%s is not supported", name);
+	if (x->may_wait && (n->late || (n->n_body && !(n->op->flags & ONX_OP_SECOND))))
+		return LATE;
 	if (n->n_body && !(n->op->flags & ONX_OP_SECOND))
 		return onx_fail(e, ONX_UNSUP, "%s is between the given tensors and '%s': gradients through control "
 				"flow are not taken here", name, x->a->y);
 	return ONX_OK;
 }
 
-/* Nodes behind the given values and in front of y.  1: one is a Gradient that is still to be written. */
+/* Nodes behind the given values and in front of y.  WAITS: one is a Gradient that is still to be written; LATE: one
+ * has to be written out in a plan first. */
 static int find_nodes(struct onx_gradient *x, uint32_t y, struct onx_err *e)
 {
 	struct onx_graph *g = x->g;
-	int waits = 0;
+	int waits = 0, late = 0;
 	x->need[y] = true;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
@@ -70,12 +75,13 @@ static int find_nodes(struct onx_gradient *x, uint32_t y, struct onx_err *e)
 		for (uint32_t k = 0; x->copied[id] && k < onx_node_reads(n); k++)
 			if (onx_node_read(n, k) != ONX_NONE)
 				x->need[onx_node_read(n, k)] = true;
-		waits |= x->copied[id] && open(n);
+		waits |= x->copied[id] && open(n) ? WAITS : 0;
 		int rc = x->copied[id] ? between_fault(x, id, e) : ONX_OK;
 		if (rc < 0)
 			return rc;
+		late |= rc;
 	}
-	return waits;
+	return late ? late : waits;
 }
 
 /* ---- the sub-graph once more ---- */
@@ -290,15 +296,31 @@ static int write_body(struct onx_gradient *x, struct onx_err *e)
 	return onx_graph_order(x->g, e);
 }
 
-/* One node; *waits: it is left for later. */
-static int one(struct onx_graph *g, uint32_t i, bool lax, bool *waits, struct onx_err *e)
+/* It reads y from now on, so that y's way is planned, too. */
+static int leave(struct onx_graph *g, uint32_t i, struct onx_err *e)
+{
+	struct onx_node *n = &g->node[i];
+	const struct onx_gradient_attr *a = n->attr;
+	n->late = true;
+	n->captured = ONX_NEWS(&g->arena, uint32_t, 1);
+	if (!n->captured)
+		return onx_nomem(e, 4, "a gradient");
+	n->captured[0] = onx_graph_find(g, a->y);
+	n->n_captured = 1;
+	return onx_graph_order(g, e);
+}
+
+/* One node; *waits: it is to be tried once more. */
+static int one(struct onx_graph *g, uint32_t i, bool lax, bool may_wait, bool *waits, struct onx_err *e)
 {
 	struct onx_err why = { 0 };
-	struct onx_gradient x = { .g = g, .node = i, .a = g->node[i].attr };
+	struct onx_gradient x = { .g = g, .node = i, .a = g->node[i].attr, .may_wait = may_wait };
 	char name[160];
 	int rc = write_body(&x, &why);
 	onx_arena_release(&x.mem);
-	*waits = rc > 0;
+	*waits = rc == WAITS;
+	if (rc == LATE)
+		rc = leave(g, i, &why);
 	if (rc >= 0)
 		return ONX_OK;
 	if (!lax || rc == ONX_NOMEM) {
@@ -309,7 +331,7 @@ static int one(struct onx_graph *g, uint32_t i, bool lax, bool *waits, struct on
 	return ONX_OK;
 }
 
-int onx_graph_gradients(struct onx_graph *g, bool lax, struct onx_err *e)
+static int all(struct onx_graph *g, bool lax, bool may_wait, struct onx_err *e)
 {
 	uint32_t left, before = UINT32_MAX, last = 0;
 	char name[160];
@@ -317,7 +339,9 @@ int onx_graph_gradients(struct onx_graph *g, bool lax, struct onx_err *e)
 		left = 0;
 		for (uint32_t i = 0; i < g->n_node; i++) {
 			bool waits = false;
-			int rc = g->node[i].dropped || !open(&g->node[i]) ? ONX_OK : one(g, i, lax, &waits, e);
+			const struct onx_node *n = &g->node[i];
+			int rc = n->dropped || !open(n) || (n->late && may_wait) ? ONX_OK
+				 : one(g, i, lax, may_wait, &waits, e);
 			if (rc < 0)
 				return rc;
 			left += waits;
@@ -332,4 +356,14 @@ int onx_graph_gradients(struct onx_graph *g, bool lax, struct onx_err *e)
 			g->node[last].op = NULL;
 		before = left;
 	}
+}
+
+int onx_graph_gradients(struct onx_graph *g, bool lax, bool may_wait, struct onx_err *e)
+{
+	return all(g, lax, may_wait, e);
+}
+
+int onx_graph_late(struct onx_graph *g, struct onx_err *e)
+{
+	return all(g, false, false, e);
 }

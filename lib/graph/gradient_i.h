@@ -19,6 +19,7 @@ struct onx_gradient {
 	bool *act;                      /* by value of b, once the sub-graph is there: behind an x         */
 	struct onx_term **d;            /* by value of b: its gradients so far                             */
 	uint32_t n_copied;              /* nodes of b that are the sub-graph                               */
+	bool may_wait;                  /* control flow between is left for later                           */
 	bool spells;                    /* Backwards are written out as they are made                       */
 };
 

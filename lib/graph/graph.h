@@ -51,6 +51,7 @@ struct onx_node {
 	const struct onx_file_attr *new_attr; size_t n_new_attr;        /* for a new node's message   */
 	bool changed;                   /* proto set, but inputs, outputs or attributes were edited   */
 	bool dropped;                   /* removed by a patch; skipped everywhere                     */
+	bool late;                      /* a Gradient whose body is written when control flow is (plan/unroll.c) */
 	uint64_t draw;                  /* onx_draw_inside of a node that was written out of a body, else 0 */
 };
 /* What a random node draws by (base/rng.h): its place in the graph; in a body those of the node around it and the
@@ -105,6 +106,9 @@ uint32_t onx_graph_find_node(const struct onx_graph *g, const char *node_name);
 /* "Conv 'features.0'" or "Conv #12 -> 'out'" where exporters lost the name; static buffers are not used. */
 const char *onx_node_text(const struct onx_graph *g, uint32_t node, char *buf, size_t n);
 
+/* graph/gradient.c: the bodies of Gradients that were left for later, once there is no control flow between what they
+ * differentiate and what by.  The bodies' graphs are new, and the caller's to free (onx_node.late). */
+int onx_graph_late(struct onx_graph *g, struct onx_err *e) ONX_MUST;
 /* Recomputes g->order; a cycle is a fault that names it. */
 int onx_graph_order(struct onx_graph *g, struct onx_err *e) ONX_MUST;
 /* Every invariant: ids in range, one maker for each value, order right, names unique. */

@@ -22,8 +22,8 @@ int onx_constant_changed(struct onx_model *m, const struct onx_file_node *n, con
 			 struct onx_arena *a, size_t *at, struct onx_file_attr *out, struct onx_err *e) ONX_MUST;
 
 /* graph/gradient.c: the bodies of all Gradient nodes, once the graph is in order; lax: those that are not to be had
- * become operators that are not known. */
-int onx_graph_gradients(struct onx_graph *g, bool lax, struct onx_err *e) ONX_MUST;
+ * become operators that are not known; may_wait: those around control flow are left for onx_graph_late. */
+int onx_graph_gradients(struct onx_graph *g, bool lax, bool may_wait, struct onx_err *e) ONX_MUST;
 
 /* graph/lift.c: attributes that op->lift names become constants, read by the node as inputs 1, 2, ... */
 int onx_lift(struct onx_graph *g, uint32_t node, struct onx_err *e) ONX_MUST;

@@ -46,6 +46,16 @@ static int infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return onx_fail(e, ONX_UNSUP, "what its body does depends on numbers that are computed while running");
 }
 
+/* Before there is a body: shapes are those of the tensors that it differentiates by. */
+static int gradient_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	(void)attr, (void)e;
+	for (int i = 0; i < s->n_out && i < s->n_in; i++)
+		if (s->out_wanted[i])
+			s->out[i] = (struct onx_fact){ .type = s->in[i].type, .shape = s->in[i].shape };
+	return ONX_OK;
+}
+
 #define CONTROL(name, v, lo, hi, outs, table_, ...) \
 	{ .domain = "", .type = name, .since = v, .min_in = lo, .max_in = hi, .min_out = outs, .max_out = ONX_MANY, \
 	  .grad = { __VA_ARGS__ }, .n_grad = sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int),      \
@@ -61,6 +71,7 @@ const struct onx_op ONX_R(onx_ops_control)[] = {
 	/* its body is the sub-graph and the way back through it: graph/gradient.c */
 	{ .domain = "ai.onnx.preview.training", .type = "Gradient", .since = 1, .min_in = 1, .max_in = ONX_MANY,
 	  .min_out = 1, .max_out = ONX_MANY, .grad = { N }, .n_grad = 1,
-	  .flags = ONX_OP_BODY | ONX_OP_NOFOLD | ONX_OP_SECOND, .attr = &gradient_table, .infer = infer },
+	  .flags = ONX_OP_BODY | ONX_OP_NOFOLD | ONX_OP_SECOND, .attr = &gradient_table,
+	  .infer = gradient_infer },
 	{ .type = NULL }
 };

@@ -217,7 +217,7 @@ int onx_plan_make(const struct onx_graph *g, struct onx_consts *c, const struct 
 	if (written) {
 		rc = onx_plan_one(written, c, &want, out, e);
 		if (rc < 0)
-			onx_plan_twin_free(written);
+			onx_plan_written_free(written);
 		else
 			(*out)->written = written;
 	} else {
@@ -237,7 +237,7 @@ void onx_plan_free(struct onx_plan *p)
 	onx_facts_free(p->facts);
 	onx_plan_twin_free(p->twin);
 	onx_facts_free(p->source);
-	onx_plan_twin_free(p->written);
+	onx_plan_written_free(p->written);
 	struct onx_arena a = p->arena;
 	onx_arena_release(&a);
 	onx_heap_free(p);

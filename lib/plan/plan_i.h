@@ -54,6 +54,7 @@ bool onx_plan_is_view(const struct onx_builder *b, uint32_t node);
 int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const struct onx_plan_want *want,
 		   struct onx_graph **out, struct onx_plan_want *lowered, struct onx_err *e) ONX_MUST;
 void onx_plan_twin_free(struct onx_graph *t);
+void onx_plan_written_free(struct onx_graph *g);        /* of onx_plan_unroll */
 
 /* plan/unroll.c: a copy of the graph with the bodies of If, Loop and Scan written out, and what is wanted of it;
  * *out is NULL where none has to run.  Values and nodes keep their ids; new ones come behind them.  Borrows from g;

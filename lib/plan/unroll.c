@@ -7,6 +7,7 @@
  * a body reads is one value that many nodes read, whose gradients add up.  Bodies in bodies are written out in
  * further rounds. */
 #include <string.h>
+#include "op/gradient.h"
 #include "plan/unroll_i.h"
 #include "tensor/seq.h"
 
@@ -350,6 +351,7 @@ static int copy_graph(struct unroll *u, const struct onx_graph *g, const struct 
 	t->n_input = g->n_input;
 	t->output = g->output;
 	t->n_output = g->n_output;
+	t->names = g->names;            /* of the values that both have */
 	u->variable = longer(&t->arena, w->facts.variable, g->n_value, t->cap_value, sizeof(bool));
 	u->weight = longer(&t->arena, w->weight, g->n_value, t->cap_value, sizeof(bool));
 	u->train = longer(&t->arena, w->facts.train, g->n_node, t->cap_node, sizeof(bool));
@@ -379,11 +381,48 @@ static bool any(const struct onx_graph *g, const struct onx_facts *f, bool mixes
 	return false;
 }
 
-static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts *c, struct onx_plan_want *w,
-		  struct onx_err *e)
+/* Gradients that wait for control flow to be written out. */
+static bool any_late(const struct onx_graph *g)
+{
+	bool late = false;
+	for (uint32_t i = 0; i < g->n_order; i++)
+		late |= g->node[g->order[i]].late && !g->node[g->order[i]].n_body;
+	return late;
+}
+
+/* What they differentiate by is no constant, or nothing would be left to write out. */
+static int hide(struct unroll *u, const struct onx_graph *g, struct onx_plan_want *w, struct onx_err *e)
+{
+	if (!any_late(g))
+		return ONX_OK;
+	bool *variable = longer(&u->mem, w->facts.variable, g->n_value, g->n_value + 1u, sizeof *variable);
+	if (!variable)
+		return no_memory(g->n_value, e);
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		const struct onx_gradient_attr *a = n->attr;
+		for (size_t k = 0; n->late && k < a->xs.n; k++) {
+			const uint32_t v = onx_graph_find(g, a->xs.v[k]);
+			variable[v] |= g->value[v].init && onx_dtype_real(g->value[v].init->type);
+		}
+	}
+	w->facts.variable = variable;
+	return ONX_OK;
+}
+
+static int write_late(struct unroll *u, const struct onx_graph *g, const struct onx_plan_want *want, struct onx_err *e)
+{
+	for (uint32_t v = 0; v < g->n_value; v++)
+		u->variable[v] = want->facts.variable && want->facts.variable[v];
+	u->more = true;
+	return onx_graph_late(u->g, e);
+}
+
+static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
+		  struct onx_plan_want *w, struct onx_err *e)
 {
 	struct onx_facts *f = NULL;
-	int rc = ONX_OK;
+	int rc = hide(u, g, w, e);
 	u->more = true;
 	for (int i = 0; rc == ONX_OK && u->more; i++) {
 		if (i == ROUNDS_MOST)
@@ -394,15 +433,30 @@ static int rounds(struct unroll *u, const struct onx_graph *g, struct onx_consts
 		u->f = f;
 		u->guessed |= f->any_guess;
 		u->more = any(u->g ? u->g : g, f, u->mixes);
-		if (u->more && !u->g)
+		const bool late = !u->more && any_late(u->g ? u->g : g);
+		if ((u->more || late) && !u->g)
 			rc = copy_graph(u, g, w, e);
-		if (u->more && rc == ONX_OK && (rc = round_of(u, e)) == ONX_OK)
+		if (rc == ONX_OK && u->more)
+			rc = round_of(u, e);
+		else if (rc == ONX_OK && late)
+			rc = write_late(u, g, want, e);
+		if (u->g && rc == ONX_OK) {
 			want_of(u, w);
+			u->more |= any_late(u->g);
+		}
 		onx_facts_free(f);
 		f = NULL;
 		onx_arena_release(&u->scratch);
 	}
 	return rc;
+}
+
+void onx_plan_written_free(struct onx_graph *g)
+{
+	for (uint32_t i = 0; g && i < g->n_node; i++)
+		if (g->node[i].late && g->node[i].n_body)
+			onx_graph_free(g->node[i].body->g);
+	onx_plan_twin_free(g);
 }
 
 int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struct onx_plan_want *want,
@@ -416,11 +470,12 @@ int onx_plan_unroll(const struct onx_graph *g, struct onx_consts *c, const struc
 	u.sequences = has_sequences(g);
 	if (!u.mixes && !u.sequences && !any(g, NULL, false))
 		return ONX_OK;
-	int rc = rounds(&u, g, c, written, e);
+	int rc = rounds(&u, g, c, want, written, e);
 	onx_arena_release(&u.scratch);
+	onx_arena_release(&u.mem);
 	*guessed = u.guessed;
 	if (rc < 0)
-		onx_plan_twin_free(u.g);
+		onx_plan_written_free(u.g);
 	else
 		*out = u.g;
 	return rc;

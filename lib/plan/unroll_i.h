@@ -8,6 +8,7 @@ struct unroll {
 	struct onx_graph *g;            /* the copy; everything new lives in its arena           */
 	const struct onx_facts *f;      /* of g as it was before this round                      */
 	struct onx_arena scratch;       /* of this round                                         */
+	struct onx_arena mem;           /* of all rounds                                         */
 	bool *train, *variable, *weight;
 	struct onx_feed *feed; uint32_t n_feed, cap_feed;
 	uint32_t cap_order;

@@ -234,6 +234,36 @@ static const struct link WRITTEN[] = {
 	{ "R8", "LpNormalization", "R9" }, { "x classes", "SoftmaxCrossEntropyLoss", "loss2" },
 	{ "R9 loss2", "Mul", "R10" }, { "R10", "ReduceSum", "h" },
 };
+/* Bodies, which a plan has written out before it differentiates; they read b, c and W from around. */
+static const struct link BODIES[] = {
+	{ "a W", "MatMul", "m" }, { "three - m", "Loop", "l turns" }, { "yes", "If", "f" }, { "f turns", "Mul", "ft" },
+	{ "ft", "ReduceSum", "h" },
+};
+static void bodies_of(struct onx_buf *n, const char *type)
+{
+	struct onx_buf body = { 0 }, other = { 0 };
+	if (strcmp(type, "Loop") == 0) {
+		add(&body, "v b", "Mul", "t");
+		add(&body, "t W", "MatMul", "u");
+		add(&body, "u", "Tanh", "vn");
+		add(&body, "vn t", "Mul", "out");
+		add(&body, "go", "Identity", "on");
+		PORT_IN(&body, "i", WHOLE);
+		PORT_IN(&body, "go", TRUTH);
+		PORT_IN(&body, "v", REAL);
+		PORT_OUT(&body, "on", TRUTH);
+		PORT_OUT(&body, "vn", REAL);
+		PORT_OUT(&body, "out", REAL);
+		attr_graph(n, "body", &body);
+	} else if (strcmp(type, "If") == 0) {
+		add(&body, "l c", "Div", "r");
+		PORT_OUT(&body, "r", REAL);
+		add(&other, "l", "Neg", "r2");
+		PORT_OUT(&other, "r2", REAL);
+		attr_graph(n, "then_branch", &body);
+		attr_graph(n, "else_branch", &other);
+	}
+}
 /* What they need beside their inputs: attributes, and constants of whole numbers. */
 static const struct { const char *type, *name; size_t n; int64_t v[2]; } ATTRS[] = {
 	{ "Concat", "axis", 0, { 0 } }, { "Split", "axis", 0, { 1 } }, { "DepthToSpace", "blocksize", 0, { 2 } },
@@ -248,6 +278,7 @@ static const struct { const char *name; size_t rank; int64_t dim[2], v[9]; int t
 	{ "axes", 1, { 2 }, { 0, 1 }, WHOLE }, { "reps", 1, { 4 }, { 1, 4, 2, 2 }, WHOLE },
 	{ "ends", 1, { 2 }, { 2, 3 }, WHOLE }, { "wide", 1, { 2 }, { 5, 2 }, WHOLE },
 	{ "zero", 1, { 1 }, { 0 }, WHOLE }, { "four", 1, { 1 }, { 4 }, WHOLE },
+	{ "three", 0, { 0 }, { 3 }, WHOLE }, { "yes", 0, { 0 }, { 1 }, TRUTH },
 	{ "pads", 1, { 8 }, { 0, 0, 1, 0, 0, 0, 0, 1 }, WHOLE }, { "classes", 1, { 3 }, { 2, 0, 1 }, WHOLE },
 };
 static const struct { const char *d, *of, *to; } SLOPE[] = {
@@ -266,6 +297,7 @@ static struct onx_buf derivatives(const struct link *chain, size_t count)
 				attr_ints(&n, ATTRS[k].name, ATTRS[k].n, ATTRS[k].v);
 			else if (strcmp(chain[i].type, ATTRS[k].type) == 0)
 				attr_int(&n, ATTRS[k].name, ATTRS[k].v[0]);
+		bodies_of(&n, chain[i].type);
 		pb_msg(&g, 1, &n);
 	}
 	gradient(&g, "a b c", "a b c", "", "square", "daaa daab daac");
@@ -328,7 +360,7 @@ static double total(struct run *r, const struct net *n, const char *name)
 }
 
 /* First, second and third derivatives against signed differences of what they are of. */
-static void check_chain(const struct link *chain, size_t links)
+static void check_chain(const struct link *chain, size_t links, bool interpreted)
 {
 	struct net n;
 	struct run r;
@@ -336,7 +368,8 @@ static void check_chain(const struct link *chain, size_t links)
 	const double step = 1e-5;
 	open_model(&n, &m);
 	memset(n.train, 0, sizeof n.train);
-	like_interpreter(&n);
+	if (interpreted)
+		like_interpreter(&n);
 	run_open(&r, &n, n.g->output, n.g->n_output, ONX_NONE, true, 0);
 	for (size_t k = 0; k < sizeof SLOPE / sizeof *SLOPE; k++) {
 		const size_t count = SLOPE[k].to[0] == 'a' ? 9 : 3;
@@ -359,10 +392,11 @@ static void check_chain(const struct link *chain, size_t links)
 static void of_gradients(void **state)
 {
 	(void)state;
-	check_chain(CHAIN, sizeof CHAIN / sizeof *CHAIN);
-	check_chain(PICTURES, sizeof PICTURES / sizeof *PICTURES);
-	check_chain(MOVES, sizeof MOVES / sizeof *MOVES);
-	check_chain(WRITTEN, sizeof WRITTEN / sizeof *WRITTEN);
+	check_chain(CHAIN, sizeof CHAIN / sizeof *CHAIN, true);
+	check_chain(PICTURES, sizeof PICTURES / sizeof *PICTURES, true);
+	check_chain(MOVES, sizeof MOVES / sizeof *MOVES, true);
+	check_chain(WRITTEN, sizeof WRITTEN / sizeof *WRITTEN, true);
+	check_chain(BODIES, sizeof BODIES / sizeof *BODIES, false);
 }
 
 /* An operator without a second derivative is named. */
