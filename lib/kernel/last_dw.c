@@ -15,7 +15,7 @@
 #include "kernel/fuse_row.h"
 #include "kernel/last_dw.h"
 
-enum { BLOCK = 64, STRIP = 4, SPANS = 25, SIDE = 4 };           /* channels of a block; pixels; rows of a window; lines */
+enum { BLOCK = 64, STRIP = 4, SPANS = 25, SIDE = 4 };         /* channels of a block; pixels; rows of a window; lines */
 enum { AHEAD = 8192 / sizeof(real), WORK = 1 << 16 };           /* numbers: asked for ahead; of y in a piece */
 
 static bool fits(const struct onx_conv_geo *g)

@@ -93,7 +93,8 @@ static bool find_product(const struct onx_contract *s, struct product *best)
 
 	best->work = 0;
 	for (int a = 0; a < 2; a++) {
-		const int rows = labels_of(s, a, true, true, false, row), cols = labels_of(s, a, true, false, true, col);
+		const int rows = labels_of(s, a, true, true, false, row);
+		const int cols = labels_of(s, a, true, false, true, col);
 
 		for (int i = 0; i < rows * cols * terms; i++) {
 			struct product p = { .a = a, .row = row[i % rows], .col = col[i / rows % cols],

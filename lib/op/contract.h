@@ -3,9 +3,9 @@
  *     target[a, b, ...] (+)= sum over the labels that the target has not of the product of factor_i[labels of i]
  *
  * Every operand has a stride for every label (0: it does not have it; a label that stands twice has the sum of both
- * strides, a diagonal).  Labels that lie side by side in every operand are made one.  A sum of two real factors that is a
- * matrix product, or a batch of them, is one of kernel/gemm.h; every other is a loop over runs of one label with sums in
- * double (whole numbers: modulo 2^64).  One order for each element, whatever the number of threads. */
+ * strides, a diagonal).  Labels that lie side by side in every operand are made one.  A sum of two real factors that
+ * is a matrix product, or a batch of them, is one of kernel/gemm.h; every other is a loop over runs of one label with
+ * sums in double (whole numbers: modulo 2^64).  One order for each element, whatever the number of threads. */
 #ifndef ONX_CONTRACT_H
 #define ONX_CONTRACT_H
 #include <stdbool.h>

@@ -189,8 +189,8 @@ static double einsum_macs(const struct onx_infer *s, const void *attr)
 }
 
 /* operand[t] (t == OPERANDS: y) from the others; v[] by operand. */
-static void sum_into(const struct geo *g, int t, const struct onx_view *const *v, const struct onx_view *target, bool add,
-		     const struct onx_call *c)
+static void sum_into(const struct geo *g, int t, const struct onx_view *const *v, const struct onx_view *target,
+		     bool add, const struct onx_call *c)
 {
 	struct onx_contract s = { .target = target, .add = add, .whole = !onx_dtype_real(c->x[0].type) };
 

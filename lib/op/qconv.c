@@ -1,5 +1,5 @@
-/* op/qconv.c -- convolutions of 8-bit whole numbers: ConvInteger (to int32), QLinearConv (back to 8 bits).  Sums are int32 and
- * wrap as two's complement does.  For each image and group a product of the weights and the matrix of windows
+/* op/qconv.c -- convolutions of 8-bit whole numbers: ConvInteger (to int32), QLinearConv (back to 8 bits).  Sums are
+ * int32 and wrap as two's complement does.  For each image and group a product of the weights and the matrix of windows
  * (kernel/bytes.h), whose rows are read from the picture as they are wanted; with few channels, tap by tap. */
 #include <string.h>
 #include "kernel/cpu.h"

@@ -1,6 +1,6 @@
-/* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger (to int32), QLinearMatMul (back to 8 bits).  Sums are int32
- * and wrap as two's complement does (kernel/bytes.h); where 8-bit floats are among the matrices (QLinearMatMul from opset
- * 21 on) they are double. */
+/* op/qlinear.c -- products of 8-bit whole numbers: MatMulInteger (to int32), QLinearMatMul (back to 8 bits).  Sums
+ * are int32 and wrap as two's complement does (kernel/bytes.h); where 8-bit floats are among the matrices
+ * (QLinearMatMul from opset 21 on) they are double. */
 #include <string.h>
 #include "kernel/cpu.h"
 #include "kernel/real.h"
@@ -81,7 +81,10 @@ static int matmul_shape(struct onx_infer *s, const struct onx_q_ports *p, struct
 			     .n = (size_t)b->dim[bb.rank + 1] };
 	if (g->k != (size_t)b->dim[bb.rank])
 		return onx_fail(e, ONX_SHAPE, "A has %zu columns, B %lld rows", g->k, (long long)b->dim[bb.rank]);
-	if ((rc = onx_broadcast(&ba, &bb, &y, e)) < 0 || (rc = onx_q_check(s, p, g->m, g->n, p == &linear_ports && s->version >= 21, e)) < 0)
+	rc = onx_broadcast(&ba, &bb, &y, e);
+	if (rc == ONX_OK)
+		rc = onx_q_check(s, p, g->m, g->n, p == &linear_ports && s->version >= 21, e);
+	if (rc < 0)
 		return rc;
 	size_t next_a = g->m * g->k, next_b = g->k * g->n;
 	for (int d = y.rank - 1; d >= 0; d--) {

@@ -1,8 +1,8 @@
 /* op/topk.c -- TopK: the k first of each row in order of value; equal values in order of place.
  *
- * Every number has a key, a whole number in the order that is asked for.  Few of many are kept in a heap, whose top most
- * numbers are not compared with one by one: a run of keys of which none goes beyond it is passed over.  Many of all are
- * sorted. */
+ * Every number has a key, a whole number in the order that is asked for.  Few of many are kept in a heap, whose top
+ * most numbers are not compared with one by one: a run of keys of which none goes beyond it is passed over.  Many of
+ * all are sorted. */
 #include <inttypes.h>
 #include <string.h>
 #include "kernel/cpu.h"
@@ -178,8 +178,8 @@ static void unheap(struct entry *heap, size_t k)
 
 /* ---- many of all: sorted byte by byte of the keys ------------------------------------------------------ */
 
-/* n entries in order of place into order of keys, the largest first; equal ones stay as they are.  Returns where they are:
- * in e or in `other`. */
+/* n entries in order of place into order of keys, the largest first; equal ones stay as they are.  Returns where they
+ * are: in e or in `other`. */
 static struct entry *sort(struct entry *e, struct entry *other, size_t n)
 {
 	static const int64_t sign = INT64_MIN;

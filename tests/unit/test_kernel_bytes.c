@@ -1,5 +1,5 @@
-/* Products of 8-bit numbers beside three loops, with the tiles of every instruction set that this processor has: the largest
- * numbers, odd sums, tails of every kind, sums that wrap. */
+/* Products of 8-bit numbers beside three loops, with the tiles of every instruction set that this processor has: the
+ * largest numbers, odd sums, tails of every kind, sums that wrap. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +73,8 @@ static void one(enum onx_isa isa, size_t m, size_t n, size_t k, bool large)
 int main(void)
 {
 	static const size_t sizes[][3] = { { 1, 1, 1 }, { 4, 16, 2 }, { 6, 16, 256 }, { 7, 17, 257 }, { 128, 128, 255 },
-					   { 129, 129, 3 }, { 131, 300, 515 }, { 5, 15, 0 }, { 8, 31, 1 }, { 9, 128, 64 } };
+					   { 129, 129, 3 }, { 131, 300, 515 }, { 5, 15, 0 }, { 8, 31, 1 },
+					   { 9, 128, 64 } };
 
 	for (int isa = ONX_ISA_BASE; isa <= (int)onx_isa(); isa++) {
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
