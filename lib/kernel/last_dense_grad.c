@@ -205,9 +205,9 @@ static void tiles(const struct sums *s, outer *o, size_t r0, size_t r1, bool cop
 
 	for (size_t r = r0; r < r1; r += rows) {
 		o->c = part + r * s->j_room;
-		s->outers->run[onx_pieces(min_z(rows, r1 - r), third) - 1][width](o);
+		s->outers->run[o->ask != NULL][onx_pieces(min_z(rows, r1 - r), third) - 1][width](o);
 		o->first += copied ? rows * DEPTH : rows;
-		o->ask = o->at[0];
+		o->ask = o->ask_x ? o->at[0] : NULL;    /* its own part of x, and no more of dy */
 		o->ask_step = 0;
 	}
 }
@@ -228,8 +228,8 @@ static void products(const struct sums *s, const struct block *k)
 		const size_t width = onx_pieces(min_z(t->cols, k->n_j - c), t->unit) - 1;
 
 		o.b = j;
-		o.ask = k->ask ? k->ask + c : j;
-		o.ask_step = k->ask ? k->pitch : 0;
+		o.ask = k->ask ? k->ask + c : NULL;
+		o.ask_step = k->pitch;
 		o.at = k->x;
 		o.first = k->first;
 		o.ask_x = c == 0 ? k->ask_x : 0;

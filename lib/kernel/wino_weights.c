@@ -101,9 +101,11 @@ static void product(const struct job *q, const real *const *at, size_t wide, siz
 
 		o.b = z + j;
 		for (size_t r = 0; r < wide; r += tile->rows) {
+			const size_t part = onx_pieces(min_z(tile->rows, wide - r), third) - 1;
+
 			o.first = r;
 			o.c = s + r * row + j;
-			q->outers->run[onx_pieces(min_z(tile->rows, wide - r), third) - 1][cols / tile->unit - 1](&o);
+			q->outers->run[0][part][cols / tile->unit - 1](&o);
 		}
 	}
 }
