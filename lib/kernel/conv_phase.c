@@ -22,8 +22,11 @@ enum {
 };
 enum { VECS = 4, LANES = 64 / sizeof(real), STEP = VECS * LANES, PIECE_WORK = 1 << 16 };
 
-/* 64 bytes: the compiler makes of it what the processor has. */
-typedef real vec __attribute__((vector_size(64)));
+#define ONX_LINES "kernel/conv_phase_lines.inc"
+#include "kernel/lines.h"
+
+typedef void sum_taps_fn(const real *const *tap, const real *k, size_t taps, real bias, size_t n, real *to);
+typedef void sum_steps_fn(const real *a, const real *b, size_t n, real *sum);
 
 /* The convolution as it is computed: sizes in both directions, index 0 rows, 1 columns. */
 struct plane {
@@ -169,30 +172,11 @@ static const real *tap_at(const struct plane *p, const real *f, size_t t)
 	return f + (h % sh * sw + c % sw) * p->phase + h / sh * p->width + c / sw;
 }
 
-ONX_INLINE void sum_taps(const struct plane *p, const real *const *tap, const real *k, real bias,
-			 size_t n, real *to)
-{
-	for (size_t f = 0; f < n; f += STEP) {
-		vec s[VECS], v;
-
-		ONX_UNROLL
-		for (int i = 0; i < VECS; i++)
-			s[i] = (vec){ 0 } + bias;
-		for (size_t t = 0; t < p->taps; t++) {
-			ONX_UNROLL
-			for (int i = 0; i < VECS; i++) {
-				memcpy(&v, tap[t] + f + (size_t)i * LANES, sizeof v);
-				s[i] += k[t] * v;
-			}
-		}
-		memcpy(to + f, s, sizeof s);
-	}
-}
-
 ONX_CLONES
 static void plane_forward(const struct plane *p, const real *x, const real *k, real bias, bool add,
 			  real *f, real *y)
 {
+	static sum_taps_fn *const sum_taps[ONX_ISAS] = ONX_WIDTHS(sum_taps);
 	const real *tap[ONX_PHASE_TAPS];
 	real *to = f + p->phase * p->phases;
 
@@ -202,7 +186,7 @@ static void plane_forward(const struct plane *p, const real *x, const real *k, r
 		const size_t r1 = min_z(r0 + p->rows, p->out[0]);
 
 		fill(p, x, r0, r1, f);
-		sum_taps(p, tap, k, bias, (r1 - r0) * p->width, to);
+		sum_taps[onx_isa()](tap, k, p->taps, bias, (r1 - r0) * p->width, to);
 		for (size_t r = r0; r < r1; r++) {
 			real *out = y + r * p->out[1];
 			const real *from = to + (r - r0) * p->width;
@@ -220,6 +204,7 @@ static void plane_forward(const struct plane *p, const real *x, const real *k, r
 ONX_CLONES
 static void plane_wgrad(const struct plane *p, const real *x, const real *dy, real *f, double *sum)
 {
+	static sum_steps_fn *const sum_steps[ONX_ISAS] = ONX_WIDTHS(sum_steps);
 	real *d = f + p->phase * p->phases;
 
 	for (size_t r0 = 0; r0 < p->out[0]; r0 += p->rows) {
@@ -234,20 +219,11 @@ static void plane_wgrad(const struct plane *p, const real *x, const real *dy, re
 		}
 		memset(d + n, 0, (p->flat - n) * sizeof *d);
 		for (size_t t = 0; t < p->taps; t++) {
-			const real *from = tap_at(p, f, t);
-			vec s[VECS] = { { 0 } }, u, v;
+			real s[STEP];
 
-			for (size_t i = 0; i < n; i += STEP) {
-				ONX_UNROLL
-				for (int l = 0; l < VECS; l++) {
-					memcpy(&u, d + i + (size_t)l * LANES, sizeof u);
-					memcpy(&v, from + i + (size_t)l * LANES, sizeof v);
-					s[l] += u * v;
-				}
-			}
-			s[0] = (s[0] + s[1]) + (s[2] + s[3]);
+			sum_steps[onx_isa()](d, tap_at(p, f, t), n, s);
 			for (size_t l = 0; l < LANES; l++)
-				sum[t] += (double)s[0][l];
+				sum[t] += (double)((s[l] + s[LANES + l]) + (s[2 * LANES + l] + s[3 * LANES + l]));
 		}
 	}
 }
