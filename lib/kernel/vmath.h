@@ -1,8 +1,9 @@
-/* kernel/vmath.h -- exp, log, tanh, erf and their like without a branch, so that a loop over them is
+/* kernel/vmath.h -- exp, log, tanh, erf, atan and their like without a branch, so that a loop over them is
  * a vector loop (under ONX_CLONES).  In float they are ours, in double the C library's.
  *
  * Errors in float over the whole range, in units of the last place, as tests/unit/test_vmath.c holds
- * them: exp 1.1, expm1 2, log 1, log1p 2, sigmoid, tanh, erf 3, Phi 5 (down to denormal results).
+ * them: exp 1.1, expm1 2, log 1, log1p 2, sigmoid, tanh, erf 3, Phi 5 (down to denormal results), atan, asin, acos 3,
+ * atanh 4.
  * NaN stays NaN, infinities go where they belong, denormals count.
  *
  * exp: x = n ln 2 + r (Cody and Waite), a polynomial in r, 2^n in two factors so that neither end
@@ -26,6 +27,10 @@ ONX_INLINE double onx_vlog(double x) { return log(x); }
 ONX_INLINE double onx_vlog1p(double x) { return log1p(x); }
 ONX_INLINE double onx_vtanh(double x) { return tanh(x); }
 ONX_INLINE double onx_verf(double x) { return erf(x); }
+ONX_INLINE double onx_vatan(double x) { return atan(x); }
+ONX_INLINE double onx_vasin(double x) { return asin(x); }
+ONX_INLINE double onx_vacos(double x) { return acos(x); }
+ONX_INLINE double onx_vatanh(double x) { return atanh(x); }
 
 /* The normal distribution: Phi(x), and exp(-x^2/2) in *bell. */
 ONX_INLINE double onx_vphi(double x, double *bell)
@@ -156,6 +161,60 @@ ONX_INLINE float onx_vtanh(float x)
 	const float a = fabsf(x), in = onx_vpick(a > 10, 10, a), t = onx_vexpm1(2 * in);
 
 	return onx_vsigned(t / (t + 2), x);
+}
+
+#define ONX_V_RIGHT 1.57079637f         /* a right angle, and what is missing */
+#define ONX_V_RIGHT_LOW -4.37113883e-8f
+
+/* a + t + t^3 P(t^2) with t = x and a = 0; from tan 22.5 degrees on t = (x - 1) / (x + 1), a = 45 degrees; from tan
+ * 67.5 degrees on t = -1 / x, a = 90 degrees */
+ONX_INLINE float onx_vatan(float x)
+{
+	const float a = fabsf(x);
+	const bool mid = a > 0.414213562f, far = a > 2.41421356f;
+	const float top = onx_vpick(mid, a - 1, a), below = onx_vpick(mid, a + 1, 1);
+	const float t = onx_vpick(far, -1, top) / onx_vpick(far, a, below), z = t * t;
+	const float p = t * z * (-0.3333331519f + z * (0.1999847153f + z * (-0.1424353359f + z * (0.1059381541f +
+		z * -0.06078225405f))));
+	const float part = onx_vpick(far, 1, onx_vpick(mid, 0.5f, 0));
+
+	return onx_vsigned(part * ONX_V_RIGHT + ((part * ONX_V_RIGHT_LOW + p) + t), x);
+}
+
+/* asin(s) for s = |x|; from 1/2 on for s = sqrt((1 - |x|) / 2), whose double is acos(|x|) */
+ONX_INLINE float onx_vasin_part(float x)
+{
+	const float a = fabsf(x);
+	const bool large = a > 0.5f;
+	const float z = onx_vpick(large, 0.5f * (1 - a), a * a);
+	const float root = sqrtf(z), s = onx_vpick(large, root, a);
+
+	return s + s * z * (0.1666675248f + z * (0.07495297563f + z * (0.04547038438f + z * (0.02417947926f +
+		z * 0.04216636069f))));
+}
+
+ONX_INLINE float onx_vasin(float x)
+{
+	const float s = onx_vasin_part(x), rest = ONX_V_RIGHT - (2 * s - ONX_V_RIGHT_LOW);
+
+	return onx_vsigned(onx_vpick(fabsf(x) > 0.5f, rest, s), x);
+}
+
+ONX_INLINE float onx_vacos(float x)
+{
+	const float s = onx_vasin_part(x);
+	const float near = ONX_V_RIGHT - (onx_vsigned(s, x) - ONX_V_RIGHT_LOW);
+	const float back = 2 * ONX_V_RIGHT - (2 * s - 2 * ONX_V_RIGHT_LOW);
+
+	return onx_vpick(x > 0.5f, 2 * s, onx_vpick(x < -0.5f, back, near));
+}
+
+/* log(1 + 2 |x| / (1 - |x|)) / 2 */
+ONX_INLINE float onx_vatanh(float x)
+{
+	const float a = fabsf(x), in = onx_vpick(a == 1, 0, a);
+
+	return onx_vsigned(onx_vpick(a == 1, INFINITY, 0.5f * onx_vlog1p(2 * in / (1 - in))), x);
 }
 
 /* |x| < 1: x P(x^2); else 1 - exp(-g(|x|)) with g = -log erfc */

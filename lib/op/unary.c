@@ -112,14 +112,14 @@ TABLE(Gelu, { .name = "approximate", .kind = F_ENUM, .off = offsetof(struct unar
 	U(Sin,             X0, E(sin)(x),                        E(cos)(x))                  \
 	U(Cos,             X0, E(cos)(x),                        -E(sin)(x))                 \
 	U(Tan,             Y0, E(tan)(x),                        1 + y * y)                  \
-	U(Asin,            X0, E(asin)(x),                       1 / E(sqrt)((1 - x) * (1 + x)))  \
-	U(Acos,            X0, E(acos)(x),                       -1 / E(sqrt)((1 - x) * (1 + x))) \
-	U(Atan,            X0, E(atan)(x),                       1 / (1 + x * x))            \
+	U(Asin,            X0, onx_vasin(x),                      1 / E(sqrt)((1 - x) * (1 + x)))  \
+	U(Acos,            X0, onx_vacos(x),                      -1 / E(sqrt)((1 - x) * (1 + x))) \
+	U(Atan,            X0, onx_vatan(x),                      1 / (1 + x * x))            \
 	U(Sinh,            X0, E(sinh)(x),                       E(cosh)(x))                 \
 	U(Cosh,            X0, E(cosh)(x),                       E(sinh)(x))                 \
 	U(Asinh,           X0, E(asinh)(x),                      1 / E(hypot)(x, 1))         \
 	U(Acosh,           X0, E(acosh)(x),                      1 / E(sqrt)((x - 1) * (x + 1))) \
-	U(Atanh,           X0, E(atanh)(x),                      1 / ((1 - x) * (1 + x)))    \
+	U(Atanh,           X0, onx_vatanh(x),                     1 / ((1 - x) * (1 + x)))    \
 	U(Elu,             X0, elu(x, a, 1),                     elu_slope(x, a, 1))         \
 	U(Selu,            X0, b * elu(x, a, 1),                 b * elu_slope(x, a, 1))     \
 	U(Celu,            X0, elu(x, a, 1 / a),                 elu_slope(x, 1, 1 / a))     \

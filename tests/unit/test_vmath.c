@@ -25,6 +25,10 @@ ROW(log, onx_vlog)
 ROW(log1p, onx_vlog1p)
 ROW(tanh, onx_vtanh)
 ROW(erf, onx_verf)
+ROW(atan, onx_vatan)
+ROW(asin, onx_vasin)
+ROW(acos, onx_vacos)
+ROW(atanh, onx_vatanh)
 ROW(sigmoid, onx_vsigmoid)
 ROW(softplus, onx_vsoftplus)
 ROW(phi, phi_of)
@@ -42,6 +46,10 @@ static const struct {
 	{ "log1p", log1p_row, log1p, 2, -1, FLT_MAX },
 	{ "tanh", tanh_row, tanh, 3, -INFINITY, INFINITY },
 	{ "erf", erf_row, erf, 3, -INFINITY, INFINITY },
+	{ "atan", atan_row, atan, 3, -INFINITY, INFINITY },
+	{ "asin", asin_row, asin, 3, -INFINITY, INFINITY },
+	{ "acos", acos_row, acos, 3, -INFINITY, INFINITY },
+	{ "atanh", atanh_row, atanh, 4, -INFINITY, INFINITY },
 	{ "sigmoid", sigmoid_row, sigmoid, 3, -INFINITY, INFINITY },
 	{ "softplus", softplus_row, softplus, 2.5, -INFINITY, INFINITY },
 	{ "Phi", phi_row, phi, 5, -INFINITY, INFINITY },
