@@ -57,6 +57,22 @@ ONX_INLINE void onx_far_row(const real *from, size_t n, real *to)
 #define ONX_FAR_16(to, v) memcpy(to, &(v), 16)
 #endif
 
+/* A line of 64 bytes; `to` is a multiple of 64. */
+ONX_INLINE void onx_far_line(const void *from, void *to)
+{
+#ifdef __SSE2__
+	ONX_UNROLL
+	for (size_t i = 0; i < 4; i++) {
+		__m128i v;
+
+		memcpy(&v, (const char *)from + 16 * i, sizeof v);
+		_mm_stream_si128((__m128i *)to + i, v);
+	}
+#else
+	memcpy(to, from, 64);
+#endif
+}
+
 /* At the end of a piece that stored so: others may read. */
 static inline void onx_far_done(void)
 {

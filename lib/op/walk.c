@@ -1,7 +1,11 @@
 /* op/walk.c -- see walk.h.  A walk runs row by row: the innermost dimension is a loop over bytes of one
  * width, the others are an odometer.  Rows are numbered, so any piece of rows can start by itself. */
 #include "op/walk.h"
+#include <stdlib.h>
 #include <string.h>
+#include "kernel/cpu.h"
+#include "kernel/far.h"
+#include "kernel/turn.h"
 
 enum { GRAIN = 1 << 15 };               /* elements a piece should have */
 
@@ -85,18 +89,16 @@ static void row(void *to, const void *from, int64_t n, int64_t st, int64_t sf, s
 			       (const char *)from + i * sf * (int64_t)width, width);
 }
 
-/* Elements of 4 bytes whose order is turned: t[r * step + i] = f[r + i * sf], read a line at a time. */
-static void turn4(uint32_t *t, const uint32_t *f, int64_t rows, int64_t step, int64_t n, int64_t sf)
+/* The same, added. */
+ONX_CLONES
+static void add_row(real *t, const real *f, int64_t n, int64_t st, int64_t sf)
 {
-	enum { LINE = 16 };
-	int64_t r0 = 0;
-
-	for (; r0 + LINE <= rows; r0 += LINE)
+	if (st == 1 && sf == 1)
 		for (int64_t i = 0; i < n; i++)
-			for (int64_t r = r0; r < r0 + LINE; r++)
-				t[r * step + i] = f[r + i * sf];
-	for (; r0 < rows; r0++)
-		row4(t + r0 * step, f + r0, n, 1, sf);
+			t[i] += f[i];
+	else
+		for (int64_t i = 0; i < n; i++)
+			t[i * st] += f[i * sf];
 }
 
 struct job {
@@ -121,32 +123,103 @@ static void copy_piece(void *ctx, size_t piece, int worker)
 	(void)worker;
 	onx_piece(j->rows, j->grain, piece, &lo, &hi);
 	seek(w, outer, lo, idx, &to, &from);
-	if (j->width == sizeof(uint32_t) && outer > 0 && st == 1 && sf != 1 && w->from[outer - 1] == 1)
-		for (int64_t run; lo < hi; lo += (size_t)run) {
-			const int64_t left = w->dim[outer - 1] - idx[outer - 1];
-
-			run = left < (int64_t)(hi - lo) ? left : (int64_t)(hi - lo);
-			turn4((uint32_t *)j->to + to, (const uint32_t *)j->from + from, run, w->to[outer - 1], n, sf);
-			seek(w, outer, lo + (size_t)run, idx, &to, &from);
-		}
 	for (size_t r = lo; r < hi; r++) {
-		row((char *)j->to + to * (int64_t)j->width, (const char *)j->from + from * (int64_t)j->width,
-		    n, st, sf, j->width);
+		if (j->add)
+			add_row((real *)j->to + to, (const real *)j->from + from, n, st, sf);
+		else
+			row((char *)j->to + to * (int64_t)j->width, (const char *)j->from + from * (int64_t)j->width,
+			    n, st, sf, j->width);
 		step(w, outer, idx, &to, &from);
 	}
 }
 
-void onx_walk_copy(const struct onx_walk *w, void *to, const void *from, size_t width, struct onx_pool *p)
-{
-	const int outer = w->rank > 0 ? w->rank - 1 : 0;
-	const int64_t n = w->rank > 0 ? w->dim[outer] : 1;
-	struct job j = { .w = w, .to = to, .from = from, .width = width };
+/* Rows of `from` lie along another dimension than rows of `to`: blocks of `n` elements of the one by `m` of the other,
+ * for each index of the outer dimensions. */
+struct turn_job {
+	struct onx_walk outer;
+	struct onx_turn t;
+	char *to;
+	const char *from;
+	int64_t rows, cols, n, m;
+	size_t across, blocks, grain;   /* blocks along cols, of all; blocks of a piece */
+};
 
+static void turn_piece(void *ctx, size_t piece, int worker)
+{
+	const struct turn_job *j = ctx;
+	const size_t down = onx_pieces((size_t)j->rows, (size_t)j->n);
+	int64_t idx[ONX_WALK_RANK] = { 0 }, to, from;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->blocks, j->grain, piece, &lo, &hi);
+	for (; lo < hi; lo++) {
+		const int64_t a0 = (int64_t)(lo % j->across) * j->m, b0 = (int64_t)(lo / j->across % down) * j->n;
+		const int64_t a1 = a0 + j->m < j->cols ? a0 + j->m : j->cols;
+
+		seek(&j->outer, j->outer.rank, lo / j->across / down, idx, &to, &from);
+		onx_turn_block(&j->t, j->to + (to + b0 * j->t.step) * (int64_t)j->t.width,
+			 j->from + (from + b0) * (int64_t)j->t.width, a0, a1,
+			 j->n < j->rows - b0 ? j->n : j->rows - b0);
+	}
+}
+
+/* Which dimension is the rows of `from`; -1: the copy is none that turns.  What follows it is dense in `to`. */
+static int turned(const struct onx_walk *w, size_t width)
+{
+	int k = w->rank - 1;
+
+	if (k < 1 || w->to[k] != 1 || w->from[k] == 1 || (width != 1 && width != 2 && width != 4 && width != 8))
+		return -1;
+	for (; k > 0 && w->from[k] != 1; k--)
+		if (w->from[k] < 0 || (w->to[k - 1] != w->to[k] * w->dim[k] && w->from[k - 1] != 1))
+			return -1;
+	return w->from[k] == 1 && w->to[k] > 0 ? k : -1;
+}
+
+static void turn(const struct onx_walk *w, int k, void *to, const void *from, size_t width, struct onx_pool *p)
+{
+	enum { FEW = 8, THIN = 16, BLOCK = 256, LONG = 1024, WIDE = 512 };
+	struct turn_job j = { .outer = *w, .to = to, .from = from, .rows = w->dim[k], .cols = 1,
+			      .t = { .width = width, .step = w->to[k], .rank = w->rank - 1 - k } };
+
+	j.outer.rank = k;
+	for (int d = k + 1; d < w->rank; d++) {
+		j.t.dim[d - k - 1] = w->dim[d];
+		j.t.stride[d - k - 1] = w->from[d];
+		j.cols *= w->dim[d];
+	}
+	j.t.far = (size_t)onx_span(w->dim, 0, w->rank) >= ONX_FAR / width;
+	j.n = j.cols < THIN ? LONG : BLOCK;
+	j.m = j.rows < FEW ? LONG : WIDE;
+	j.across = onx_pieces((size_t)j.cols, (size_t)j.m);
+	j.blocks = (size_t)onx_span(w->dim, 0, k) * onx_pieces((size_t)j.rows, (size_t)j.n) * j.across;
+	const int64_t one = (j.n < j.rows ? j.n : j.rows) * (j.m < j.cols ? j.m : j.cols);
+	j.grain = one < GRAIN ? (size_t)(GRAIN / (one + 1) + 1) : 1;
+	onx_parallel(p, onx_pieces(j.blocks, j.grain), turn_piece, &j);
+}
+
+/* add: real elements, added to what is there. */
+static void move(const struct onx_walk *w, void *to, const void *from, size_t width, bool add, struct onx_pool *p)
+{
+	const int outer = w->rank > 0 ? w->rank - 1 : 0, k = add ? -1 : turned(w, width);
+	const int64_t n = w->rank > 0 ? w->dim[outer] : 1;
+	struct job j = { .w = w, .to = to, .from = from, .width = width, .add = add };
+
+	if (k >= 0) {
+		turn(w, k, to, from, width, p);
+		return;
+	}
 	j.rows = (size_t)onx_span(w->dim, 0, outer);
 	if (n == 0 || j.rows == 0)
 		return;
 	j.grain = (size_t)(n < GRAIN ? GRAIN / n : 1);
 	onx_parallel(p, onx_pieces(j.rows, j.grain), copy_piece, &j);
+}
+
+void onx_walk_copy(const struct onx_walk *w, void *to, const void *from, size_t width, struct onx_pool *p)
+{
+	move(w, to, from, width, false, p);
 }
 
 /* Sum of dto over dims kept..rank-1 (those with from == 0), starting at `to`. */
@@ -183,18 +256,48 @@ static void back_piece(void *ctx, size_t piece, int worker)
 	onx_piece(j->rows, j->grain, piece, &lo, &hi);
 	seek(w, j->kept, lo, idx, &to, &from);
 	for (size_t r = lo; r < hi; r++) {
-		const real g = j->kept == w->rank ? dto[to] : (real)sum_from(w, j->kept, dto + to);
-
-		onx_put(&dfrom[from], j->add, g);
+		onx_put(&dfrom[from], j->add, (real)sum_from(w, j->kept, dto + to));
 		step(w, j->kept, idx, &to, &from);
 	}
 }
 
+/* The copy back, for a walk that visits every element of `from` once at most. */
+static struct onx_walk reversed(const struct onx_walk *w)
+{
+	struct onx_walk k = { .to0 = w->from0, .from0 = w->to0 };
+	bool done[ONX_WALK_RANK] = { false };
+
+	for (int n = 0; n < w->rank; n++) {
+		int next = -1;
+
+		for (int i = 0; i < w->rank; i++)
+			if (!done[i] && (next < 0 || llabs(w->from[i]) > llabs(w->from[next])))
+				next = i;
+		done[next] = true;
+		onx_walk_dim(&k, w->dim[next], w->from[next], w->to[next]);
+	}
+	return k;
+}
+
+static bool sums(const struct onx_walk *w)
+{
+	for (int i = 0; i < w->rank; i++)
+		if (w->from[i] == 0)
+			return true;
+	return false;
+}
+
 void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool add, struct onx_pool *p)
 {
+	if (!sums(w)) {
+		const struct onx_walk back = reversed(w);
+
+		move(&back, dfrom, dto, sizeof *dfrom, add, p);
+		return;
+	}
 	struct onx_walk k = { .to0 = w->to0, .from0 = w->from0 };
 	struct job j = { .w = &k, .to = dfrom, .from = dto, .add = add };
-	size_t sums = 1;
+	size_t terms = 1;
 
 	for (int i = 0; i < w->rank; i++)
 		if (w->from[i] != 0)
@@ -205,10 +308,10 @@ void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool 
 			k.dim[k.rank] = w->dim[i];
 			k.to[k.rank] = w->to[i];
 			k.from[k.rank++] = 0;
-			sums *= (size_t)w->dim[i];
+			terms *= (size_t)w->dim[i];
 		}
 	j.rows = (size_t)onx_span(k.dim, 0, j.kept);
-	j.grain = sums < GRAIN ? GRAIN / (sums + 1) + 1 : 1;
+	j.grain = terms < GRAIN ? GRAIN / (terms + 1) + 1 : 1;
 	onx_parallel(p, onx_pieces(j.rows, j.grain), back_piece, &j);
 }
 
