@@ -16,7 +16,7 @@
 static const struct recipe {
 	const char *type;
 	unsigned need, none;            /* bits of inputs that must be there, and that must not      */
-	const char *when;               /* `attribute=value?default` separated by blanks: all hold   */
+	const char *when;               /* `attribute=value?default`, < for =, between blanks: all   */
 	int opset;                      /* of the standard, that its words are of; 0: the file's own */
 	const char *text;
 } recipes[] = {
@@ -32,7 +32,7 @@ const char *onx_graph_written(size_t i)
 static bool holds(const struct onx_file_node *n, const char *when)
 {
 	while (when) {
-		const char *eq = strchr(when, '=');
+		const char *eq = when + strcspn(when, "=<");
 		const struct onx_file_attr *is = NULL;
 		char *end;
 		const long long want = strtoll(eq + 1, &end, 10), otherwise = strtoll(end + 1, &end, 10);
@@ -40,7 +40,8 @@ static bool holds(const struct onx_file_node *n, const char *when)
 		for (size_t i = 0; i < n->n_attr && !is; i++)
 			if (strncmp(n->attr[i].name, when, (size_t)(eq - when)) == 0 && !n->attr[i].name[eq - when])
 				is = &n->attr[i];
-		if ((is ? is->i : otherwise) != want)
+		const long long have = is ? is->i : otherwise;
+		if (*eq == '<' ? have >= want : have != want)
 			return false;
 		when = *end == ' ' ? end + 1 : NULL;
 	}
