@@ -38,38 +38,64 @@ static void say_block(const struct onx_info *f, const char *where, const char *w
 	}
 }
 
-/* Control flow that depends on the numbers: what holds of it, and what does not. */
-static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_err *e)
+static void say_nodes(const struct onx_info *f, const uint32_t *node, uint32_t n, const char *what, const char *then,
+		      struct onx_json *list)
+{
+	char name[200];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const char *text = onx_node_text(f->g, node[i], name, sizeof name);
+
+		if (list)
+			onx_json_str(list, NULL, text);
+		else
+			onx_buf_fmt(&f->w->text, "%s%s", i ? ", " : what, text);
+	}
+	if (n && !list)
+		onx_buf_str(&f->w->text, then);
+}
+
+/* Control flow and shapes that depend on the numbers: what holds of them, and what does not. */
+static int open_find(const struct onx_info *f, struct onx_open *open, struct onx_err *e)
 {
 	struct onx_feed *feed = NULL;
-	struct onx_open open;
 	uint32_t n = 0;
-	char name[200];
-	int rc;
+	int rc = onx_bind_inputs(f->g, f->o->batch, f->o->size, false, &f->w->mem, &feed, &n, e);
 
-	if (!f->plan || !f->plan->guessed)
-		return ONX_OK;
-	rc = onx_bind_inputs(f->g, f->o->batch, f->o->size, false, &f->w->mem, &feed, &n, e);
+	*open = (struct onx_open){ 0 };
 	if (rc < 0)
 		return rc;
 	const struct onx_facts_want want = { .feed = feed, .n_feed = n };
 	struct onx_consts consts;
 	onx_consts_init(&consts, f->g);
-	rc = onx_open_find(f->g, &consts, &want, &f->w->mem, &open, e);
+	rc = onx_open_find(f->g, &consts, &want, &f->w->mem, open, e);
 	onx_consts_release(&consts);
-	for (uint32_t i = 0; rc == ONX_OK && i < open.n; i++) {
-		const char *text = onx_node_text(f->g, open.node[i], name, sizeof name);
-
-		if (list)
-			onx_json_str(list, NULL, text);
-		else
-			onx_buf_fmt(&f->w->text, "%s%s", i ? ", " : "control flow depends on the numbers: ",
-				    text);
-	}
-	if (rc == ONX_OK && !list)
-		onx_buf_str(&f->w->text, "; each batch is planned for what it decides, a frozen part is kept in "
-			    "front of it, and --mem is held or refused batch by batch\n");
 	return rc;
+}
+
+static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_err *e)
+{
+	struct onx_open open;
+
+	if (f->plan ? !f->plan->guessed : f->why.code != ONX_UNSUP)
+		return ONX_OK;
+	int rc = open_find(f, &open, e);
+	if (rc < 0)
+		return rc;
+	say_nodes(f, open.node, open.n, "control flow depends on the numbers: ", "; each batch is planned for what it "
+		  "decides, a frozen part is kept in front of it, and --mem is held or refused batch by batch\n", list);
+	say_nodes(f, open.asker, open.n_asker, "shapes depend on the numbers: ", "; each batch is planned for its own, "
+		  "and --mem is held or refused batch by batch\n", list);
+	return ONX_OK;
+}
+
+/* Is there no plan for no other reason than shapes that each batch has of its own? */
+static bool asks(const struct onx_info *f)
+{
+	struct onx_open open;
+	struct onx_err no = { 0 };
+
+	return f->why.code == ONX_UNSUP && open_find(f, &open, &no) == ONX_OK && open.asks;
 }
 
 static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
@@ -151,7 +177,7 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 	}
 	if (f->n_train == 0)
 		n += nothing_trains(f, list);
-	if (!f->plan && n == 0) {
+	if (!f->plan && n == 0 && !asks(f)) {
 		say_block(f, "the model", f->why.text, f->why.code != ONX_UNSUP ? NULL :
 			  "onnx-run goes without a plan; to train, make what it depends on a constant when exporting, "
 			  "or cut the model in front of it (onnx-head --cut-at)", list);

@@ -221,7 +221,7 @@ int onx_open_batch(struct onx_work *w, bool *changed, struct onx_err *e)
 		onx_work_log(w, &log);
 		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file is open now");
 	}
-	if (rc == ONX_UNSUP && g && onx_graph_has_bodies(g)) {
+	if (rc == ONX_UNSUP && g) {
 		onx_say(&w->note, ONX_INFO, "the batch of 1 in the file stays: what it means for others is not known "
 			"(%s)", e->text);
 		*e = (struct onx_err){ 0 };

@@ -93,25 +93,50 @@ static void find_front(const struct onx_graph *g, const struct onx_facts_want *w
 			o->front[o->n_front++] = v;
 }
 
+/* Could a node want numbers that are computed?  Then it has an input that no gradient goes to. */
+static bool may_ask(const struct onx_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_order; i++) {
+		const struct onx_node *n = &g->node[g->order[i]];
+		for (uint32_t k = 0; n->op && k < n->n_in; k++)
+			if (n->in[k] != ONX_NONE && !g->value[n->in[k]].init &&
+			    ((n->op->flags & ONX_OP_RULE) || onx_op_grad(n->op, (int)k) != ONX_G_DIFF))
+				return true;
+	}
+	return false;
+}
+
 int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w, struct onx_arena *a,
 		  struct onx_open *o, struct onx_err *e)
 {
 	struct onx_facts_want guess = *w;
 	struct onx_facts *f = NULL;
 	*o = (struct onx_open){ 0 };
-	if (!onx_graph_has_bodies(g))
+	if (!onx_graph_has_bodies(g) && !may_ask(g))
 		return ONX_OK;
 	guess.guess = true;
+	guess.partial = true;
 	int rc = onx_facts_make(g, c, &guess, &f, e);
 	if (rc < 0)
 		return rc;
 	bool *behind = ONX_NEWS(a, bool, g->n_value + 1), *need = ONX_NEWS(a, bool, 2 * (size_t)g->n_value + 1);
 	o->node = ONX_NEWS(a, uint32_t, g->n_node + 1);
+	o->asker = ONX_NEWS(a, uint32_t, g->n_node + 1);
 	o->plain = ONX_NEWS(a, bool, g->n_node + 1);
 	o->target = ONX_NEWS(a, uint32_t, 2 * (size_t)g->n_node + 1);
 	o->front = ONX_NEWS(a, uint32_t, g->n_value + 1);
-	if (!behind || !need || !o->node || !o->plain || !o->target || !o->front) {
+	if (!behind || !need || !o->node || !o->asker || !o->plain || !o->target || !o->front) {
 		rc = no_memory(16.0 * g->n_value, e);
+	} else if (f->any_asked) {
+		o->asks = true;
+		for (uint32_t i = 0; i < g->n_order; i++)
+			if (f->asked[g->order[i]])
+				o->asker[o->n_asker++] = g->order[i];
+		if (f->any_guess) {
+			find_nodes(g, f, behind, o);
+			find_targets(g, o);
+		}
+		rc = onx_front(g, c, w, a, &o->front, &o->n_front, e);
 	} else if (f->any_guess) {
 		find_nodes(g, f, behind, o);
 		find_targets(g, o);
@@ -120,6 +145,7 @@ int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct 
 		find_front(g, w, behind, need, o);
 	}
 	onx_facts_free(f);
+	o->any = o->n > 0 || o->asks;
 	return rc;
 }
 

@@ -20,13 +20,14 @@ static int start(struct onx_facts_work *w, struct onx_err *e)
 	f->wide = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->unknown = ONX_NEWS(&f->arena, const struct onx_view *, nv + 1);
 	f->guessed = ONX_NEWS(&f->arena, bool, nn + 1);
+	f->asked = ONX_NEWS(&f->arena, bool, nn + 1);
 	f->variable = ONX_NEWS(&f->arena, bool, nv + 1);
 	w->fed = ONX_NEWS(&f->arena, bool, nv + 1);
 	const uint32_t n_target = w->want->n_target ? w->want->n_target : w->g->n_output;
 	const uint32_t *target = w->want->n_target ? w->want->target : w->g->output;
 	f->target = ONX_NEWS(&f->arena, uint32_t, n_target + 1);
-	if (!f->fact || !f->infer || !f->run || !f->wide || !f->guessed || !f->unknown || !f->variable || !w->fed ||
-	    !f->target)
+	if (!f->fact || !f->infer || !f->run || !f->wide || !f->guessed || !f->asked || !f->unknown ||
+	    !f->variable || !w->fed || !f->target)
 		return onx_nomem(e, nv * sizeof *f->fact, "facts");
 	for (uint32_t i = 0; i < n_target; i++)
 		if (w->want->n_target || w->want->evaluate || !w->g->value[target[i]].composite)
@@ -270,6 +271,7 @@ static void leave_out(struct onx_facts_work *w, uint32_t id)
 	const struct onx_node *n = &w->g->node[id];
 	w->f->infer[id] = NULL;
 	w->f->run[id] = false;
+	w->f->asked[id] = w->f->any_asked = true;
 	for (uint32_t k = 0; k < n->n_out; k++)
 		if (n->out[k] != ONX_NONE && !w->fed[n->out[k]])
 			w->f->fact[n->out[k]] = (struct onx_fact){ 0 };

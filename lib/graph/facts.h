@@ -67,6 +67,7 @@ struct onx_facts {
 	const struct onx_view **unknown;        /* by value: what stands for it in sequences, or NULL       */
 	bool *guessed;                  /* by node: it, or one in its bodies, was guessed              */
 	bool any_guess;
+	bool *asked, any_asked;         /* by node, partial: left out, though all that it reads was there      */
 	uint32_t *target; uint32_t n_target;
 	bool *variable;                 /* by value, copied                                           */
 };

@@ -4,9 +4,30 @@
 #include <string.h>
 #include "base/buf.h"
 #include "graph/facts.h"
+#include "tensor/seq.h"
+#include "base/rng.h"
 
 /* Two primes, far apart and unlike any size that models use: a dim that is constant reads the same twice. */
 enum { B1 = 7, B2 = 13 };
+
+/* Shapes that depend on the numbers: those of some that are made up, all computed. */
+static int made_up(const struct onx_graph *g, struct onx_consts *c, struct onx_feed *feed, uint32_t n,
+		   struct onx_arena *a, struct onx_facts **f, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct onx_view *v = onx_tensor_new(a, feed[i].type, feed[i].shape.rank, feed[i].shape.dim,
+						    onx_dtype_store(feed[i].type, false));
+		struct onx_rng r;
+		if (!v || feed[i].type == ONX_STRING)
+			return v ? ONX_UNSUP : onx_nomem(e, 64, "made-up numbers");
+		onx_rng_init(&r, 1, ONX_RNG_TEST, i, 0);
+		for (size_t k = 0; onx_dtype_real(v->type) && k < v->n; k++)
+			onx_view_put_real(v, k, onx_rng_range(&r, -1, 1));
+		feed[i].known = v;
+	}
+	const struct onx_facts_want w = { .feed = feed, .n_feed = n, .evaluate = true };
+	return onx_facts_make(g, c, &w, f, e);
+}
 
 static int at_batch(const struct onx_graph *g, struct onx_consts *c, int64_t batch, int64_t size,
 		    bool rebatch, bool guess, struct onx_facts **f, struct onx_err *e)
@@ -17,7 +38,12 @@ static int at_batch(const struct onx_graph *g, struct onx_consts *c, int64_t bat
 	int rc = onx_bind_inputs(g, batch, size, rebatch, &a, &feed, &n, e);
 	if (rc == ONX_OK) {
 		const struct onx_facts_want w = { .feed = feed, .n_feed = n, .guess = guess, .sizes = true };
-		rc = onx_facts_make(g, c, &w, f, e);
+		struct onx_err why = { 0 }, no = { 0 };
+		rc = onx_facts_make(g, c, &w, f, &why);
+		if (rc == ONX_UNSUP && guess && made_up(g, c, feed, n, &a, f, &no) == ONX_OK)
+			rc = ONX_OK;
+		else if (rc < 0)
+			*e = why;
 	}
 	onx_arena_release(&a);
 	return rc;

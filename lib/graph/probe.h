@@ -14,7 +14,8 @@ struct onx_probe {
 };
 
 /* by value; lives in the arena.  `size`: as in onx_bind_inputs.  With `rebatch` a baked-in batch of 1 is
- * replaced too: success proves that shapes allow any batch.  guess: as in facts.h; then it is no proof. */
+ * replaced too: success proves that shapes allow any batch.  guess: as in facts.h,
+ * or those of numbers that are made up; then it is no proof. */
 int onx_probe(const struct onx_graph *g, int64_t size, bool rebatch, bool guess, struct onx_arena *a,
 	      struct onx_probe **out, struct onx_err *e) ONX_MUST;
 /* "[batch,1000]", "[2*batch,7]". */

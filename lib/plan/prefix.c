@@ -50,7 +50,8 @@ static void moving(const struct work *x)
 	const struct onx_graph *g = x->g;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		const bool any = x->f->infer[g->order[i]] && varies(x, g->order[i]);
+		const uint32_t id = g->order[i];
+		const bool any = x->f->infer[id] ? varies(x, id) : x->w->partial;
 		for (uint32_t k = 0; any && k < n->n_out; k++)
 			if (n->out[k] != ONX_NONE)
 				x->moves[n->out[k]] = true;
@@ -67,11 +68,13 @@ static bool pull(const struct work *x)
 		const uint32_t id = g->order[i];
 		const struct onx_node *n = &g->node[id];
 		bool moves = false;
-		for (uint32_t k = 0; x->f->run[id] && k < n->n_out; k++)
+		const bool runs = x->f->run[id] || (!x->f->infer[id] && x->w->partial);
+		for (uint32_t k = 0; runs && k < n->n_out; k++)
 			moves |= n->out[k] != ONX_NONE && x->moves[n->out[k]];
 		for (uint32_t k = 0; moves && k < onx_node_reads(n); k++) {
 			const uint32_t v = onx_node_read(n, k);
 			if (v == ONX_NONE || x->moves[v] || x->f->fact[v].value || sliced(x, v) ||
+			    x->f->fact[v].type == ONX_UNDEFINED ||
 			    g->value[v].def == ONX_NONE || !x->f->infer[g->value[v].def])
 				continue;
 			x->moves[v] = any = true;
@@ -103,13 +106,13 @@ static void border(const struct work *x, struct onx_prefix *out)
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
 		const struct onx_node *n = &g->node[id];
-		if (!x->f->run[id])
-			continue;
 		const struct onx_infer *s = x->f->infer[id];
+		if (!x->f->run[id] && (s || !x->w->partial))
+			continue;
 		bool still = true;
 		for (uint32_t k = 0; k < n->n_out; k++)
 			still &= n->out[k] == ONX_NONE || !x->moves[n->out[k]];
-		const double macs = n->op->macs ? n->op->macs(s, n->attr) : 0;
+		const double macs = s && n->op->macs ? n->op->macs(s, n->attr) : 0;
 		out->all_macs += macs / (double)x->batch;
 		if (still) {
 			out->macs += macs / (double)x->batch;
@@ -117,7 +120,8 @@ static void border(const struct work *x, struct onx_prefix *out)
 		}
 		for (uint32_t k = 0; k < onx_node_reads(n); k++) {
 			const uint32_t v = onx_node_read(n, k);
-			if (v != ONX_NONE && !x->moves[v] && !x->f->fact[v].value)
+			if (v != ONX_NONE && !x->moves[v] && !x->f->fact[v].value &&
+			    x->f->fact[v].type != ONX_UNDEFINED)
 				add_cut(x, v, out);
 		}
 	}

@@ -71,8 +71,11 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 					  .variable = b->modes.variable, .train = b->modes.train, .wide = ask->wide };
 	if ((rc = onx_open_find(ask->g, &b->consts, &w, &b->arena, &b->open, e)) < 0)
 		return rc;
-	b->runner.open = b->open.n ? &b->open : NULL;
-	if (b->open.n)
+	b->runner.open = b->open.any ? &b->open : NULL;
+	if (b->open.asks)
+		onx_say(&ask->note, ONX_INFO, "shapes depend on the numbers: what is measured are those of made-up "
+			"ones");
+	else if (b->open.n)
 		onx_say(&ask->note, ONX_INFO, "control flow depends on the numbers: what is measured takes the first "
 			"body of each If, and one turn of each Loop");
 	return ONX_OK;

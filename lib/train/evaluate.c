@@ -39,7 +39,7 @@ static int setup(struct eval *v, struct onx_err *e)
 	if (onx_one_sample(ask->g))
 		onx_loader_rebatch(ask->loader, 1);
 	int rc = onx_open_find(ask->g, &v->consts, &w, &v->arena, &v->open, e);
-	v->run.open = rc == ONX_OK && v->open.n ? &v->open : NULL;
+	v->run.open = rc == ONX_OK && v->open.any ? &v->open : NULL;
 	return rc;
 }
 

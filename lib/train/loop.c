@@ -165,9 +165,9 @@ static int step(struct onx_trainer *t, struct stream *s, size_t n, double total_
 		onx_score_add(&t->e_train, onx_exec_view(m.x, t->ask->obj.logits), &m.y, l, w,
 			      t->o->ignore_index);
 		loss += l * w / total_weight;
-		if (t->open.n && !any)          /* what this batch does not reach has no gradient, not an old one */
+		if (t->open.any && !any)         /* what this batch does not reach has no gradient, not an old one */
 			memset(t->params->grad, 0, t->params->n * (t->ask->wide ? 8 : 4));
-		onx_exec_backward(m.x, any || t->open.n, w / total_weight);
+		onx_exec_backward(m.x, any || t->open.any, w / total_weight);
 		any = true;
 	}
 	const double lr = onx_rate(t->o, t->lr, t->step, t->total, t->per_epoch);

@@ -1,11 +1,17 @@
 /* train/runner.c */
 #include "train/runner.h"
 #include <string.h>
+#include "base/rng.h"
+#include "tensor/seq.h"
 
-/* The feeds for n samples. */
-static int feeds(const struct onx_runner *r, int64_t n, struct onx_arena *a, struct onx_feed **out, struct onx_err *e)
+/* What a batch decides, and what a plan is told of its numbers. */
+struct said { const struct onx_decision **decided; struct onx_told *told; uint32_t n; };
+
+/* The feeds for n samples, and room for more. */
+static int feeds(const struct onx_runner *r, int64_t n, uint32_t more, struct onx_arena *a, struct onx_feed **out,
+		 struct onx_err *e)
 {
-	struct onx_feed *feed = *out = ONX_NEWS(a, struct onx_feed, r->n_feed + 1);
+	struct onx_feed *feed = *out = ONX_NEWS(a, struct onx_feed, (size_t)r->n_feed + more + 1);
 	if (!feed)
 		return onx_nomem(e, r->n_feed * sizeof *feed, "the plan");
 	if (r->n_feed)
@@ -16,19 +22,20 @@ static int feeds(const struct onx_runner *r, int64_t n, struct onx_arena *a, str
 	return ONX_OK;
 }
 
-static int make(struct onx_runner *r, int64_t n, const struct onx_decision *const *told, struct onx_plan **plan,
-		struct onx_err *e)
+static int make(struct onx_runner *r, int64_t n, const struct said *said, struct onx_plan **plan, struct onx_err *e)
 {
 	struct onx_arena a = { 0 };
 	struct onx_feed *feed;
 	size_t least = 0;
-	int rc = feeds(r, n, &a, &feed, e);
+	int rc = feeds(r, n, said->n, &a, &feed, e);
 	if (rc < 0)
 		return rc;
+	for (uint32_t i = 0; i < said->n; i++)
+		feed[r->n_feed + i] = said->told[i].feed;
 	const struct onx_plan_want w = {
-		.facts = { .feed = feed, .n_feed = r->n_feed, .target = r->target, .n_target = r->n_target,
+		.facts = { .feed = feed, .n_feed = r->n_feed + said->n, .target = r->target, .n_target = r->n_target,
 			   .variable = r->variable, .train = r->train, .wide = r->wide, .pool = r->pool,
-			   .told = told, .guess = r->open && !told },
+			   .told = said->decided, .guess = r->open && !said->decided },
 		.loss = r->loss, .weight = r->weight, .threads = onx_pool_threads(r->pool),
 		.budget = r->budget, .precise = r->precise, .least = &least };
 	rc = onx_plan_make(r->g, r->consts, &w, plan, e);
@@ -42,12 +49,21 @@ static void drop(struct onx_runner *r, int k)
 	onx_exec_free(r->slot[k].exec);
 	onx_plan_free(r->slot[k].plan);
 	onx_buf_release(&r->slot[k].key);
+	onx_arena_release(&r->slot[k].mem);
 	memset(&r->slot[k], 0, sizeof r->slot[k]);
 }
 
+/* Constants of a plan live as long as it does. */
+static int keep(struct onx_arena *mem, struct said *said, struct onx_err *e)
+{
+	for (uint32_t i = 0; i < said->n; i++)
+		if (said->told[i].feed.known && !(said->told[i].feed.known = onx_view_copy(mem, said->told[i].view)))
+			return onx_nomem(e, 64, "what shapes depend on");
+	return ONX_OK;
+}
+
 /* The place of a plan for n samples that decide `key` (which it takes), made where it is new. */
-static int find(struct onx_runner *r, int64_t n, const struct onx_decision *const *told, struct onx_buf *key, int *at,
-		struct onx_err *e)
+static int find(struct onx_runner *r, int64_t n, struct said *said, struct onx_buf *key, int *at, struct onx_err *e)
 {
 	const int most = r->open ? ONX_RUNNER_WAYS : ONX_RUNNER_SIZES;
 	int k = *at = 0;
@@ -63,7 +79,9 @@ static int find(struct onx_runner *r, int64_t n, const struct onx_decision *cons
 			k = i;
 	}
 	drop(r, k);
-	int rc = make(r, n, told, &r->slot[k].plan, e);
+	int rc = keep(&r->slot[k].mem, said, e);
+	if (rc == ONX_OK)
+		rc = make(r, n, said, &r->slot[k].plan, e);
 	if (rc == ONX_OK)
 		rc = onx_exec_new(r->slot[k].plan, r->params, r->block, r->pool, &r->slot[k].exec, e);
 	if (rc < 0)
@@ -78,11 +96,44 @@ static int find(struct onx_runner *r, int64_t n, const struct onx_decision *cons
 	return ONX_OK;
 }
 
+/* A plan for sizes where they depend on the numbers: for some that are made up. */
+static int made_up(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,
+		   struct onx_err *e)
+{
+	struct onx_arena a = { 0 };
+	struct onx_feed *feed;
+	const void **number = ONX_NEWS(&a, const void *, r->n_feed + 1);
+	int rc = number ? feeds(r, n, 0, &a, &feed, e) : onx_nomem(e, 8.0 * r->n_feed, "the plan");
+	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++) {
+		const enum onx_dtype type = feed[i].type ? feed[i].type : r->g->value[feed[i].value].type;
+		struct onx_view *v = onx_tensor_new(&a, type, feed[i].shape.rank, feed[i].shape.dim,
+						    onx_dtype_store(type, r->wide));
+		struct onx_rng rng;
+		onx_rng_init(&rng, 1, ONX_RNG_TEST, i, 0);
+		for (size_t k = 0; v && onx_dtype_real(type) && k < v->n; k++)
+			onx_view_put_real(v, k, onx_rng_range(&rng, -1, 1));
+		number[i] = v ? v->v : NULL;
+		if (!v)
+			rc = onx_nomem(e, 64, "made-up numbers");
+	}
+	if (rc == ONX_OK)
+		rc = onx_runner_feed(r, n, number, 0, 0, x, e);
+	for (int k = 0; rc == ONX_OK && plan && k < ONX_RUNNER_WAYS; k++)
+		if (r->slot[k].exec == *x)
+			*plan = r->slot[k].plan;
+	onx_arena_release(&a);
+	return rc;
+}
+
 int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,
 		   struct onx_err *e)
 {
 	struct onx_buf none = { 0 };
-	int k, rc = find(r, n, NULL, &none, &k, e);
+	struct said nothing = { 0 };
+	int k;
+	if (r->open && r->open->asks)
+		return made_up(r, n, x, plan, e);
+	int rc = find(r, n, &nothing, &none, &k, e);
 	if (rc < 0)
 		return rc;
 	*x = r->slot[k].exec;
@@ -116,7 +167,7 @@ static int look_inputs(struct look *l, int64_t n, const void *const *number, str
 {
 	const struct onx_runner *r = l->r;
 	struct onx_feed *feed;
-	int rc = feeds(r, n, &l->mem, &feed, e);
+	int rc = feeds(r, n, 0, &l->mem, &feed, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++) {
 		const enum onx_dtype type = feed[i].type ? feed[i].type : r->g->value[feed[i].value].type;
 		struct onx_view v = { .v = (void *)(uintptr_t)number[i], .rank = feed[i].shape.rank, .type = type,
@@ -204,8 +255,21 @@ static int look_ahead(struct look *l, int64_t n, const void *const *number, uint
 	return rc;
 }
 
+/* What shapes depend on. */
+static int ask(struct look *l, int64_t n, const struct onx_facts_want *numbers, struct said *said, struct onx_err *e)
+{
+	const struct onx_runner *r = l->r;
+	struct onx_feed *feed;
+	int rc = feeds(r, n, 0, &l->mem, &feed, e);
+	const struct onx_facts_want shapes = { .feed = feed, .n_feed = r->n_feed, .target = r->target,
+					       .n_target = r->n_target, .variable = r->variable, .train = r->train,
+					       .wide = r->wide, .pool = r->pool, .told = said->decided };
+	const struct onx_ask all = { &shapes, numbers, r->loss == ONX_NONE ? NULL : r->weight };
+	return rc < 0 ? rc : onx_ask(r->g, r->consts, &all, &l->mem, &said->told, &said->n, e);
+}
+
 static int decide(struct look *l, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
-		  const struct onx_decision ***told, struct onx_err *e)
+		  struct said *said, struct onx_err *e)
 {
 	struct onx_runner *r = l->r;
 	const size_t most = r->n_feed + r->open->n_front + (r->params ? r->params->n_value : 0) + 1u;
@@ -218,7 +282,24 @@ static int decide(struct look *l, int64_t n, const void *const *number, uint64_t
 		rc = look_ahead(l, n, number, seed, step, e);
 	const struct onx_facts_want w = { .feed = l->feed, .n_feed = l->n, .variable = r->variable, .train = r->train,
 					  .wide = r->wide, .pool = r->pool, .seed = seed, .step = step };
-	return rc < 0 ? rc : onx_decide(r->g, r->consts, &w, r->open, &l->mem, told, e);
+	if (rc == ONX_OK && r->open->n)
+		rc = onx_decide(r->g, r->consts, &w, r->open, &l->mem, &said->decided, e);
+	return rc == ONX_OK && r->open->asks ? ask(l, n, &w, said, e) : rc;
+}
+
+/* Constants by their numbers, what is fed by its shape. */
+static void told_key(const struct said *said, struct onx_buf *key)
+{
+	for (uint32_t i = 0; i < said->n; i++) {
+		const struct onx_told *t = &said->told[i];
+		onx_buf_add(key, &t->feed.value, sizeof t->feed.value);
+		onx_buf_add(key, t->feed.shape.dim, (size_t)t->feed.shape.rank * sizeof *t->feed.shape.dim);
+		for (size_t k = 0; t->feed.known && t->view->type == ONX_STRING && k < t->view->n; k++)
+			onx_buf_add(key, ((const char *const *)t->view->v)[k],
+				    strlen(((const char *const *)t->view->v)[k]) + 1);
+		if (t->feed.known && t->view->type != ONX_STRING && !onx_holds_views(t->view->type))
+			onx_buf_add(key, t->view->v, t->view->n * t->view->width);
+	}
 }
 
 int onx_runner_feed(struct onx_runner *r, int64_t n, const void *const *number, uint64_t seed, uint64_t step,
@@ -226,14 +307,19 @@ int onx_runner_feed(struct onx_runner *r, int64_t n, const void *const *number, 
 {
 	struct look l = { .r = r };
 	struct onx_buf key = { 0 };
-	const struct onx_decision **told = NULL;
-	int k = 0, rc = r->open ? decide(&l, n, number, seed, step, &told, e) : ONX_OK;
-	if (rc == ONX_OK && told)
-		onx_decision_key(r->g, told, &key);
+	struct said said = { 0 };
+	int k = 0, rc = r->open ? decide(&l, n, number, seed, step, &said, e) : ONX_OK;
+	if (rc == ONX_OK && said.decided)
+		onx_decision_key(r->g, said.decided, &key);
+	if (rc == ONX_OK)
+		told_key(&said, &key);
 	if (rc == ONX_OK && key.lost)
 		rc = onx_nomem(e, (double)key.len, "what is decided");
 	if (rc == ONX_OK)
-		rc = find(r, n, told, &key, &k, e);
+		rc = find(r, n, &said, &key, &k, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < said.n; i++)
+		if (!said.told[i].feed.known)
+			onx_exec_feed(r->slot[k].exec, said.told[i].feed.value, said.told[i].view->v);
 	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++)
 		if (number[i])
 			onx_exec_feed(r->slot[k].exec, r->feed[i].value, number[i]);
@@ -260,5 +346,5 @@ bool onx_one_sample(const struct onx_graph *g)
 		const struct onx_value *v = &g->value[g->input[i]];
 		one |= v->has_shape && v->rank > 0 && v->dim[0] == 1;
 	}
-	return one && onx_graph_has_bodies(g);
+	return one;
 }

@@ -30,8 +30,8 @@ struct onx_runner {
 	int64_t samples;                /* 0, or: only feeds whose dim 0 is this have samples */
 	const struct onx_open *open;    /* control flow that depends on the numbers, or NULL: none */
 	/* its own */
-	struct { int64_t n; struct onx_buf key; struct onx_plan *plan; struct onx_exec *exec; uint64_t used; }
-		slot[ONX_RUNNER_WAYS];
+	struct { int64_t n; struct onx_buf key; struct onx_plan *plan; struct onx_exec *exec; uint64_t used;
+		struct onx_arena mem; } slot[ONX_RUNNER_WAYS];
 	uint64_t clock;
 	size_t bytes;                   /* largest block asked for so far                   */
 	size_t least;                   /* smallest block a plan could have, of the largest  */
@@ -39,7 +39,7 @@ struct onx_runner {
 	bool blind;                     /* what decides cannot be planned                   */
 };
 
-/* With r->open: the plan of a guess, good for sizes. */
+/* With r->open: the plan of a guess, good for sizes; of made-up numbers where shapes depend on them. */
 int onx_runner_get(struct onx_runner *r, int64_t n, struct onx_exec **x, const struct onx_plan **plan,
 		   struct onx_err *e) ONX_MUST;         /* plan may be NULL                 */
 /* The run for these numbers, fed with them.  number: by feed, in memory form, NULL: the caller feeds it (nothing may

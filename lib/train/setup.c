@@ -44,6 +44,7 @@ static int cut(struct onx_trainer *t, const struct onx_feed *feed, struct onx_er
 		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
 	int rc = onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e);
 	w.guess = t->open.n > 0;
+	w.partial = t->open.asks;
 	return rc < 0 ? rc : onx_plan_prefix(t->ask->g, &t->consts, &w, t->alone, &t->arena, &t->cut, e);
 }
 
@@ -76,7 +77,7 @@ static int reopen(struct onx_trainer *t, struct onx_err *e)
 	const struct onx_facts_want w = {
 		.feed = t->feed, .n_feed = t->cut.n, .target = &t->ask->obj.logits, .n_target = 1,
 		.variable = t->modes.variable, .train = t->modes.train, .wide = t->ask->wide };
-	return t->open.n ? onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e) : ONX_OK;
+	return t->open.any ? onx_open_find(t->ask->g, &t->consts, &w, &t->arena, &t->open, e) : ONX_OK;
 }
 
 /* What train and eval are fed with: the cut or the inputs, and the target. */
@@ -114,7 +115,7 @@ static void runner(struct onx_trainer *t, struct onx_runner *r)
 		.g = t->ask->g, .consts = &t->consts, .params = t->params, .block = &t->block,
 		.pool = t->ask->pool, .loss = ONX_NONE, .variable = t->modes.variable,
 		.wide = t->ask->wide, .precise = t->o->precise, .samples = t->alone ? 1 : 0,
-		.open = t->open.n ? &t->open : NULL };
+		.open = t->open.any ? &t->open : NULL };
 }
 
 static int runners(struct onx_trainer *t, struct onx_err *e)
@@ -208,6 +209,9 @@ static void say(struct onx_trainer *t, struct onx_train_result *r, size_t all)
 	if (t->alone)
 		onx_say(note, ONX_INFO, "samples are computed one at a time, as the batch of 1 in the file asks%s",
 			bn ? "; so BatchNormalization takes its statistics of one sample" : "");
+	if (t->open.asks)
+		onx_say(note, ONX_INFO, "shapes depend on the numbers of each batch, which is planned when it comes; "
+			"what is said of memory holds for made-up ones");
 	if (t->open.n)
 		onx_say(note, ONX_INFO, "control flow: %u node%s by the numbers of each batch, which is planned when "
 			"it comes; what is said of memory holds for one turn of each loop", (unsigned)t->open.n,
@@ -271,7 +275,7 @@ static int features(struct onx_trainer *t, struct onx_err *e)
 		rc = onx_features_make(&a, &t->tf, e);
 	if (rc == ONX_OK && t->ask->val.n)
 		rc = val_features(t, &a, e);
-	if (rc == ONX_OK && t->open.n)
+	if (rc == ONX_OK && (t->open.any))
 		rc = rows(t, e);
 	if (rc == ONX_OK)
 		onx_say(&t->ask->note, ONX_INFO, "frozen part: %s in %.1f s",
