@@ -36,6 +36,7 @@ OTHERWISE = {
     "LSTM-14 [activations=Affine": "Affine's default is x, as the operator's",
     "RNN-14 [activations=Affine] ": "Affine's default is x, as the operator's",
     "RNN-14 [activations=Affine direction": "Affine's default is x, as the operator's",
+    "Inverse-1 [] (float:2x2)": "NaN where there is no inverse",
     "LabelEncoder-2 [keys_floats=1,nan,3": "NaN is a key, as from version 4 on",
     "LinearClassifier-1 [coefficients=0.1,0.2 intercepts=0.5 post_transform=PROBIT": "labels go by the final score",
     "LinearClassifier-1 [coefficients=1,1 intercepts=0.5 post_transform=PROBIT": "labels go by the final score",

@@ -257,5 +257,39 @@ def products():
         case("Einsum", 12, lambda *a, t=text: torch.einsum(t, *a), *[real(*s) for s in shapes], equation=text)
 
 
-for family in (unary, binary, reductions, movement, indexing, products):
+def first(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def last(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def written_out():
+    """Operators of com.microsoft that are others put together."""
+    def add(op, reference, *inputs, **attributes):
+        case(op, 1, reference, *inputs, domain="com.microsoft", **attributes)
+    add("Inverse", torch.linalg.inv, real(2, 3, 3) + 5 * np.eye(3, dtype=np.float32))
+    add("FusedMatMul", lambda a, b: a.permute(1, 0, 2) @ b.permute(1, 2, 0), real(2, 3, 4), real(5, 3, 4), transBatchA=1,
+        transBatchB=1, transB=1)
+    add("NhwcConv", lambda x, w, b: last(F.conv2d(first(x), first(w), b, 2)), real(2, 4, 5, 3), real(4, 2, 2, 3), real(4),
+        strides=[2, 2])
+    add("NhwcFusedConv", lambda x, w, b, z: torch.tanh(last(F.conv2d(first(x), w, b)) + z), real(2, 4, 5, 3),
+        real(4, 3, 2, 2), real(4), real(2, 3, 4, 4), activation="Tanh")
+    add("GroupNorm", lambda x, g, b: last(F.silu(F.group_norm(first(x), 2, g, b, 1e-5))), real(2, 3, 2, 4), real(4), real(4),
+        groups=2, activation=1)
+    add("SkipGroupNorm", lambda x, g, b, k, c: last(F.group_norm(first(x + k + c), 2, g, b, 1e-5)), real(2, 3, 2, 4), real(4),
+        real(4), real(2, 3, 2, 4), real(4), groups=2, activation=0)
+    add("BiasSplitGelu", lambda x, b: (x + b)[..., :4] * F.gelu((x + b)[..., 4:]), real(2, 3, 8), real(8))
+    add("BiasSoftmax", lambda x, b: torch.softmax(x + b, -1), real(2, 3, 4), real(3, 4), axis=2, is_inner_broadcast=0)
+    add("MultiHeadAttention", across, real(2, 3, 8), real(2, 2, 5, 4), real(2, 2, 5, 4), real(24), num_heads=2)
+
+
+def across(q, k, v, bias):
+    """Two heads on the keys and values of an encoder: the query alone has a bias."""
+    heads = (q + bias[:8]).reshape(2, 3, 2, 4).transpose(1, 2)
+    return (torch.softmax(heads @ k.transpose(2, 3) / 2, -1) @ v).transpose(1, 2).reshape(2, 3, 8) + 0 * bias.sum()
+
+
+for family in (unary, binary, reductions, movement, indexing, products, written_out):
     family()

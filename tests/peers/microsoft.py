@@ -64,6 +64,7 @@ NODES = [
     ("QuickGelu", {"alpha": 1.3}, [f4(2, 3)]),
     ("FusedMatMul", {"transA": 1, "transBatchA": 1, "transB": 1, "alpha": 0.3}, [f4(4, 2, 3), f4(2, 5, 4)]),
     ("FusedMatMul", {"transB": 1, "transBatchB": 1}, [f4(2, 3, 4), f4(5, 2, 4)]),
+    ("Inverse", {}, [f4(2, 3, 4, 4)]),
     ("FusedMatMul", {}, [f4(4), f4(2, 4, 3)]),
     ("FusedGemm", {"activation": "Relu", "transB": 1, "beta": 0.5}, [f4(3, 4), f4(5, 4), f4(5)]),
     ("FusedConv", {"activation": "Tanh", "pads": [1, 1, 1, 1]}, [f4(1, 2, 4, 4), f4(3, 2, 3, 3), f4(3), f4(1, 3, 4, 4)]),
