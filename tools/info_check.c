@@ -80,6 +80,10 @@ static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_
 	if (f->plan ? !f->plan->guessed : f->why.code != ONX_UNSUP)
 		return ONX_OK;
 	int rc = open_find(f, &open, e);
+	if (rc == ONX_UNSUP && !f->plan) {      /* it is among the obstacles */
+		*e = (struct onx_err){ 0 };
+		return ONX_OK;
+	}
 	if (rc < 0)
 		return rc;
 	say_nodes(f, open.node, open.n, "control flow depends on the numbers: ", "; each batch is planned for what it "

@@ -106,6 +106,15 @@ static bool may_ask(const struct onx_graph *g)
 	return false;
 }
 
+/* Which tensor of a sequence is meant decides where gradients go: no batch is asked for that. */
+static bool asks_of_sequences(const struct onx_graph *g, const struct onx_facts *f)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < g->n_node; i++)
+		any |= f->asked[i] && g->node[i].op && (g->node[i].op->flags & ONX_OP_SEQUENCE);
+	return any;
+}
+
 int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct onx_facts_want *w, struct onx_arena *a,
 		  struct onx_open *o, struct onx_err *e)
 {
@@ -117,6 +126,12 @@ int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct 
 	guess.guess = true;
 	guess.partial = true;
 	int rc = onx_facts_make(g, c, &guess, &f, e);
+	if (rc == ONX_OK && asks_of_sequences(g, f)) {
+		onx_facts_free(f);
+		f = NULL;
+		guess.partial = false;
+		rc = onx_facts_make(g, c, &guess, &f, e);       /* its fault */
+	}
 	if (rc < 0)
 		return rc;
 	bool *behind = ONX_NEWS(a, bool, g->n_value + 1), *need = ONX_NEWS(a, bool, 2 * (size_t)g->n_value + 1);
