@@ -4,6 +4,7 @@
 #ifndef ONX_BULK_H
 #define ONX_BULK_H
 #include <stdint.h>
+#include "base/pool.h"
 #include "kernel/real.h"
 #include "tensor/tensor.h"
 
@@ -13,6 +14,8 @@ enum { ONX_BULK = 512 };
 #define onx_bulk_reals ONX_R(onx_bulk_reals)
 #define onx_bulk_put_ints ONX_R(onx_bulk_put_ints)
 #define onx_bulk_put_reals ONX_R(onx_bulk_put_reals)
+#define onx_bulk_to_real ONX_R(onx_bulk_to_real)
+#define onx_bulk_cut ONX_R(onx_bulk_cut)
 
 /* Elements at, at + step, ... (n of them; step 0: one, repeated): where they stand, which is the tensor itself or
  * `to`, which has room for n.  Whole numbers and bool only. */
@@ -23,5 +26,11 @@ const double *onx_bulk_reals(const struct onx_view *t, size_t at, size_t step, s
 void onx_bulk_put_ints(const struct onx_view *t, size_t at, size_t n, const int64_t *from);
 /* Any type: whole numbers are cut towards zero and to what the type holds. */
 void onx_bulk_put_reals(const struct onx_view *t, size_t at, size_t n, const double *from);
+
+/* ---- cut.c ---- */
+
+/* A whole tensor of whole numbers or bools as real ones, and real ones cut to one: as onx_whole_put (whole.h). */
+void onx_bulk_to_real(const struct onx_view *x, real *to, struct onx_pool *p);
+void onx_bulk_cut(const struct onx_view *y, const real *from, struct onx_pool *p);
 
 #endif

@@ -6,6 +6,7 @@
 #include "op/infer.h"
 #include <inttypes.h>
 #include <string.h>
+#include "op/bulk.h"
 #include "op/taps.h"
 #include "op/walk.h"
 #include "op/whole.h"
@@ -221,20 +222,36 @@ static bool same_axis(const struct onx_axis_map *m)
 	return m->n_in == m->n_out && m->scale == 1 && m->roi0 == 0 && m->roi1 == 1;
 }
 
+/* Axes that shrink go first, from the outermost on, then those that grow, from the innermost on: little is computed
+ * along rows, where neighbours of the result do not read neighbours. */
+static int order_of_passes(const struct onx_axis_map *m, int rank, int *axes)
+{
+	int n = 0;
+
+	for (int i = 0; i < rank; i++)
+		if (!same_axis(&m[i]) && m[i].n_out <= m[i].n_in)
+			axes[n++] = i;
+	for (int i = rank - 1; i >= 0; i--)
+		if (!same_axis(&m[i]) && m[i].n_out > m[i].n_in)
+			axes[n++] = i;
+	return n;
+}
+
 static int make_passes(struct onx_infer *s, const struct resize *a, const struct onx_axis_map *m, int rank,
 		       struct geo *g, struct onx_err *e)
 {
 	int64_t dim[ONX_RANK];
+	int axes[ONX_RANK];
 
 	for (int i = 0; i < rank; i++)
 		dim[i] = m[i].n_in;
-	for (int i = 0; i < rank; i++) {
-		struct pass *p = &g->pass[g->n_pass];
+	g->n_pass = order_of_passes(m, rank, axes);
+	for (int k = 0; k < g->n_pass; k++) {
+		struct pass *p = &g->pass[k];
+		const int i = axes[k];
 
-		if (same_axis(&m[i]))
-			continue;
 		if (!onx_taps_make(&m[i], a->mode == CUBIC, a->a, a->exclude, a->antialias, s->mem, &p->taps))
-			return onx_nomem(e, 16.0 * (double)m[i].n_out, "weights of an axis");
+			return onx_nomem(e, 32.0 * (double)m[i].n_out, "weights of an axis");
 		dim[i] = m[i].n_out;
 		p->outer = (size_t)onx_span(dim, 0, i);
 		p->inner = (size_t)onx_span(dim, i + 1, rank);
@@ -242,7 +259,6 @@ static int make_passes(struct onx_infer *s, const struct resize *a, const struct
 		if (rc < 0)
 			return rc;
 		g->most = p->n_to > g->most ? p->n_to : g->most;
-		g->n_pass++;
 	}
 	return ONX_OK;
 }
@@ -386,11 +402,9 @@ static void any_forward(const struct onx_call *c)
 	x.width = y.width = sizeof(real);
 	d.x = &x;
 	d.y = &y;
-	for (size_t i = 0; i < x.n; i++)
-		((real *)x.v)[i] = (real)onx_view_real(&c->x[0], i);
+	onx_bulk_to_real(&c->x[0], x.v, c->pool);
 	resize_forward(&d);
-	for (size_t i = 0; i < y.n; i++)
-		onx_whole_put(&c->y[0], i, ((const real *)y.v)[i]);
+	onx_bulk_cut(&c->y[0], y.v, c->pool);
 }
 
 static void nearest_backward(const struct onx_call *c, const struct geo *g)

@@ -1,6 +1,7 @@
 /* op/taps.c -- see taps.h. */
 #include "op/taps.h"
 #include <string.h>
+#include "kernel/cpu.h"
 
 bool onx_coordinate(const struct onx_axis_map *m, int64_t j, double *out)
 {
@@ -100,39 +101,130 @@ bool onx_taps_make(const struct onx_axis_map *m, bool cubic, double a, bool excl
 	t->w = ONX_NEWS(mem, double, (size_t)(m->n_out * t->n_tap) + 1);
 	if (!t->at || !t->w)
 		return false;
+	if (t->n_in <= INT32_MAX) {
+		t->along = ONX_NEWS(mem, int32_t, (size_t)(m->n_out * t->n_tap) + 1);
+		t->weight = ONX_NEWS(mem, double, (size_t)(m->n_out * t->n_tap) + 1);
+		t->weight_f = ONX_NEWS(mem, float, (size_t)(m->n_out * t->n_tap) + 1);
+		if (!t->along || !t->weight || !t->weight_f)
+			return false;
+	}
 	for (int64_t j = 0; j < m->n_out; j++) {
 		double x;
 
 		if (onx_coordinate(m, j, &x))
 			weigh(t, j, x, (int64_t)ceil(x) - 1 + left, cubic, a, stretch, exclude_outside);
+		for (int64_t k = 0; t->along && k < t->n_tap; k++) {
+			const int64_t q = k * t->n_out + j;
+
+			t->along[q] = (int32_t)t->at[j * t->n_tap + k];
+			t->weight[q] = t->w[j * t->n_tap + k];
+			t->weight_f[q] = (float)t->weight[q];
+		}
 	}
 	return true;
 }
 
 struct job { const struct onx_taps *t; size_t outer, inner, grain; const real *from; real *to; bool add; };
 
+/* What a tap of weight 0 reads does not count, NaN or not. */
+ONX_INLINE real term(real w, real x)
+{
+	return w != 0 ? w * x : 0;
+}
+
+/* y (=|+=) up to four rows by their weights, none of which is 0. */
+ONX_CLONES
+static void add_rows(const real *const *row, const real *w, size_t k, bool first, size_t n, real *restrict y)
+{
+	const real *a = row[0], *b = row[1], *c = row[2], *d = row[3];
+
+	if (k == 4)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (first ? 0 : y[i]) + w[0] * a[i] + w[1] * b[i] + w[2] * c[i] + w[3] * d[i];
+	else if (k == 3)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (first ? 0 : y[i]) + w[0] * a[i] + w[1] * b[i] + w[2] * c[i];
+	else if (k == 2)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (first ? 0 : y[i]) + w[0] * a[i] + w[1] * b[i];
+	else if (k == 1)
+		for (size_t i = 0; i < n; i++)
+			y[i] = (first ? 0 : y[i]) + w[0] * a[i];
+	else
+		for (size_t i = 0; first && i < n; i++)
+			y[i] = 0;
+}
+
+/* Row j of the result, whose elements lie side by side. */
+static void across(const struct onx_taps *t, size_t j, const real *x, size_t n, real *y)
+{
+	const real *row[4] = { 0 };
+	real w[4] = { 0 };
+	size_t k = 0;
+	bool first = true;
+
+	for (size_t q = j * (size_t)t->n_tap; q < (j + 1) * (size_t)t->n_tap; q++) {
+		if ((real)t->w[q] == 0)
+			continue;
+		if (k == 4) {
+			add_rows(row, w, k, first, n, y);
+			first = false;
+			k = 0;
+		}
+		w[k] = (real)t->w[q];
+		row[k++] = x + (size_t)t->at[q] * n;
+	}
+	add_rows(row, w, k, first, n, y);
+}
+
+static const real *weights(const struct onx_taps *t)
+{
+#ifdef ONX_F64
+	return t->weight;
+#else
+	return t->weight_f;
+#endif
+}
+
+/* Elements [lo, hi) of a row along the axis. */
+ONX_CLONES
+static void along(const struct onx_taps *t, const real *w, const real *restrict x, size_t lo, size_t hi,
+		  real *restrict y)
+{
+	const size_t n = (size_t)t->n_out;
+	const int32_t *const at = t->along;
+
+	for (size_t k = 0; k + 2 <= (size_t)t->n_tap; k += 2) {
+		const int32_t *a = at + k * n, *b = a + n;
+		const real *u = w + k * n, *v = u + n;
+
+		if (k == 0)
+			for (size_t j = lo; j < hi; j++)
+				y[j] = term(u[j], x[a[j]]) + term(v[j], x[b[j]]);
+		else
+			for (size_t j = lo; j < hi; j++)
+				y[j] += term(u[j], x[a[j]]) + term(v[j], x[b[j]]);
+	}
+}
+
 static void forward_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct onx_taps *t = j->t;
-	const size_t n = j->inner;
+	const size_t n = j->inner, out = (size_t)t->n_out;
 	size_t lo, hi;
 
 	(void)worker;
-	onx_piece(j->outer * (size_t)t->n_out, j->grain, piece, &lo, &hi);
-	for (size_t r = lo; r < hi; r++) {
-		const size_t o = r / (size_t)t->n_out, k = r % (size_t)t->n_out * (size_t)t->n_tap;
-		const real *x = j->from + o * (size_t)t->n_in * n;
-		real *y = j->to + r * n;
+	onx_piece(j->outer * out, j->grain, piece, &lo, &hi);
+	for (size_t r = lo, end; r < hi; r = end) {
+		const real *x = j->from + r / out * (size_t)t->n_in * n;
 
-		for (size_t i = 0; i < n; i++)
-			y[i] = 0;
-		for (size_t q = k; q < k + (size_t)t->n_tap; q++) {
-			const real w = (real)t->w[q], *row = x + (size_t)t->at[q] * n;
-
-			for (size_t i = 0; w != 0 && i < n; i++)
-				y[i] += w * row[i];
-		}
+		end = n == 1 && t->along ? (r / out + 1) * out : r + 1;
+		end = end < hi ? end : hi;
+		if (n == 1 && t->along)
+			along(t, weights(t), x, r % out, r % out + (end - r), j->to + r / out * out);
+		else
+			across(t, r % out, x, n, j->to + r * n);
 	}
 }
 
@@ -142,6 +234,23 @@ void onx_taps_forward(const struct onx_taps *t, size_t outer, size_t inner, cons
 	struct job j = { t, outer, inner, 8192 / (inner * (size_t)t->n_tap + 1) + 1, x, y, false };
 
 	onx_parallel(p, onx_pieces(outer * (size_t)t->n_out, j.grain), forward_piece, &j);
+}
+
+ONX_CLONES
+static void add_row(real w, const real *restrict from, size_t n, real *restrict to)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] += w * from[i];
+}
+
+static void back_along(const struct onx_taps *t, const real *dy, real *dx)
+{
+	const size_t n = (size_t)t->n_out;
+	const real *w = weights(t);
+
+	for (size_t j = 0; j < n; j++)
+		for (size_t q = j; q < n * (size_t)t->n_tap; q += n)
+			dx[t->along[q]] += term(w[q], dy[j]);
 }
 
 static void backward_piece(void *ctx, size_t piece, int worker)
@@ -159,13 +268,13 @@ static void backward_piece(void *ctx, size_t piece, int worker)
 
 		if (!j->add)
 			memset(dx, 0, (size_t)t->n_in * n * sizeof *dx);
-		for (size_t q = 0; q < (size_t)(t->n_out * t->n_tap); q++) {
-			const real w = (real)t->w[q], *from = dy + q / (size_t)t->n_tap * n;
-			real *to = dx + (size_t)t->at[q] * n;
-
-			for (size_t i = 0; w != 0 && i < n; i++)
-				to[i] += w * from[i];
+		if (n == 1 && t->along) {
+			back_along(t, dy, dx);
+			continue;
 		}
+		for (size_t q = 0; q < (size_t)(t->n_out * t->n_tap); q++)
+			if ((real)t->w[q] != 0)
+				add_row((real)t->w[q], dy + q / (size_t)t->n_tap * n, n, dx + (size_t)t->at[q] * n);
 	}
 }
 

@@ -29,6 +29,9 @@ struct onx_taps {
 	int64_t n_tap;
 	int64_t *at;                    /* [n_out][n_tap], all within 0..n_in-1       */
 	double *w;                      /* likewise; zeros where the place is outside */
+	int32_t *along;                 /* `at` and `w` [n_tap][n_out], for rows; NULL: n_in is too large */
+	double *weight;
+	float *weight_f;
 };
 
 #define onx_coordinate ONX_R(onx_coordinate)
