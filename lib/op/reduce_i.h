@@ -68,9 +68,12 @@ static inline void onx_reduce_each(const struct onx_call *c, const struct onx_re
 
 #define onx_reduce_forward ONX_R(onx_reduce_forward)
 #define onx_reduce_backward ONX_R(onx_reduce_backward)
+#define onx_reduce_bytes ONX_R(onx_reduce_bytes)
 /* y = the reduction of x0: real or whole numbers. */
 void onx_reduce_forward(const struct onx_call *c, enum onx_reduction kind);
 /* dx0, real; reads x0 and y0 where the kind's derivative has them. */
 void onx_reduce_backward(const struct onx_call *c, enum onx_reduction kind);
+/* The largest and the smallest of bytes and bools; false: it is something else, nothing was done. */
+bool onx_reduce_bytes(const struct onx_call *c, enum onx_reduction kind);
 
 #endif

@@ -225,6 +225,6 @@ void onx_reduce_forward(const struct onx_call *c, enum onx_reduction kind)
 
 	if (onx_dtype_real(c->x[0].type))
 		onx_reduce_each(c, c->geo, inner_range, outer_range, &j);
-	else
+	else if (!onx_reduce_bytes(c, kind))
 		onx_each(c->pool, c->y[0].n, onx_pieces(ONX_GRAIN, j.g->gone.count + 1), ints_range, &j);
 }
