@@ -1,6 +1,8 @@
 /* op/gridsample.c -- GridSample: X read at the places of a grid, in two or three spatial dimensions.
  * Linear and cubic interpolation are products of one weight for each axis; places outside are padded as
  * PyTorch's grid_sample does (for cubic the taps, else the place itself). */
+#include <string.h>
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -220,31 +222,83 @@ static void sample_other(const struct onx_call *c, const struct place *p, size_t
 	}
 }
 
+static void other_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct grid_geo *g = c->geo;
+	struct place p;
+
+	for (size_t i = lo; i < hi; i++) {
+		find_place(c, i, &p);
+		for (size_t ch = i / g->out_n * g->c; ch < (i / g->out_n + 1) * g->c; ch++)
+			sample_other(c, &p, ch, ch * g->out_n + i % g->out_n);
+	}
+}
+
+/* Some places of one sample, for all of its channels: tap k of place j at [k * MANY / n_tap + j].  at < 0: padding. */
+enum { MANY = 1024, PLACES = 64 };
+struct block { size_t first, m, n_tap, wide; struct place place[PLACES]; int64_t at[MANY]; double w[MANY]; };
+
+/* The block that begins at place i, at most up to `end`; returns where the next one begins. */
+static size_t find_block(const struct onx_call *c, size_t i, size_t end, struct block *b)
+{
+	const struct grid_geo *g = c->geo;
+	const size_t left = g->out_n - i % g->out_n;
+
+	find_place(c, i, &b->place[0]);
+	b->first = i;
+	b->n_tap = (size_t)b->place[0].n;
+	b->wide = MANY / b->n_tap < PLACES ? MANY / b->n_tap : PLACES;
+	b->m = end - i < left ? end - i : left;
+	b->m = b->m < b->wide ? b->m : b->wide;
+	for (size_t j = 0; j < b->m; j++) {
+		find_place(c, i + j, &b->place[j]);
+		for (size_t k = 0; k < b->n_tap; k++)
+			b->at[k * b->wide + j] = tap(g, &b->place[j], (int)k, -1, &b->w[k * b->wide + j]);
+	}
+	return i + b->m;
+}
+
+ONX_INLINE void sum_taps(const struct block *b, size_t n_tap, const real *restrict x, real *restrict y)
+{
+	for (size_t j = 0; j < b->m; j++) {
+		double sum = 0;
+
+		ONX_UNROLL
+		for (size_t k = 0; k < n_tap; k++) {
+			const int64_t at = b->at[k * b->wide + j];
+			const double v = (double)x[at < 0 ? 0 : at] * b->w[k * b->wide + j];
+
+			sum += at < 0 ? 0 : v;
+		}
+		y[j] = (real)sum;
+	}
+}
+
+ONX_CLONES
+static void sample_block(const struct block *b, const real *x, real *y)
+{
+	if (b->n_tap == 1)
+		sum_taps(b, 1, x, y);
+	else if (b->n_tap == 4)
+		sum_taps(b, 4, x, y);
+	else if (b->n_tap == 16)
+		sum_taps(b, 16, x, y);
+	else
+		sum_taps(b, b->n_tap, x, y);
+}
+
 static void sample_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct grid_geo *g = c->geo;
-	const bool is_real = onx_dtype_real(c->x[0].type);
-	const real *x = c->x[0].v;
-	real *y = c->y[0].v;
-	struct place p;
-	double w;
+	struct block b;
 
-	for (size_t i = lo; i < hi; i++) {
-		const size_t n = i / g->out_n, o = i % g->out_n;
-		find_place(c, i, &p);
-		for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++) {
-			double sum = 0;
-			if (!is_real) {
-				sample_other(c, &p, ch, ch * g->out_n + o);
-				continue;
-			}
-			for (int k = 0; k < p.n; k++) {
-				const int64_t at = tap(g, &p, k, -1, &w);
-				sum += at < 0 ? 0 : w * x[ch * g->in_n + (size_t)at];
-			}
-			y[ch * g->out_n + o] = (real)sum;
-		}
+	for (size_t i = lo, next; i < hi; i = next) {
+		next = find_block(c, i, hi, &b);
+		for (size_t ch = i / g->out_n * g->c; ch < (i / g->out_n + 1) * g->c; ch++)
+			sample_block(&b, (const real *)c->x[0].v + ch * g->in_n,
+				     (real *)c->y[0].v + ch * g->out_n + i % g->out_n);
 	}
 }
 
@@ -253,35 +307,57 @@ static void grid_forward(const struct onx_call *c)
 {
 	const struct grid_geo *g = c->geo;
 
-	onx_each(c->pool, (size_t)c->x[0].dim[0] * g->out_n, 256, sample_range, c);
+	onx_each(c->pool, (size_t)c->x[0].dim[0] * g->out_n, 256,
+		 onx_dtype_real(c->x[0].type) ? sample_range : other_range, c);
 }
 
-static void back_place(const struct onx_call *c, size_t n, size_t o, const struct place *p)
+/* dx[at] += w dy, place after place; both: the sums over channels of dy x[at], for each tap. */
+static void back_channel(const struct block *b, const real *dy, const real *x, real *dx, double *both)
+{
+	for (size_t j = 0; j < b->m; j++)
+		for (size_t k = 0; k < b->n_tap; k++) {
+			const size_t t = k * b->wide + j;
+
+			if (b->at[t] < 0)
+				continue;
+			if (dx)
+				dx[b->at[t]] += (real)(b->w[t] * dy[j]);
+			if (both)
+				both[t] += (double)dy[j] * x[b->at[t]];
+		}
+}
+
+static void back_grid(const struct onx_call *c, const struct block *b, const double *both)
 {
 	const struct grid_geo *g = c->geo;
-	const real *x = c->x[0].v, *dy = c->dy[0].v;
-	real *dx = c->dx[0].v, *dgrid = c->dx[1].v;
-	double sum[3] = { 0 }, w;
+	real *dgrid = c->dx[1].v;
+	double w;
 
-	for (int k = 0; k < p->n; k++) {
-		const int64_t at = tap(g, p, k, -1, &w);
-		if (at < 0)
-			continue;
-		double both = 0;
-		for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++) {
-			const real d = dy[ch * g->out_n + o];
-			if (dx)
-				dx[ch * g->in_n + (size_t)at] += (real)(w * d);
-			both += (double)d * x[ch * g->in_n + (size_t)at];
+	for (size_t j = 0; j < b->m; j++)
+		for (int d = 0; d < g->nd; d++) {
+			double sum = 0;
+
+			for (size_t k = 0; k < b->n_tap; k++)
+				if (tap(g, &b->place[j], (int)k, d, &w) >= 0)
+					sum += w * both[k * b->wide + j];
+			onx_put(&dgrid[(b->first + j) * (size_t)g->nd + (size_t)(g->nd - 1 - d)], c->dx[1].add,
+				(real)sum);
 		}
-		for (int d = 0; dgrid && d < g->nd; d++) {
-			tap(g, p, k, d, &w);
-			sum[d] += w * both;
-		}
-	}
-	for (int d = 0; dgrid && d < g->nd; d++)
-		onx_put(&dgrid[(n * g->out_n + o) * (size_t)g->nd + (size_t)(g->nd - 1 - d)], c->dx[1].add,
-			(real)sum[d]);
+}
+
+static void back_block(const struct onx_call *c, const struct block *b)
+{
+	const struct grid_geo *g = c->geo;
+	const size_t n = b->first / g->out_n, o = b->first % g->out_n;
+	const bool grid = c->dx[1].v;
+	double both[MANY];
+
+	memset(both, 0, sizeof both);
+	for (size_t ch = n * g->c; ch < (n + 1) * g->c; ch++)
+		back_channel(b, (const real *)c->dy[0].v + ch * g->out_n + o, (const real *)c->x[0].v + ch * g->in_n,
+			     c->dx[0].v ? (real *)c->dx[0].v + ch * g->in_n : NULL, grid ? both : NULL);
+	if (grid)
+		back_grid(c, b, both);
 }
 
 /* One sample: its places write to the same plane, so they stay in one piece. */
@@ -291,14 +367,14 @@ static void back_range(const void *ctx, size_t lo, size_t hi)
 	const struct grid_geo *g = c->geo;
 	const size_t plane = g->c * g->in_n;
 	real *dx = c->dx[0].v;
-	struct place p;
+	struct block b;
 
 	for (size_t n = lo; n < hi; n++) {
 		for (size_t i = n * plane; dx && !c->dx[0].add && i < (n + 1) * plane; i++)
 			dx[i] = 0;
-		for (size_t o = 0; o < g->out_n; o++) {
-			find_place(c, n * g->out_n + o, &p);
-			back_place(c, n, o, &p);
+		for (size_t i = n * g->out_n; i < (n + 1) * g->out_n;) {
+			i = find_block(c, i, (n + 1) * g->out_n, &b);
+			back_block(c, &b);
 		}
 	}
 }
