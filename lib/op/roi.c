@@ -162,22 +162,95 @@ static bool roi_spans(const struct onx_call *c, size_t r, struct span s[2], int6
 	return *picture >= 0 && *picture < g->n;
 }
 
+/* The samples of one cell: elements and weights, four for each, as many as there is room for. */
+enum { TAPS = 256, TOGETHER = 16 };
+struct samples { int n; int64_t at[TAPS]; double w[TAPS]; };
+
+/* y[i] += the samples in plane i of x, for each of n planes: four sums at a time, which do not wait for each other. */
+static void add_samples(const struct samples *t, const real *x, size_t plane, size_t n, double *y)
+{
+	enum { SUMS = 4 };
+	size_t i = 0;
+
+	for (; i + SUMS <= n; i += SUMS, x += SUMS * plane)
+		for (int k = 0; k < t->n; k++) {
+			const real *v = x + t->at[k];
+
+			y[i] += t->w[k] * (double)v[0];
+			y[i + 1] += t->w[k] * (double)v[plane];
+			y[i + 2] += t->w[k] * (double)v[2 * plane];
+			y[i + 3] += t->w[k] * (double)v[3 * plane];
+		}
+	for (; i < n; i++, x += plane)
+		for (int k = 0; k < t->n; k++)
+			y[i] += t->w[k] * (double)x[t->at[k]];
+}
+
+/* The mean of one cell's samples, for n planes that follow each other: what align_cell() gives for each. */
+static void mean_cell(const struct roi_geo *g, const struct span s[2], int64_t cell, const real *x, size_t n, double *y)
+{
+	const double count = (double)(s[0].samples * s[1].samples > 1 ? s[0].samples * s[1].samples : 1);
+	const size_t plane = (size_t)(g->h * g->w);
+	struct samples t;
+
+	t.n = 0;
+	for (int64_t iy = 0; iy < s[0].samples; iy++) {
+		struct near v, h;
+
+		if (!near_of(&s[0], cell / g->pw, iy, g->h, &v))
+			continue;
+		for (int64_t ix = 0; ix < s[1].samples; ix++) {
+			if (!near_of(&s[1], cell % g->pw, ix, g->w, &h))
+				continue;
+			if (t.n == TAPS) {
+				add_samples(&t, x, plane, n, y);
+				t.n = 0;
+			}
+			for (int k = 0; k < 4; k++) {
+				t.at[t.n] = v.at[k / 2] * g->w + h.at[k % 2];
+				t.w[t.n++] = v.w[k / 2] * h.w[k % 2];
+			}
+		}
+	}
+	add_samples(&t, x, plane, n, y);
+	for (size_t i = 0; i < n; i++)
+		y[i] /= count;
+}
+
+/* n planes of one rectangle's result, from number `at` of all on. */
+static void align_run(const struct onx_call *c, size_t at, size_t n)
+{
+	const struct roi_geo *g = c->geo;
+	const struct roi_attr *a = c->attr;
+	const int64_t cells = g->ph * g->pw, plane = g->h * g->w;
+	real *to = (real *)c->y[0].v + (int64_t)at * cells;
+	struct span s[2];
+	int64_t picture;
+	const bool there = roi_spans(c, at / (size_t)g->c, s, &picture);
+	const real *x = (const real *)c->x[0].v + (there ? (picture * g->c + (int64_t)at % g->c) * plane : 0);
+
+	for (int64_t k = 0; k < cells; k++) {
+		double y[TOGETHER] = { 0 };
+
+		if (there && a->mode == 0)
+			mean_cell(g, s, k, x, n, y);
+		for (size_t i = 0; there && a->mode == 1 && i < n; i++)
+			y[i] = align_cell(a, g, s, k / g->pw, k % g->pw, x + (int64_t)i * plane, NULL, 0);
+		for (size_t i = 0; i < n; i++)
+			to[(int64_t)i * cells + k] = (real)y[i];
+	}
+}
+
 static void align_planes(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
-	const struct roi_geo *g = c->geo;
-	const size_t cells = (size_t)(g->ph * g->pw);
+	const size_t channels = (size_t)((const struct roi_geo *)c->geo)->c;
 
-	for (size_t i = lo; i < hi; i++) {
-		real *y = (real *)c->y[0].v + i * cells;
-		struct span s[2];
-		int64_t picture;
-		const bool there = roi_spans(c, i / (size_t)g->c, s, &picture);
-		const real *x = (const real *)c->x[0].v +
-				(there ? (picture * g->c + (int64_t)i % g->c) * g->h * g->w : 0);
-		for (size_t k = 0; k < cells; k++)
-			y[k] = there ? (real)align_cell(c->attr, g, s, (int64_t)k / g->pw, (int64_t)k % g->pw, x,
-							NULL, 0) : 0;
+	for (size_t n; lo < hi; lo += n) {
+		const size_t left = channels - lo % channels;
+
+		n = left < hi - lo ? left : hi - lo;
+		align_run(c, lo, n);
 	}
 }
 
@@ -185,7 +258,7 @@ static void align_forward(const struct onx_call *c)
 {
 	const struct roi_geo *g = c->geo;
 
-	onx_each(c->pool, (size_t)(g->rois * g->c), 16, align_planes, c);
+	onx_each(c->pool, (size_t)(g->rois * g->c), TOGETHER, align_planes, c);
 }
 
 static size_t roi_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
