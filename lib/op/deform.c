@@ -142,16 +142,27 @@ static double between(const struct corners *t, const real *x)
 
 struct columns { const struct onx_call *c; size_t b; real *col; };
 
-static void fill_row(void *ctx, size_t r, int worker)
+/* One tap of one offset group: its places are found once for all channels of the group. */
+static void fill_tap(void *ctx, size_t set, int worker)
 {
+	enum { PLACES = 64 };
 	const struct columns *j = ctx;
 	const struct deform_geo *g = j->c->geo;
-	const real *x = (const real *)j->c->x[X].v + (j->b * g->c + r / g->w.kern_n) * g->w.in_n;
+	const size_t channels = g->c / g->og, og = set / g->w.kern_n, k = set % g->w.kern_n;
+	struct tap t[PLACES];
 
 	(void)worker;
-	for (size_t p = 0; p < g->w.out_n; p++) {
-		const struct tap t = tap_of(j->c, j->b, r, p);
-		j->col[r * g->w.out_n + p] = (real)(t.m * between(&t.c, x));
+	for (size_t p = 0, n; p < g->w.out_n; p += n) {
+		n = g->w.out_n - p < PLACES ? g->w.out_n - p : PLACES;
+		for (size_t i = 0; i < n; i++)
+			t[i] = tap_at(j->c, j->b, og, k, p + i);
+		for (size_t ch = og * channels; ch < (og + 1) * channels; ch++) {
+			const real *x = (const real *)j->c->x[X].v + (j->b * g->c + ch) * g->w.in_n;
+			real *col = j->col + (ch * g->w.kern_n + k) * g->w.out_n + p;
+
+			for (size_t i = 0; i < n; i++)
+				col[i] = (real)(t[i].m * between(&t[i].c, x));
+		}
 	}
 }
 
@@ -172,7 +183,7 @@ static void deform_forward(const struct onx_call *c)
 		struct columns j = { c, b, c->scratch };
 		real *y = (real *)c->y[0].v + b * g->oc * g->w.out_n;
 
-		onx_parallel(c->pool, g->rows, fill_row, &j);
+		onx_parallel(c->pool, g->og * g->w.kern_n, fill_tap, &j);
 		for (size_t i = 0; bias && i < g->oc * g->w.out_n; i++)
 			y[i] = bias[i / g->w.out_n];
 		for (size_t i = 0; i < g->group; i++)
@@ -300,7 +311,7 @@ static void deform_backward(const struct onx_call *c)
 		struct back k = { c, b, d, planes };
 
 		if (c->dx[W].v) {
-			onx_parallel(c->pool, g->rows, fill_row, &j);
+			onx_parallel(c->pool, g->og * g->w.kern_n, fill_tap, &j);
 			weight_back(c, b, col, dy);
 		}
 		if (!c->dx[X].v && !moved)
