@@ -1,5 +1,6 @@
 /* plan/prefix.c -- the frozen prefix: what can run once per sample instead of once per epoch. */
 #include <string.h>
+#include "plan/lower.h"
 #include "plan/plan.h"
 #include "tensor/seq.h"
 
@@ -31,6 +32,44 @@ static bool mixed(const struct work *x, uint32_t v)
 	return !any;
 }
 
+/* Does a node work along the samples' dimension of what it reads?  By `axis` or `axes`, by the default that these have
+ * (Concat asks for all its inputs, others for the first), or with a row or column for each sample of the batch. */
+static bool along_samples(const struct onx_node *n, int rank)
+{
+	static const char *const first[] = { "Gather", "GatherElements", "Split", "MeanVarianceNormalization" };
+	const struct onx_file_attr *axis = onx_lower_find(n, "axis"), *axes = onx_lower_find(n, "axes");
+	bool any = axis && (axis->i == 0 || axis->i == -rank);
+	for (size_t i = 0; axes && i < axes->n && axes->type == ONX_ATTR_INTS; i++)
+		any |= axes->ints[i] == 0 || axes->ints[i] == -rank;
+	for (size_t i = 0; !axis && !axes && i < sizeof first / sizeof *first; i++)
+		any |= onx_lower_is(n, first[i]);
+	return any;
+}
+
+/* The samples are a dimension behind the first, too. */
+static bool again(const struct work *x, const struct onx_shape *s)
+{
+	bool any = false;
+	for (int d = 1; d < s->rank; d++)
+		any |= s->dim[d] == x->batch;
+	return any;
+}
+
+static bool joins(const struct work *x, uint32_t id)
+{
+	const struct onx_node *n = &x->g->node[id];
+	const uint32_t reads = onx_lower_is(n, "Concat") ? n->n_in : n->n_in > 0;
+	bool any = false;
+	if (x->alone || !n->op || n->op->flags & (ONX_OP_EACH | ONX_OP_VIEW | ONX_OP_BODY))
+		return false;
+	for (uint32_t k = 0; k < reads && !any; k++)
+		any = n->in[k] != ONX_NONE && !x->f->fact[n->in[k]].value && sliced(x, n->in[k]) &&
+		      along_samples(n, x->f->fact[n->in[k]].shape.rank);
+	for (uint32_t k = 0; k < n->n_out && !any; k++)
+		any = n->out[k] != ONX_NONE && sliced(x, n->out[k]) && again(x, &x->f->fact[n->out[k]].shape);
+	return any;
+}
+
 /* Depends on a weight that trains, a statistic or a random node, on the other samples or on what the numbers of a
  * batch decide. */
 static bool varies(const struct work *x, uint32_t id)
@@ -42,7 +81,7 @@ static bool varies(const struct work *x, uint32_t id)
 		any = onx_node_read(n, k) != ONX_NONE && x->moves[onx_node_read(n, k)];
 	for (uint32_t k = 0; k < n->n_out && !any; k++)
 		any = n->out[k] != ONX_NONE && x->f->run[id] && (x->moves[n->out[k]] || mixed(x, n->out[k]));
-	return any;
+	return any || (x->f->run[id] && joins(x, id));
 }
 
 static void moving(const struct work *x)

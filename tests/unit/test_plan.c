@@ -257,6 +257,18 @@ static void no_slices(void **state)
 	assert_int_equal(q.cut.n, 1);
 	assert_int_equal(q.cut.cut[0], h);
 	onx_arena_release(&q.a);
+	const struct onx_file_attr down = onx_attr_int("axis", 0);
+	ask(&q, &n, OP2(&n, "MatMul", net_op(&n, "Softmax", 1, &h, &down), W(&n, 5, 3)), ONX_BN_AUTO);
+	assert_int_equal(q.cut.cut[0], h);              /* a softmax down the samples */
+	onx_arena_release(&q.a);
+	ask(&q, &n, OP2(&n, "MatMul", OP2(&n, "MatMul", OP2(&n, "MatMul", h, t), h), W(&n, 5, 3)), ONX_BN_AUTO);
+	assert_int_equal(q.cut.cut[0], h);              /* each sample times each other */
+	onx_arena_release(&q.a);
+	const struct onx_file_attr last = onx_attr_int("axis", 1);
+	const uint32_t across = net_op(&n, "Softmax", 1, &h, &last);
+	ask(&q, &n, OP2(&n, "MatMul", across, W(&n, 5, 3)), ONX_BN_AUTO);
+	assert_int_equal(q.cut.cut[0], across);
+	onx_arena_release(&q.a);
 	const uint32_t other = IN(&n, "other", 5, 3), z = OP2(&n, "MatMul", h, OP2(&n, "Mul", other, W(&n, 5, 3)));
 	ask(&q, &n, z, ONX_BN_AUTO);
 	assert_int_equal(q.cut.n, 0);
