@@ -41,6 +41,8 @@ int onx_info_json(const struct onx_info *f, struct onx_buf *out, struct onx_err 
 void onx_info_dot(const struct onx_info *f, struct onx_buf *out);
 /* The pre-flight.  ONX_NO if something stands in the way of training. */
 int onx_info_check(const struct onx_info *f, struct onx_err *e) ONX_MUST;
+/* Is there no plan for no other reason than shapes that each batch has of its own?  Then it runs, batch by batch. */
+bool onx_info_asks(const struct onx_info *f);
 /* The operators that this build knows, with or without a gradient. */
 enum onx_ops_form { ONX_OPS_TEXT, ONX_OPS_JSON, ONX_OPS_PAGE };
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e) ONX_MUST;

@@ -93,13 +93,12 @@ static int say_open(const struct onx_info *f, struct onx_json *list, struct onx_
 	return ONX_OK;
 }
 
-/* Is there no plan for no other reason than shapes that each batch has of its own? */
-static bool asks(const struct onx_info *f)
+bool onx_info_asks(const struct onx_info *f)
 {
 	struct onx_open open;
 	struct onx_err no = { 0 };
 
-	return f->why.code == ONX_UNSUP && open_find(f, &open, &no) == ONX_OK && open.asks;
+	return !f->plan && f->why.code == ONX_UNSUP && open_find(f, &open, &no) == ONX_OK && open.asks;
 }
 
 static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
@@ -181,7 +180,7 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 	}
 	if (f->n_train == 0)
 		n += nothing_trains(f, list);
-	if (!f->plan && n == 0 && !asks(f)) {
+	if (!f->plan && n == 0 && !onx_info_asks(f)) {
 		say_block(f, "the model", f->why.text, f->why.code != ONX_UNSUP ? NULL :
 			  "onnx-run goes without a plan; to train, make what it depends on a constant when exporting, "
 			  "or cut the model in front of it (onnx-head --cut-at)", list);

@@ -158,8 +158,10 @@ static void weight_lines(const struct onx_info *f, struct onx_buf *out)
 static void cost_lines(const struct onx_info *f, struct onx_buf *out)
 {
 	if (!f->plan) {
-		head(out, "cannot run");
-		onx_buf_fmt(out, "%s\n", f->why.text);
+		const bool runs = onx_info_asks(f);
+
+		head(out, runs ? "no plan yet" : "cannot run");
+		onx_buf_fmt(out, "%s%s\n", runs ? "each batch is planned for its own shapes: " : "", f->why.text);
 		return;
 	}
 	head(out, "multiply-adds");

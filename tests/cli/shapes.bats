@@ -42,6 +42,10 @@ on() { onnx-train --data d.csv --target kind --batch 6 --no-shuffle --seed 4 --l
 	[[ $output == *"shapes depend on the numbers: NonZero 'where'"*"ready: 12 weights"* ]]
 	run -0 onnx-run --bench 2 --batch 6 some.onnx
 	[[ $output == *"behind what can be planned"*"samples/s"* ]]
+	run -0 onnx-info some.onnx
+	[[ $output == *"no plan yet    each batch is planned for its own shapes: "*NonZero* && $output != *"cannot run"* ]]
+	run -0 onnx-info --json some.onnx
+	[[ $output == *'"runs": true'*'"why_not": '* ]]
 }
 
 @test "trained through: as the same net without such shapes, with any number of threads" {
