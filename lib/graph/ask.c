@@ -16,8 +16,9 @@ struct asker {
 	struct onx_arena *mem;
 	struct onx_facts *f;            /* of this round                                       */
 	bool *dep;                      /* by value: depends on what trains                     */
-	uint32_t *value, n;             /* asked for in this round                              */
+	uint32_t *value, n;             /* asked for in this round, each once                   */
 	bool *known;                    /* of each: as a constant                               */
+	uint32_t *place;                /* by value: 1 + where it stands among them; 0: nowhere */
 	struct onx_feed *feed;          /* of the plan, then of the interpreter                 */
 	struct onx_told *told; uint32_t n_told;
 };
@@ -46,22 +47,28 @@ static bool asks(const struct asker *a, uint32_t id)
 
 static void want(struct asker *a, uint32_t v, bool known)
 {
-	a->value[a->n] = v;
-	a->known[a->n++] = known;
+	if (a->place[v] == 0) {
+		a->value[a->n] = v;
+		a->known[a->n++] = false;
+		a->place[v] = a->n;
+	}
+	a->known[a->place[v] - 1] |= known;
 }
 
-/* small: settings alone. */
+/* small: settings alone.  false: there is none. */
 static bool inputs(struct asker *a, const struct onx_node *n, bool small)
 {
-	const uint32_t before = a->n;
+	bool any = false;
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		if (!unknown(a, n->in[k]) || onx_op_grad(n->op, (int)k) == ONX_G_DIFF)
 			continue;
 		const struct onx_shape *s = &a->f->fact[n->in[k]].shape;
-		if (!small || s->rank == 0 || (s->rank == 1 && s->dim[0] <= SETTING))
-			want(a, n->in[k], true);
+		if (small && s->rank != 0 && (s->rank != 1 || s->dim[0] > SETTING))
+			continue;
+		want(a, n->in[k], true);
+		any = true;
 	}
-	return a->n > before;
+	return any;
 }
 
 static int one(struct asker *a, uint32_t id, struct onx_err *e)
@@ -89,6 +96,8 @@ static int one(struct asker *a, uint32_t id, struct onx_err *e)
 static int round_of(struct asker *a, struct onx_err *e)
 {
 	int rc = ONX_OK;
+	for (uint32_t i = 0; i < a->n; i++)
+		a->place[a->value[i]] = 0;
 	a->n = 0;
 	for (uint32_t i = 0; rc == ONX_OK && i < a->g->n_order; i++)
 		if (asks(a, a->g->order[i]))
@@ -152,13 +161,15 @@ static int depends(struct asker *a, struct onx_err *e)
 int onx_ask(const struct onx_graph *g, struct onx_consts *c, const struct onx_ask *ask, struct onx_arena *mem,
 	    struct onx_told **told, uint32_t *n, struct onx_err *e)
 {
-	const size_t most = (size_t)g->n_value + ask->shapes->n_feed + ask->numbers->n_feed + 1;
+	/* A value is told at most twice: what comes out of a node, and then as a setting of another. */
+	const size_t most = (size_t)g->n_value + 1, told_most = 2 * most;
 	struct asker a = { .g = g, .consts = c, .ask = ask, .mem = mem };
-	a.told = ONX_NEWS(mem, struct onx_told, most);
-	a.feed = ONX_NEWS(mem, struct onx_feed, 2 * most);
-	a.value = ONX_NEWS(mem, uint32_t, 2 * most);
-	a.known = ONX_NEWS(mem, bool, 2 * most);
-	int rc = a.told && a.feed && a.value && a.known ? depends(&a, e) : no_memory(64.0 * (double)most, e);
+	a.told = ONX_NEWS(mem, struct onx_told, told_most);
+	a.feed = ONX_NEWS(mem, struct onx_feed, told_most + ask->shapes->n_feed + ask->numbers->n_feed);
+	a.value = ONX_NEWS(mem, uint32_t, most);
+	a.known = ONX_NEWS(mem, bool, most);
+	a.place = ONX_NEWS(mem, uint32_t, most);
+	int rc = a.told && a.feed && a.value && a.known && a.place ? depends(&a, e) : no_memory(64.0 * (double)most, e);
 	for (int i = 0; rc == ONX_OK; i++) {
 		struct onx_facts_want w = *ask->shapes;
 		w.partial = true;
