@@ -192,6 +192,16 @@ static uint64_t fold_ints(enum onx_reduction kind, bool wide, uint64_t acc, bool
 	return acc;
 }
 
+/* Of no whole numbers: the type's largest is the least, its smallest the most (ReduceMin, ReduceMax). */
+static int64_t of_none(enum onx_reduction kind, enum onx_dtype type)
+{
+	const int bits = onx_dtype_bits(type);
+	const bool sign = onx_dtype_class(type) == ONX_CLASS_INT;
+	const uint64_t most = type == ONX_BOOL ? 1 : UINT64_MAX >> (64 - bits + sign);
+
+	return kind == PROD ? 1 : kind == MIN ? (int64_t)most : kind == MAX && sign ? -(int64_t)most - 1 : 0;
+}
+
 /* Whole numbers (and bool, for Max and Min) are summed as 64 bits, which wrap. */
 static void ints_range(const void *ctx, size_t lo, size_t hi)
 {
@@ -212,9 +222,9 @@ static void ints_range(const void *ctx, size_t lo, size_t hi)
 				acc = fold_ints(j->kind, wide, acc, r == 0 && i == 0,
 						onx_bulk_ints(x, row.off + i * step, step, m, room), m);
 			}
-		int64_t y = (int64_t)acc;
-		if (j->kind == MEAN || j->kind == L2 || j->kind == LOG_SUM)
-			y = gone->count == 0 ? 0 : (int64_t)finish(j->kind, (double)y, gone->count);
+		int64_t y = gone->count ? (int64_t)acc : of_none(j->kind, x->type);
+		if (gone->count && (j->kind == MEAN || j->kind == L2 || j->kind == LOG_SUM))
+			y = (int64_t)finish(j->kind, (double)y, gone->count);
 		onx_view_put_int(&j->c->y[0], o, y);
 	}
 }
