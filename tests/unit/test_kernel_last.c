@@ -363,6 +363,9 @@ static void depthwises(const struct shape *s, const struct onx_conv_geo *g, cons
 	for (int k = 0; k < 6; k++) {
 		const int kind = k % 3;
 		const size_t n = kind == 0 ? t->ny : kind == 1 ? t->nx : t->nw;
+
+		if (far(t) && (k > 2 || kind == 2))
+			continue;       /* what adds, and weights, do not go past the caches */
 		real *want = depthwise(g, t, kind, k > 2, true, NULL), *have[THREADS];
 
 		for (int i = 0; i < THREADS; i++)
