@@ -20,7 +20,7 @@ struct onx_info {
 	const struct onx_info_opts *o;
 	struct onx_graph *g;
 	struct onx_consts consts;
-	struct onx_plan *plan;          /* forward, one batch; NULL: cannot be run, why.text says why  */
+	struct onx_plan *plan;          /* forward, one batch; NULL: there is none, why.text says why  */
 	struct onx_err why;
 	struct onx_probe *probe;        /* by value; NULL: shapes do not allow another batch           */
 	struct onx_op_count *op; uint32_t n_op;         /* most frequent first                         */
@@ -43,6 +43,8 @@ void onx_info_dot(const struct onx_info *f, struct onx_buf *out);
 int onx_info_check(const struct onx_info *f, struct onx_err *e) ONX_MUST;
 /* Is there no plan for no other reason than shapes that each batch has of its own?  Then it runs, batch by batch. */
 bool onx_info_asks(const struct onx_info *f);
+/* Is there no plan, and yet every operator is there, so that onnx-run goes without one? */
+bool onx_info_interpreted(const struct onx_info *f);
 /* The operators that this build knows, with or without a gradient. */
 enum onx_ops_form { ONX_OPS_TEXT, ONX_OPS_JSON, ONX_OPS_PAGE };
 int onx_info_ops(enum onx_ops_form form, struct onx_buf *out, struct onx_err *e) ONX_MUST;

@@ -101,6 +101,15 @@ bool onx_info_asks(const struct onx_info *f)
 	return !f->plan && f->why.code == ONX_UNSUP && open_find(f, &open, &no) == ONX_OK && open.asks;
 }
 
+bool onx_info_interpreted(const struct onx_info *f)
+{
+	bool known = !f->plan && f->why.code == ONX_UNSUP;
+
+	for (uint32_t i = 0; i < f->n_op; i++)
+		known &= f->op[i].known;
+	return known;
+}
+
 static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
 {
 	struct onx_json *top, *decides;

@@ -103,7 +103,7 @@ int onx_info_json(const struct onx_info *f, struct onx_buf *out, struct onx_err 
 		onx_json_int(top, "train_tensors", f->n_train);
 		onx_json_int(top, "train_parameters", (int64_t)f->trains);
 	}
-	onx_json_bool(top, "runs", f->plan || onx_info_asks(f));
+	onx_json_bool(top, "runs", f->plan || onx_info_interpreted(f));
 	onx_json_bool(top, "any_batch", f->probe != NULL);
 	if (f->plan) {
 		onx_json_int(top, "batch", f->o->batch);

@@ -152,7 +152,7 @@ static void written_out(struct onx_buf *out)
 
 	onx_buf_str(out, "\n## Written out\n\nOperators of com.microsoft that the graph has as operators of the table "
 		    "(the file keeps them); those on quantised numbers as DequantizeLinear, the operator and "
-		    "QuantizeLinear (scales and zero points of what they give must be there):");
+		    "QuantizeLinear (a zero point that is not there is 0):");
 	for (size_t i = 0; (name = onx_graph_written(i)) != NULL; i++) {
 		if (strcmp(name, last) != 0)
 			onx_buf_fmt(out, "%s %s", i ? "," : "", name);

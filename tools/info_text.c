@@ -158,10 +158,11 @@ static void weight_lines(const struct onx_info *f, struct onx_buf *out)
 static void cost_lines(const struct onx_info *f, struct onx_buf *out)
 {
 	if (!f->plan) {
-		const bool runs = onx_info_asks(f);
+		const bool asks = onx_info_asks(f), runs = onx_info_interpreted(f);
 
-		head(out, runs ? "no plan yet" : "cannot run");
-		onx_buf_fmt(out, "%s%s\n", runs ? "each batch is planned for its own shapes: " : "", f->why.text);
+		head(out, asks ? "no plan yet" : runs ? "no plan" : "cannot run");
+		onx_buf_fmt(out, "%s%s\n", asks ? "each batch is planned for its own shapes: "
+			    : runs ? "onnx-run computes it node by node: " : "", f->why.text);
 		return;
 	}
 	head(out, "multiply-adds");

@@ -10,6 +10,7 @@
 
 /* Nodes behind each other, `type in... > out... : attribute...`, ended by `;`.  A digit is an input of the operator,
  * y0, y1 or y2 an output, `-` nothing, any other word a name of its own; a node whose outputs nobody named is left out.
+ * `7|0`: input 7, or if it is not there the number 0 in the type of input 0.
  * An attribute is the operator's, where it has that; `name=number`, or `name=other`: the operator's `other`;
  * `axis=column`: of a matrix B, where its columns are; `perm=first`, `perm=last`: channels become the second dimension,
  * or the last again. */
@@ -164,6 +165,24 @@ static int append(struct writer *w, char *type, const char **in, size_t n_in, co
 	return onx_inline_append(w->x, w->to, &node, e);
 }
 
+/* `7|0`; a node gives the zero.  NULL: no memory. */
+static const char *or_zero(struct writer *w, const char *word, struct onx_err *e)
+{
+	const unsigned long k = strtoul(word, NULL, 10);
+	const char **at = ONX_NEWS(w->x->mem, const char *, 2);
+	char *type = onx_dup(w->x->mem, "onnx_adapt.ZeroOf");
+
+	if (k < w->n->n_in && *w->n->in[k])
+		return w->n->in[k];
+	if (!at || !type)
+		return NULL;
+	at[0] = named(w, strchr(word, '|') + 1);
+	at[1] = onx_text(w->x->mem, "%szero%lu", w->prefix, k);
+	if (!at[0] || !at[1] || append(w, type, at, 1, at + 1, 1, NULL, 0, e) < 0)
+		return NULL;
+	return at[1];
+}
+
 /* One node of a recipe; the text lives in the arena and is cut up. */
 static int step(struct writer *w, char *text, struct onx_err *e)
 {
@@ -188,7 +207,7 @@ static int step(struct writer *w, char *text, struct onx_err *e)
 		} else if (part == ATTR) {
 			n_attr += attribute(w, word, &attr[n_attr]);
 		} else {
-			const char *name = named(w, word);
+			const char *name = strchr(word, '|') ? or_zero(w, word, e) : named(w, word);
 			if (!name)
 				return no_memory(e);
 			names[part == IN ? n_in++ : WORDS + n_out++] = name;
@@ -232,7 +251,7 @@ static int concat(struct writer *w, struct onx_err *e)
 	if (!names[parts])
 		return no_memory(e);
 	rc = append(w, type, names, parts, names + parts, 1, axis, axis != NULL, e);
-	return rc == ONX_OK ? run(w, "QuantizeLinear c 0 1 > y0", e) : rc;
+	return rc == ONX_OK ? run(w, "QuantizeLinear c 0 1|2 > y0", e) : rc;
 }
 
 /* The opsets that the nodes are of: the recipe's, our own, those of the call around. */

@@ -8,7 +8,7 @@ struct onx_svm {
 	struct onx_reals coef, params, prob_a, prob_b, rho, vector;
 	struct onx_ints per_class;
 	struct onx_labels labels;
-	int64_t one_class, n_supports, n_targets;
+	int64_t one_class, n_supports;
 	int kernel, post;
 };
 

@@ -26,7 +26,6 @@ static const struct onx_field regressor_field[] = {
 	COMMON,
 	{ "n_supports", F_INT, offsetof(struct onx_svm, n_supports), .def = "0", .min = 0, .max = 1e9,
 	  .help = "support vectors; 0: a linear model" },
-	{ "n_targets", F_INT, offsetof(struct onx_svm, n_targets), .def = "1", .help = "one is all there can be" },
 	{ "one_class", F_INT, offsetof(struct onx_svm, one_class), .def = "0", .help = "1: 1 or -1 by the sign" },
 	{ .name = NULL }
 };
@@ -128,8 +127,6 @@ int onx_svm_regressor_infer(struct onx_infer *s, const void *attr, struct onx_er
 		return rc;
 	g->vectors = (size_t)a->n_supports;
 	g->outs = 1;
-	if (a->n_targets != 1)
-		return onx_fail(e, ONX_UNSUP, "n_targets is %lld", (long long)a->n_targets);
 	if (a->rho.n == 0)
 		return want("rho", 0, 1, e);
 	if (g->vectors && (rc = want("support_vectors", a->vector.n, g->vectors * g->cols, e)) < 0)

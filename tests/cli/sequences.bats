@@ -33,6 +33,10 @@ net() {
 	net p
 	run -1 onnx-info --check m.onnx
 	[[ $output == *"input 1 is computed while running"*"onnx-run goes without a plan"* ]]
+	run -0 onnx-info m.onnx
+	[[ $output == *"no plan        onnx-run computes it node by node: "* && $output != *"cannot run"* ]]
+	run -0 onnx-info --json m.onnx
+	[[ $output == *'"runs": true'* ]]
 	bytes "$(pb_tensor x "$(pb_msg 9 0000803f0000000000000000000080bf)" 1 4)" >x.pb       # 1 0 0 -1
 	run -0 onnx-run m.onnx x=x.pb
 }

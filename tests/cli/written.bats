@@ -44,11 +44,10 @@ setup() {
 	[[ $output == *'2 4 6 8'* ]]
 }
 
-@test "the type of what it gives must be known" {
+@test "a zero point that is not there is 0 in the type of the first numbers" {
 	file "$(node QuantizeLinear 'x s z' q)$(node QLinearAdd 'q s z q s z t' r)$(node DequantizeLinear 'r t z' y)"
-	run -4 onnx-run q.onnx x=x.pb
-	[[ $output == *"'QLinearAdd' of domain 'com.microsoft'"* ]]
-	[ "${#lines[@]}" = 1 ]
+	run -0 onnx-run q.onnx x=x.pb
+	[[ $output == *'2 4 6 8'* ]]
 }
 
 @test "sums with a bias" {
