@@ -3,6 +3,8 @@
 #include <string.h>
 #include "graph/gradient_i.h"
 
+#define MICROSOFT "com.microsoft"
+
 static int no_memory(double n, struct onx_err *e)
 {
 	return onx_nomem(e, n, "a gradient");
@@ -54,11 +56,12 @@ int onx_grad_node(struct onx_gradient *x, const char *type, const struct onx_fil
 	int rc = add_node(x, in, n_in, out, n_out, &n, e);
 	if (rc < 0)
 		return rc;
-	n->domain = "";
-	n->version = ONX_NEWEST_OPSET;
-	rc = onx_op_find("", type, ONX_NEWEST_OPSET, &n->op, e);
+	const bool theirs = strncmp(type, MICROSOFT ".", sizeof MICROSOFT) == 0;
+	n->version = theirs ? 1 : ONX_NEWEST_OPSET;
+	rc = onx_op_find(theirs ? MICROSOFT : "", theirs ? type + sizeof MICROSOFT : type, n->version, &n->op, e);
 	if (rc < 0)
 		return rc;
+	n->domain = n->op->domain;
 	n->type = n->op->type;
 	return onx_attr_fill(n->op, attr, n_attr, &x->b->arena, &n->attr, e);
 }

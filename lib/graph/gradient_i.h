@@ -28,7 +28,8 @@ static inline bool onx_is_backward(const struct onx_node *n)
 	return strcmp(n->domain, "onnx_adapt") == 0 && strcmp(n->type, "Backward") == 0;
 }
 
-/* gradient_back.c.  A new value, named like another; a node of an operator of ai.onnx with one new output; all 0
+/* gradient_back.c.  A new value, named like another; a node of an operator (of ai.onnx, or "com.microsoft.Inverse")
+ * with one new output; all 0
  * in the shape and type of v; the forward or backward of the node that `like`, a Backward, is about, on other
  * values: y and dx are new where they are not ONX_NONE.  All ids are of x->b. */
 int onx_grad_value(struct onx_gradient *x, const char *name, uint32_t *id, struct onx_err *e) ONX_MUST;

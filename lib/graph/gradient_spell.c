@@ -2,7 +2,10 @@
  *
  * A Backward in a sub-graph that is differentiated once more is replaced: the operator's own forward pass as nodes that
  * have second derivatives (gradient_second.c, or rows of the table again), and the way back through them from dy.  So
- * a row says what an operator computes, and every derivative of it, to any order, follows from that. */
+ * a row says what an operator computes, and every derivative of it, to any order, follows from that.  Where that is no
+ * way (a determinant, a product of zeros), the row says what comes back, through the operator itself: that has a
+ * derivative again, which is the same row's. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "graph/gradient_i.h"
@@ -14,6 +17,7 @@ struct spell {
 	struct onx_gradient *x;
 	const struct onx_backward_attr *a;
 	const uint32_t *in; uint32_t n_in;      /* the operator's inputs                 */
+	uint32_t dy;                            /* the gradient of y0                    */
 	struct { const char *name; uint32_t id; } name[NAMES];
 	int n_name;
 };
@@ -36,6 +40,11 @@ static bool attribute(const struct onx_backward_attr *a, const char *name, struc
 	case F_INT:  *to = onx_attr_int(name, *(const int64_t *)(const void *)at); return true;
 	case F_REAL: *to = onx_attr_float(name, *(const double *)(const void *)at); return true;
 	case F_INTS: *to = onx_attr_ints(name, list->v, list->n); return list->n > 0;
+	case F_STR:
+		to->type = ONX_ATTR_STRING;
+		to->s = *(const char *const *)(const void *)at;
+		to->s_len = to->s ? strlen(to->s) : 0;
+		return to->s != NULL;
 	case F_ENUM:
 		to->type = ONX_ATTR_STRING;
 		to->s = f->choices[*(const int *)(const void *)at];
@@ -94,9 +103,8 @@ static int whole(struct spell *s, const int64_t *v, size_t n, uint32_t *id, stru
 }
 
 /* [0,$groups,-1] */
-static int list(struct spell *s, const char *w, uint32_t *id, struct onx_err *e)
+static int numbers(struct spell *s, const char *w, int64_t *v, size_t *count, struct onx_err *e)
 {
-	int64_t v[8];
 	size_t n = 0;
 	for (const char *p = w; *p && *p != ']' && n < 8; p += strcspn(p, ",]")) {
 		struct onx_file_attr a = { .i = 0 };
@@ -116,7 +124,16 @@ static int list(struct spell *s, const char *w, uint32_t *id, struct onx_err *e)
 			v[n++] = strtoll(p, NULL, 10);
 		}
 	}
-	return whole(s, v, n, id, e);
+	*count = n;
+	return ONX_OK;
+}
+
+static int list(struct spell *s, const char *w, uint32_t *id, struct onx_err *e)
+{
+	int64_t v[8];
+	size_t n;
+	int rc = numbers(s, w, v, &n, e);
+	return rc < 0 ? rc : whole(s, v, n, id, e);
 }
 
 /* All axes from the one that the attribute says. */
@@ -154,6 +171,50 @@ static int like(struct spell *s, double number, uint32_t *id, struct onx_err *e)
 	return rc < 0 ? rc : onx_grad_put(s->x, "CastLike", NULL, at, 2, id, e);
 }
 
+/* The number i of the activation of FusedConv or FusedGemm; false: its usual one. */
+static bool fused_number(const struct spell *s, size_t i, double *to)
+{
+	static const char *const names[] = { "activation_alpha", "activation_beta" };
+	const struct onx_table *t = s->a->op->attr;
+	const struct onx_field *f = onx_find(t, "activation_params");
+	const char *at = s->a->attr;
+	if (f) {
+		const struct onx_reals *v = (const struct onx_reals *)(const void *)(at + f->off);
+		*to = i < v->n ? v->v[i] : 0;
+		return i < v->n;
+	}
+	*to = *(const double *)(const void *)(at + onx_find(t, names[i])->off);
+	return !isnan(*to);
+}
+
+/* The activation at the end of FusedConv and FusedGemm (op/fuse.h). */
+static int fused(struct spell *s, uint32_t in, uint32_t *out, struct onx_err *e)
+{
+	static const char *const names[] = { "alpha", "beta" };
+	struct onx_file_attr a, attr[2];
+	uint32_t at[3] = { in, ONX_NONE, ONX_NONE }, n_in = 1;
+	size_t n = 0;
+	double v;
+	int rc = ONX_OK;
+	const char *type = attribute(s->a, "activation", &a) ? a.s : "";
+	if (strcmp(type, "Clip") == 0) {
+		for (size_t i = 0; rc == ONX_OK && i < 2; i++)
+			if (fused_number(s, i, &v))
+				rc = like(s, v, &at[n_in = (uint32_t)i + 1], e);
+		n_in = at[2] != ONX_NONE ? 3 : at[1] != ONX_NONE ? 2 : 1;
+	} else if (strcmp(type, "LeakyRelu") == 0 || strcmp(type, "HardSigmoid") == 0) {
+		for (; n < (*type == 'L' ? 1 : 2) && fused_number(s, n, &v); n++)
+			attr[n] = onx_attr_float(names[n], v);
+	} else if (strcmp(type, "GeluTanh") == 0) {
+		attr[n++] = (struct onx_file_attr){ .name = "approximate", .type = ONX_ATTR_STRING, .s = "tanh",
+						    .s_len = 4 };
+	}
+	type = !*type ? "Identity" : strcmp(type, "Silu") == 0 ? "Swish" : strcmp(type, "GeluTanh") == 0 ? "Gelu"
+	       : type;
+	*out = 0;
+	return rc < 0 ? rc : onx_grad_node(s->x, type, attr, n, at, n_in, out, 1, e);
+}
+
 /* What a word among the inputs stands for. */
 static int value(struct spell *s, const char *w, uint32_t *id, struct onx_err *e)
 {
@@ -172,6 +233,8 @@ static int value(struct spell *s, const char *w, uint32_t *id, struct onx_err *e
 		return list(s, w, id, e);
 	} else if (strcmp(w, "@axis") == 0) {
 		return from_axis(s, id, e);
+	} else if (strcmp(w, "dy") == 0) {
+		*id = s->dy;
 	} else if (*w == '@') {
 		if (attribute(s->a, w + 1, &a))
 			return whole(s, a.ints, a.n, id, e);
@@ -194,6 +257,26 @@ struct node {
 	size_t n_attr;
 };
 
+/* name=3, name=SAME_UPPER, name=[$size,1] */
+static int given(struct spell *s, struct node *n, const char *name, const char *v, struct onx_err *e)
+{
+	struct onx_file_attr *a = &n->attr[n->n_attr++];
+	char *end;
+	size_t count;
+	*a = onx_attr_int(name, strtoll(v, &end, 10));
+	if (*v == '[') {
+		int64_t *list = ONX_NEWS(&s->x->b->arena, int64_t, WORDS);
+		int rc = list ? numbers(s, v, list, &count, e) : onx_nomem(e, WORDS * sizeof *list, "a gradient");
+		if (rc == ONX_OK)
+			*a = onx_attr_ints(name, list, count);
+		return rc;
+	}
+	if (*end)
+		*a = (struct onx_file_attr){ .name = name, .type = ONX_ATTR_STRING, .s = onx_dup(&s->x->b->arena, v),
+					     .s_len = strlen(v) };
+	return !*end || a->s ? ONX_OK : onx_nomem(e, 64, "a gradient");
+}
+
 static int word(struct spell *s, char *w, char part, struct node *n, struct onx_err *e)
 {
 	char *eq = strchr(w, '=');
@@ -206,7 +289,7 @@ static int word(struct spell *s, char *w, char part, struct node *n, struct onx_
 		return value(s, w, &n->in[n->n_in++], e);
 	} else if (eq) {
 		*eq = 0;
-		n->attr[n->n_attr++] = onx_attr_int(w, strtoll(eq + 1, NULL, 10));
+		return given(s, n, w, eq + 1, e);
 	} else {
 		n->n_attr += attribute(s->a, w, &n->attr[n->n_attr]);
 	}
@@ -227,6 +310,8 @@ static int one(struct spell *s, char *text, struct onx_err *e)
 		n.n_in--;
 	if (rc == ONX_OK && strcmp(n.type, "self") == 0)
 		rc = onx_grad_again(s->x, s->a, n.in, n.n_in, n.out, n.n_out, e);
+	else if (rc == ONX_OK && strcmp(n.type, "fused") == 0)
+		rc = fused(s, n.in[0], n.out, e);
 	else if (rc == ONX_OK)
 		rc = onx_grad_node(s->x, n.type, n.attr, n.n_attr, n.in, n.n_in, n.out, n.n_out, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < n.n_out && s->n_name < NAMES; i++) {
@@ -285,6 +370,18 @@ static int apart(struct spell *s, uint32_t *in, struct onx_err *e)
 	return rc;
 }
 
+/* The gradients d0, d1, ... that a row gave itself. */
+static int slopes(struct spell *s, uint32_t *dx, struct onx_err *e)
+{
+	for (uint32_t k = 0; k < s->n_in; k++) {
+		const char name[3] = { 'd', (char)('0' + k), 0 };
+		int rc = dx[k] == ONX_NONE ? ONX_OK : value(s, name, &dx[k], e);
+		if (rc < 0)
+			return rc;
+	}
+	return 1;
+}
+
 int onx_grad_written(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
 		     uint32_t *dx, struct onx_err *e)
 {
@@ -294,7 +391,7 @@ int onx_grad_written(struct onx_gradient *x, const struct onx_backward_attr *a, 
 	if (!s || !arg)
 		return onx_nomem(e, 4.0 * n, "a gradient");
 	memcpy(arg, in + n_y, n * sizeof *arg);
-	*s = (struct spell){ .x = x, .a = a, .in = in + n_y, .n_in = n };
+	*s = (struct spell){ .x = x, .a = a, .in = in + n_y, .n_in = n, .dy = in[0] };
 	const struct row *r = row_of(s);
 	if (!r && !many(s))
 		return 0;
@@ -303,6 +400,8 @@ int onx_grad_written(struct onx_gradient *x, const struct onx_backward_attr *a, 
 	s->in = arg;
 	if (rc == ONX_OK)
 		rc = r ? forward(s, r->text, e) : pairs(s, e);
+	if (rc == ONX_OK && r && strstr(r->text, "> d0"))
+		return slopes(s, dx, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < OUTPUTS; i++) {
 		const char name[3] = { 'y', (char)('0' + i), 0 };
 		rc = value(s, name, &y[i], e);
