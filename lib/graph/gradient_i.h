@@ -59,10 +59,13 @@ int onx_grad_region(struct onx_gradient *x, uint32_t first, const uint32_t *y, c
  * dx[k] new where it was not ONX_NONE; 0, it is to stay. */
 int onx_grad_spell(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
 		   uint32_t *dx, struct onx_err *e) ONX_MUST;
-/* gradient_spell.c.  Is it about this operator ("domain.type" where it is not ai.onnx), an attribute of which has the
- * value "name=value" (NULL: whichever)? */
+/* gradient_attr.c.  Is it about this operator ("domain.type" where it is not ai.onnx), whose attributes have the
+ * values "name=value name=value" (NULL: whichever)?  An attribute as a file would have it; false: the operator has
+ * none, or a list that is empty.  Number i of the activation of FusedConv or FusedGemm; false: its usual one. */
 bool onx_grad_about(const struct onx_backward_attr *a, const char *type, const char *when);
-/* The same for operators that are written out. */
+bool onx_grad_attr(const struct onx_backward_attr *a, const char *name, struct onx_file_attr *to);
+bool onx_grad_fused(const struct onx_backward_attr *a, size_t i, double *to);
+/* gradient_spell.c.  The same as onx_grad_spell for operators that are written out. */
 int onx_grad_written(struct onx_gradient *x, const struct onx_backward_attr *a, const uint32_t *in, uint32_t n_in,
 		     uint32_t *dx, struct onx_err *e) ONX_MUST;
 /* Back through n of b, a Backward, whose outputs have the gradients u (ONX_NONE: none). */

@@ -5,14 +5,13 @@
  * a row says what an operator computes, and every derivative of it, to any order, follows from that.  Where that is no
  * way (a determinant, a product of zeros), the row says what comes back, through the operator itself: that has a
  * derivative again, which is the same row's. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "graph/gradient_i.h"
 
 #include "graph/gradient_rows.inc"
 
-enum { NAMES = 32, WORDS = 8, OUTPUTS = 4 };
+enum { NAMES = 64, WORDS = 8, OUTPUTS = 4 };
 struct spell {
 	struct onx_gradient *x;
 	const struct onx_backward_attr *a;
@@ -21,60 +20,6 @@ struct spell {
 	struct { const char *name; uint32_t id; } name[NAMES];
 	int n_name;
 };
-
-/* ---- attributes of the operator ---- */
-
-/* As a file would have it; false: the operator has none, or a list that is empty. */
-static bool attribute(const struct onx_backward_attr *a, const char *name, struct onx_file_attr *to)
-{
-	const struct onx_field *f = a->op->attr ? onx_find(a->op->attr, name) : NULL;
-	const char *at = (const char *)a->attr + (f ? f->off : 0);
-	const struct onx_ints *list = (const struct onx_ints *)(const void *)at;
-	*to = (struct onx_file_attr){ .name = name };
-	if (!f || (!f->def && a->op->attr->given && !onx_given(a->op->attr, a->attr, name)))
-		return false;
-	if (a->op->attr->given && strcmp(name, "ignore_index") == 0 && !onx_given(a->op->attr, a->attr, name))
-		return false;
-	switch (f->kind) {
-	case F_BOOL: *to = onx_attr_int(name, *(const bool *)at); return true;
-	case F_INT:  *to = onx_attr_int(name, *(const int64_t *)(const void *)at); return true;
-	case F_REAL: *to = onx_attr_float(name, *(const double *)(const void *)at); return true;
-	case F_INTS: *to = onx_attr_ints(name, list->v, list->n); return list->n > 0;
-	case F_STR:
-		to->type = ONX_ATTR_STRING;
-		to->s = *(const char *const *)(const void *)at;
-		to->s_len = to->s ? strlen(to->s) : 0;
-		return to->s != NULL;
-	case F_ENUM:
-		to->type = ONX_ATTR_STRING;
-		to->s = f->choices[*(const int *)(const void *)at];
-		to->s_len = strlen(to->s);
-		return true;
-	default: return false;
-	}
-}
-
-static bool holds(const struct onx_backward_attr *a, const char *when)
-{
-	char name[24];
-	const char *eq = when ? strchr(when, '=') : NULL;
-	struct onx_file_attr is;
-	if (!eq)
-		return true;
-	memcpy(name, when, (size_t)(eq - when));
-	name[eq - when] = 0;
-	if (!attribute(a, name, &is))
-		return strcmp(eq, "=0") == 0;
-	return is.type == ONX_ATTR_STRING ? strcmp(is.s, eq + 1) == 0 : is.i == strtoll(eq + 1, NULL, 10);
-}
-
-bool onx_grad_about(const struct onx_backward_attr *a, const char *type, const char *when)
-{
-	const size_t n = strlen(a->op->domain);
-	if (n && (strncmp(type, a->op->domain, n) != 0 || type[n] != '.'))
-		return false;
-	return strcmp(type + (n ? n + 1 : 0), a->op->type) == 0 && holds(a, when);
-}
 
 static const struct row *row_of(const struct spell *s)
 {
@@ -116,7 +61,7 @@ static int numbers(struct spell *s, const char *w, int64_t *v, size_t *count, st
 		if (*p == '$') {
 			memcpy(name, p + 1, len - 1);
 			name[len - 1] = 0;
-			if (!attribute(s->a, name, &a))
+			if (!onx_grad_attr(s->a, name, &a))
 				return onx_fail(e, ONX_UNSUP, "gradients of a gradient: %s without '%s'",
 						s->a->op->type, name);
 			v[n++] = a.i;
@@ -142,7 +87,7 @@ static int from_axis(struct spell *s, uint32_t *id, struct onx_err *e)
 	struct onx_file_attr a;
 	const struct onx_file_attr one = onx_attr_int("value_int", 1);
 	uint32_t at[3], shape;
-	if (!attribute(s->a, "axis", &a))
+	if (!onx_grad_attr(s->a, "axis", &a))
 		a.i = -1;
 	if (a.i < -ONX_RANK)
 		return onx_fail(e, ONX_SHAPE, "%s has axis %lld", s->a->op->type, (long long)a.i);
@@ -166,25 +111,12 @@ static int from_axis(struct spell *s, uint32_t *id, struct onx_err *e)
 static int like(struct spell *s, double number, uint32_t *id, struct onx_err *e)
 {
 	const struct onx_file_attr a = onx_attr_float("value_float", number);
-	uint32_t at[2] = { 0, s->in[0] };
+	uint32_t k = 0, at[2] = { 0, 0 };
+	while (k + 1 < s->n_in && (s->in[k] == ONX_NONE || onx_op_grad(s->a->op, (int)k) != ONX_G_DIFF))
+		k++;
+	at[1] = s->in[k];
 	int rc = onx_grad_put(s->x, "Constant", &a, NULL, 0, &at[0], e);
 	return rc < 0 ? rc : onx_grad_put(s->x, "CastLike", NULL, at, 2, id, e);
-}
-
-/* The number i of the activation of FusedConv or FusedGemm; false: its usual one. */
-static bool fused_number(const struct spell *s, size_t i, double *to)
-{
-	static const char *const names[] = { "activation_alpha", "activation_beta" };
-	const struct onx_table *t = s->a->op->attr;
-	const struct onx_field *f = onx_find(t, "activation_params");
-	const char *at = s->a->attr;
-	if (f) {
-		const struct onx_reals *v = (const struct onx_reals *)(const void *)(at + f->off);
-		*to = i < v->n ? v->v[i] : 0;
-		return i < v->n;
-	}
-	*to = *(const double *)(const void *)(at + onx_find(t, names[i])->off);
-	return !isnan(*to);
 }
 
 /* The activation at the end of FusedConv and FusedGemm (op/fuse.h). */
@@ -196,14 +128,14 @@ static int fused(struct spell *s, uint32_t in, uint32_t *out, struct onx_err *e)
 	size_t n = 0;
 	double v;
 	int rc = ONX_OK;
-	const char *type = attribute(s->a, "activation", &a) ? a.s : "";
+	const char *type = onx_grad_attr(s->a, "activation", &a) ? a.s : "";
 	if (strcmp(type, "Clip") == 0) {
 		for (size_t i = 0; rc == ONX_OK && i < 2; i++)
-			if (fused_number(s, i, &v))
+			if (onx_grad_fused(s->a, i, &v))
 				rc = like(s, v, &at[n_in = (uint32_t)i + 1], e);
 		n_in = at[2] != ONX_NONE ? 3 : at[1] != ONX_NONE ? 2 : 1;
 	} else if (strcmp(type, "LeakyRelu") == 0 || strcmp(type, "HardSigmoid") == 0) {
-		for (; n < (*type == 'L' ? 1 : 2) && fused_number(s, n, &v); n++)
+		for (; n < (*type == 'L' ? 1 : 2) && onx_grad_fused(s->a, n, &v); n++)
 			attr[n] = onx_attr_float(names[n], v);
 	} else if (strcmp(type, "GeluTanh") == 0) {
 		attr[n++] = (struct onx_file_attr){ .name = "approximate", .type = ONX_ATTR_STRING, .s = "tanh",
@@ -225,7 +157,7 @@ static int value(struct spell *s, const char *w, uint32_t *id, struct onx_err *e
 	} else if (*w == '#') {
 		return like(s, strtod(w + 1, NULL), id, e);
 	} else if (*w == '%') {
-		if (!attribute(s->a, w + 1, &a))
+		if (!onx_grad_attr(s->a, w + 1, &a))
 			return onx_fail(e, ONX_UNSUP, "gradients of a gradient: %s without '%s'", s->a->op->type,
 					w + 1);
 		return like(s, a.type == ONX_ATTR_INT ? (double)a.i : (double)a.f, id, e);
@@ -236,7 +168,7 @@ static int value(struct spell *s, const char *w, uint32_t *id, struct onx_err *e
 	} else if (strcmp(w, "dy") == 0) {
 		*id = s->dy;
 	} else if (*w == '@') {
-		if (attribute(s->a, w + 1, &a))
+		if (onx_grad_attr(s->a, w + 1, &a))
 			return whole(s, a.ints, a.n, id, e);
 		*id = s->n_in > 1 ? s->in[1] : ONX_NONE;
 	}
@@ -291,7 +223,7 @@ static int word(struct spell *s, char *w, char part, struct node *n, struct onx_
 		*eq = 0;
 		return given(s, n, w, eq + 1, e);
 	} else {
-		n->n_attr += attribute(s->a, w, &n->attr[n->n_attr]);
+		n->n_attr += onx_grad_attr(s->a, w, &n->attr[n->n_attr]);
 	}
 	return ONX_OK;
 }

@@ -24,8 +24,8 @@ import peers
 TOLERANCE = 1e-9
 DOMAIN = "ai.onnx.preview.training"
 # Ours says that they have none: a case of any other operator has to have one.
-NONE = {"Attention", "CausalConvWithState", "EmbedLayerNormalization", "GRU", "LSTM", "LinearAttention",
-        "MultiHeadAttention", "Normalizer", "RNN", "ScatterElements mul", "ScatterElements max", "ScatterElements min"}
+NONE = {"CausalConvWithState", "GRU", "LSTM", "LinearAttention",
+        "MultiHeadAttention by heads", "Normalizer", "RNN", "ScatterElements mul", "ScatterElements max", "ScatterElements min"}
 
 
 def double(a):
@@ -54,6 +54,8 @@ def unlike(case):
 
 def named(case):
     kind = case.attributes.get("reduction")
+    if case.op == "MultiHeadAttention" and case.inputs[1].ndim == 4:
+        return case.op + " by heads"
     return "%s %s" % (case.op, kind) if case.op == "ScatterElements" and kind else case.op
 
 
