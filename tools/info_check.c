@@ -105,8 +105,8 @@ bool onx_info_interpreted(const struct onx_info *f)
 {
 	bool known = !f->plan && f->why.code == ONX_UNSUP;
 
-	for (uint32_t i = 0; i < f->n_op; i++)
-		known &= f->op[i].known;
+	for (uint32_t i = 0; i < f->g->n_node; i++)
+		known &= f->g->node[i].dropped || f->g->node[i].op;
 	return known;
 }
 

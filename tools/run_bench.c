@@ -21,8 +21,8 @@ static int by_value(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-/* Even numbers in [-1, 1) for real types, over the whole range for those of 8 bits, zeros for all others: those may be
- * indices. */
+/* Even numbers in [-1, 1) for real types, over the whole range for those of 8 bits, empty texts, zeros for all
+ * others: those may be indices. */
 static int fill(struct onx_run_job *r, uint32_t k, struct onx_err *e)
 {
 	struct onx_feed *f = &r->feed[k];
@@ -42,6 +42,8 @@ static int fill(struct onx_run_job *r, uint32_t k, struct onx_err *e)
 		onx_view_put_real(v, i, (double)((i * 2654435761u + k) % 65536) / 32768 - 1);
 	for (size_t i = 0; (v->type == ONX_INT8 || v->type == ONX_UINT8) && i < v->n; i++)
 		((uint8_t *)v->v)[i] = (uint8_t)((i * 2654435761u + k) >> 8);
+	for (size_t i = 0; v->type == ONX_STRING && i < v->n; i++)
+		((const char **)v->v)[i] = "";
 	return ONX_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/gz.h"
 #include "data/source_i.h"
 
 struct idx {

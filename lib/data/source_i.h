@@ -47,8 +47,5 @@ int onx_source_one_part(struct onx_source *s, const struct onx_source_ask *ask, 
 /* "a,b" -> two paths in the arena; false if there is not exactly one comma. */
 bool onx_two_paths(struct onx_arena *a, const char *spec, const char **one, const char **two);
 
-/* data/gz.c: the whole of gzip-compressed bytes, into a heap block. */
-int onx_gunzip(const void *data, size_t n, const char *what, uint8_t **out, size_t *out_n,
-	       struct onx_err *e) ONX_MUST;
 
 #endif

@@ -65,6 +65,8 @@ int onx_consts_get(struct onx_consts *c, uint32_t value, bool wide, const struct
 	struct onx_view **slot = &c->view[wide][value];
 	if (!*slot) {
 		const struct onx_weight *w = c->g->value[value].init;
+		if (w->type == ONX_UNDEFINED)
+			return onx_fail(e, ONX_UNSUP, "'%s' has elements of a type that is not known", w->name);
 		const size_t width = onx_dtype_store(w->type, wide);
 		const bool direct = usable(w, width);
 		/* One heap block holds the view and, unless the file's bytes serve, the numbers. */

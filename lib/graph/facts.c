@@ -65,6 +65,8 @@ static int constant(struct onx_facts_work *w, uint32_t v, struct onx_err *e)
 	if (c->rank > ONX_RANK)
 		return onx_fail(e, ONX_UNSUP, "'%s' has %d dimensions, at most %d are supported", c->name,
 				c->rank, ONX_RANK);
+	if (c->type == ONX_UNDEFINED)
+		return onx_fail(e, ONX_UNSUP, "'%s' has elements of a type that is not known", c->name);
 	t->type = c->type;
 	t->shape.rank = c->rank;
 	memcpy(t->shape.dim, c->dim, (size_t)c->rank * sizeof *c->dim);

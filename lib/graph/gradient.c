@@ -206,7 +206,7 @@ static int check_names(struct onx_gradient *x, uint32_t *y, struct onx_err *e)
 			return rc;
 		x->given[v] = x->dep[v] = true;
 	}
-	return name_of(x, x->a->y, y, e);
+	return x->a->y ? name_of(x, x->a->y, y, e) : onx_fail(e, ONX_FORMAT, "the attribute 'y' is missing");
 }
 
 static int open_work(struct onx_gradient *x, struct onx_err *e)

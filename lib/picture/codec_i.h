@@ -13,7 +13,7 @@ int onx_image_bound(uint64_t w, uint64_t h, const char *what, struct onx_err *e)
 
 typedef int onx_codec_fn(const uint8_t *data, size_t n, const char *what, const struct onx_decode *o,
 			 struct onx_image *out, int *orientation, struct onx_err *e);
-onx_codec_fn onx_jpeg_decode, onx_png_decode, onx_webp_decode, onx_bmp_decode, onx_pnm_decode;
+onx_codec_fn onx_jpeg_decode, onx_png_decode, onx_webp_decode, onx_bmp_decode, onx_pnm_decode, onx_tiff_decode;
 
 /* Orientation 1..8 in an EXIF block (with or without "Exif\0\0" before it); 1 if there is none. */
 int onx_exif_orientation(const uint8_t *data, size_t n);

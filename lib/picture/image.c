@@ -34,6 +34,11 @@ static bool is_pnm(const uint8_t *d, size_t n)
 	return n >= 3 && d[0] == 'P' && d[1] >= '1' && d[1] <= '6' && isspace(d[2]);
 }
 
+static bool is_tiff(const uint8_t *d, size_t n)
+{
+	return n >= 4 && (memcmp(d, "II*\0", 4) == 0 || memcmp(d, "MM\0*", 4) == 0);
+}
+
 static const struct codec {
 	const char *name;
 	const char *ending[4];
@@ -45,6 +50,7 @@ static const struct codec {
 	{ "WebP", { ".webp" }, is_webp, onx_webp_decode },
 	{ "BMP", { ".bmp" }, is_bmp, onx_bmp_decode },
 	{ "PNM", { ".pnm", ".ppm", ".pgm", ".pbm" }, is_pnm, onx_pnm_decode },
+	{ "TIFF", { ".tif", ".tiff" }, is_tiff, onx_tiff_decode },
 	{ .name = NULL }
 };
 
@@ -164,8 +170,8 @@ static int make_upright(struct onx_image *m, int orientation, struct onx_err *e)
 /* Formats that are known and not decoded. */
 static const char *other(const uint8_t *d, size_t n)
 {
-	if (n >= 4 && (memcmp(d, "II*\0", 4) == 0 || memcmp(d, "MM\0*", 4) == 0))
-		return "TIFF";
+	if (n >= 4 && (memcmp(d, "II+\0", 4) == 0 || memcmp(d, "MM\0+", 4) == 0))
+		return "BigTIFF";
 	if (n >= 12 && (memcmp(d, "\0\0\0\x0cjP  \r\n\x87\n", 12) == 0 || memcmp(d, "\xff\x4f\xff\x51", 4) == 0))
 		return "JPEG 2000";
 	return NULL;
@@ -183,10 +189,10 @@ int onx_image_decode(const void *data, size_t n, const char *what, const struct 
 	if (n == 0)
 		return onx_fail(e, ONX_FORMAT, "'%s' is empty", what);
 	if (!c && other(data, n))
-		return onx_fail(e, ONX_UNSUP, "'%s' is a %s picture, wanted JPEG, PNG, WebP, BMP or PNM", what,
+		return onx_fail(e, ONX_UNSUP, "'%s' is a %s picture, wanted JPEG, PNG, WebP, BMP, PNM or TIFF", what,
 				other(data, n));
 	if (!c)
-		return onx_fail(e, ONX_FORMAT, "'%s' is not a JPEG, PNG, WebP, BMP or PNM picture", what);
+		return onx_fail(e, ONX_FORMAT, "'%s' is not a JPEG, PNG, WebP, BMP, PNM or TIFF picture", what);
 	rc = c->decode(data, n, what, o, out, &orientation, e);
 	if (rc < 0)
 		return rc;

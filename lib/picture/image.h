@@ -1,10 +1,11 @@
 /* picture/image.h -- pictures: compressed files to pixels.
  *
  * JPEG (picture/jpeg.c, libjpeg-turbo), PNG (picture/png.c, libpng), WebP (picture/webp.c, libwebp), BMP and
- * the portable formats PBM, PGM, PPM (picture/bmp.c, picture/pnm.c, our own), told apart by their first
- * bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of them: alpha is dropped, 16
+ * the portable formats PBM, PGM, PPM and TIFF (picture/bmp.c, picture/pnm.c, picture/tiff.c, our own), told apart by
+ * their first bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of them: alpha is dropped, 16
  * bits keep the high byte (of a PGM or PPM: are rounded), CMYK and YCCK are taken as Adobe writes them.
- * EXIF orientation (picture/exif.c, libexif) of the first three is applied: pixels come out upright.
+ * EXIF orientation (picture/exif.c, libexif) of the first three, and that of a TIFF, is applied: pixels come out
+ * upright.
  *
  * Files are untrusted: a picture above 2^28 pixels or 65,500 on a side is refused before memory is
  * taken; a truncated file is a fault, not a half-grey picture.  Faults name the file.
@@ -39,9 +40,10 @@ int onx_image_read(const char *path, const struct onx_decode *o, struct onx_imag
 		   struct onx_err *e) ONX_MUST;
 void onx_image_release(struct onx_image *m);
 
-/* "JPEG", "PNG", "WebP", "BMP", "PNM" by the first bytes (12 suffice), or NULL. */
+/* "JPEG", "PNG", "WebP", "BMP", "PNM", "TIFF" by the first bytes (12 suffice), or NULL. */
 const char *onx_image_kind(const void *data, size_t n);
-/* By the ending of a file name: .jpg .jpeg .png .webp .bmp .pnm .ppm .pgm .pbm in any case. */
+/* By the ending of a file name: .jpg .jpeg .png .webp .bmp .pnm .ppm .pgm .pbm .tif .tiff in any
+ * case. */
 bool onx_image_named(const char *path);
 
 /* An empty picture of that size (zeroed pixels). */

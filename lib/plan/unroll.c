@@ -217,7 +217,7 @@ int onx_unroll_body(struct unroll *u, const struct onx_body *b, size_t turn, con
 
 static bool to_write(const struct onx_graph *g, const struct onx_facts *f, uint32_t id)
 {
-	return (g->node[id].n_body || (g->node[id].op->flags & ONX_OP_SEQUENCE)) && f->run[id];
+	return f->run[id] && (g->node[id].n_body || (g->node[id].op->flags & ONX_OP_SEQUENCE));
 }
 
 /* Operators on sequences, in bodies too. */

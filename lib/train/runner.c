@@ -112,6 +112,8 @@ static int made_up(struct onx_runner *r, int64_t n, struct onx_exec **x, const s
 		onx_rng_init(&rng, 1, ONX_RNG_TEST, i, 0);
 		for (size_t k = 0; v && onx_dtype_real(type) && k < v->n; k++)
 			onx_view_put_real(v, k, onx_rng_range(&rng, -1, 1));
+		for (size_t k = 0; v && type == ONX_STRING && k < v->n; k++)
+			((const char **)v->v)[k] = "";
 		number[i] = v ? v->v : NULL;
 		if (!v)
 			rc = onx_nomem(e, 64, "made-up numbers");

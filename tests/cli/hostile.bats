@@ -134,6 +134,31 @@ same() {
 	all_bad 3 "'w'" m
 }
 
+@test "a constant of a type that nobody knows: kept in the file, named where it is computed with" {
+	pb_file t.onnx "$(pb_graph "$(pb_msg 1 "$(pb_node Add sum 'x w' y)")$(
+		pb_msg 5 "$(pb_int 1 1)$(pb_int 2 67)$(pb_str 8 w)$(pb_msg 9 00)")")"
+	bytes "$(pb_tensor x "$(pb_msg 9 0000803f000000400000404000008040)" 1 4)" >x.pb
+	fault 4 "'w' has elements of a type that is not known" onnx-run t.onnx x=x.pb
+	onnx-freeze -q --all -o u.onnx t.onnx
+	run -0 onnx-info u.onnx
+	onnx-info --check u.onnx >said.txt || [ "$?" = 1 ]
+}
+
+@test "what nobody needs may be unknown, beside sequences" {
+	pb_file t.onnx "$(pb_graph "$(pb_msg 1 "$(pb_node Nobody aside x z)")$(
+		pb_msg 1 "$(pb_node SequenceConstruct both 'x x' s)")$(pb_msg 1 "$(pb_node Relu last x y)")")"
+	run -0 onnx-info t.onnx
+	onnx-info --check t.onnx >said.txt || [ "$?" = 1 ]
+}
+
+@test "texts that are made up to be measured are empty" {
+	pb_file t.onnx "$(pb_graph "$(pb_msg 1 "$(pb_node Cast number s y "$(
+		pb_msg 5 "$(pb_str 1 to)$(pb_int 3 1)$(pb_int 20 2)")")")$(
+		pb_msg 11 "$(pb_str 1 s)$(pb_msg 2 "$(pb_msg 1 "$(pb_int 1 8)$(pb_msg 2 "$(pb_msg 1 "$(pb_int 1 3)")")")")")")"
+	run onnx-run --bench 1 t.onnx
+	[ "$status" -lt 9 ]
+}
+
 @test "ninety Ifs inside each other" {
 	local nest i
 	nest=$(pb_msg 1 "$(pb_node Relu r x y)")$(pb_str 2 g)

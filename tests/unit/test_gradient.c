@@ -29,10 +29,12 @@ static void gradient(struct onx_buf *g, const char *in, const char *xs, const ch
 	attr_names(&n, "xs", xs);
 	if (*zs)
 		attr_names(&n, "zs", zs);
-	pb_str(&a, 1, "y");
-	pb_str(&a, 4, y);
-	pb_int(&a, 20, 3);
-	pb_msg(&n, 5, &a);
+	if (y) {
+		pb_str(&a, 1, "y");
+		pb_str(&a, 4, y);
+		pb_int(&a, 20, 3);
+		pb_msg(&n, 5, &a);
+	}
 	pb_msg(g, 1, &n);
 }
 
@@ -186,6 +188,7 @@ static void faults(void **state)
 	refused("a b", "a x", "b", "d", ONX_FORMAT, "2 inputs");
 	refused("a", "nobody", "", "d", ONX_FORMAT, "'nobody' is no tensor");
 	refused("a", "a", "", "nobody", ONX_FORMAT, "'nobody' is no tensor");
+	refused("a", "a", "", NULL, ONX_FORMAT, "attribute 'y' is missing");
 	refused("a b", "a", "a", "d", ONX_FORMAT, "twice");
 	refused("- b", "a", "b", "d", ONX_FORMAT, "input 0 is missing");
 	refused("a", "a", "", "out", ONX_FORMAT, "depends on its own outputs");

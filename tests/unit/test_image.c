@@ -258,7 +258,7 @@ static void test_hostile(void **state)
 	(void)state;
 	assert_true(onx_image_decode(huge, sizeof(huge), "huge", NULL, &m, &e) < 0);
 	must_fail(onx_image_decode("GIF89a......", 12, "x.gif", NULL, &m, &e), ONX_FORMAT, &e,
-		  "'x.gif' is not a JPEG, PNG, WebP, BMP or PNM picture");
+		  "'x.gif' is not a JPEG, PNG, WebP, BMP, PNM or TIFF picture");
 	must_fail(onx_image_decode("", 0, "nil", NULL, &m, &e), ONX_FORMAT, &e, "'nil' is empty");
 	must_fail(onx_image_read(in_dir("absent.png"), NULL, &m, &e), ONX_IO, &e, "absent.png");
 	assert_null(m.px);

@@ -3,7 +3,7 @@
 #include <zlib.h>
 
 #include "base/arena.h"
-#include "data/source_i.h"
+#include "base/gz.h"
 
 /* Inflates into *buf, which grows; deflate cannot grow data more than 1032 times. */
 static int inflate_all(z_stream *z, const char *what, size_t limit, uint8_t **buf, size_t *len,
@@ -56,4 +56,16 @@ int onx_gunzip(const void *data, size_t n, const char *what, uint8_t **out, size
 		*out = NULL;
 	}
 	return rc;
+}
+
+bool onx_inflate(const void *data, size_t n, void *out, size_t out_n)
+{
+	z_stream z = { .next_in = (z_const Bytef *)data, .avail_in = (uInt)(n < UINT_MAX ? n : UINT_MAX),
+		       .next_out = out, .avail_out = (uInt)out_n };
+
+	if (out_n > UINT_MAX || inflateInit(&z) != Z_OK)
+		return false;
+	inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	return z.avail_out == 0;
 }
