@@ -126,7 +126,7 @@ test-peers: all $(PEERS)                         ## compare with PyTorch, ONNX R
 ARM_DEBS := $(patsubst %,%:arm64,libc6-dev $(foreach p,$(NEED_PC) $(NEED_TEST),$(call package,$(p))))
 test-cpus: tests                        ## the kernels on aarch64 and older x86-64, emulated (installs what that needs)
 	@ARM_DEBS="$(ARM_DEBS)" tests/cpus/run $(BUILD)
-BENCH := $(BUILD)/bench/pictures $(BUILD)/bench/peak $(BUILD)/bench/convs
+BENCH := $(addprefix $(BUILD)/bench/,pictures peak convs backward)
 $(BENCH): $(BUILD)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -135,7 +135,7 @@ bench: all $(BENCH)                       ## speed beside PyTorch and ONNX Runti
 	@bench/run $(BUILD) short
 bench-full: all $(BENCH)                        ## the same with more rounds
 	@bench/run $(BUILD) full
-bench-operators: all                            ## single operators beside ONNX Runtime, slowest in proportion first
+bench-operators: all $(BUILD)/bench/backward         ## single operators beside ONNX Runtime and PyTorch, slowest first
 	@bench/operators $(BUILD) $(NAMES)
 headers: $(HEADERS:%=$(BUILD)/%.ok)     ## each header compiles alone
 $(BUILD)/%.h.ok: %.h | needs

@@ -55,6 +55,15 @@ def value(name, kind, dims=None):
     return part(1, name) + part(2, part(1, whole(1, KIND[kind]) + shape))
 
 
+def save(path, case, nodes, consts, feeds, outs):
+    graph = (b"".join(part(1, n) for n in nodes) + part(2, "case") +
+             b"".join(part(5, tensor(n, a)) for n, a in consts.items()) +
+             b"".join(part(11, value(*f)) for f in feeds) + b"".join(part(12, o) for o in outs))
+    with open(path, "wb") as f:
+        f.write(whole(1, 10) + part(7, graph) + part(8, part(1, "") + whole(2, case.opset)) +
+                part(8, part(1, "com.microsoft") + whole(2, 1)))
+
+
 def write(path, case):
     """The node of the case, then its results cut to one element each."""
     nodes, outs, consts = [], [], dict(case.consts)
@@ -66,9 +75,17 @@ def write(path, case):
         cut = "cut%d" % k
         nodes.append(node("Slice", ["y%d" % k, "from%d" % rank, "to%d" % rank, "axes%d" % rank], [cut]))
         outs.append(value(cut, kind))
-    graph = (b"".join(part(1, n) for n in nodes) + part(2, "case") +
-             b"".join(part(5, tensor(n, a)) for n, a in consts.items()) +
-             b"".join(part(11, value(*f)) for f in case.feeds) + b"".join(part(12, o) for o in outs))
-    with open(path, "wb") as f:
-        f.write(whole(1, 10) + part(7, graph) + part(8, part(1, "") + whole(2, case.opset)) +
-                part(8, part(1, "com.microsoft") + whole(2, 1)))
+    save(path, case, nodes, consts, case.feeds, outs)
+
+
+def write_loss(path, case):
+    """The node of the case on numbers that the file holds (fed ones are called x.., constants c..), and behind it the
+    sum of its real results as a loss."""
+    fed = {name for name, _, _ in case.feeds}
+    called = {name: name if name in fed else "c" + name for name in case.inputs}
+    reals = [k for k, (kind, _) in enumerate(case.outs) if kind.startswith("float")]
+    nodes = [node(case.op, [called[n] if n else "" for n in case.inputs], ["y%d" % k for k in range(len(case.outs))],
+                  case.attrs, case.domain)]
+    nodes += [node("ReduceSum", ["y%d" % k], ["s%d" % k], {"keepdims": 0}) for k in reals]
+    nodes.append(node("Sum", ["s%d" % k for k in reals], ["loss"]))
+    save(path, case, nodes, {called[n]: a for n, a in case.numbers().items()}, [], [value("loss", "float32", [])])
