@@ -1,43 +1,20 @@
-/* op/binary.c -- y = f(a, b) on real numbers with broadcasting (ONNX Broadcasting.md), and the
- * variadic Sum, Mean, Max and Min.  Whole numbers go through op/integer.h. */
+/* op/binary.c -- y = f(a, b) on real numbers with broadcasting (ONNX Broadcasting.md).  Whole numbers go through
+ * op/integer.h. */
 #include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/integer.h"
-#include "op/loop.h"
+#include "op/pair.h"
 
 #define X01 (ONX_KEEP_X(0) | ONX_KEEP_X(1))
 #define E(fn) ONX_M(fn)
-
-static real *at(const struct onx_view *v, size_t off)
-{
-	return (real *)v->v + off;
-}
-
-static void walk_pair(const struct onx_call *c, struct onx_walk *w)
-{
-	const struct onx_view *in[2] = { &c->x[0], &c->x[1] };
-
-	onx_walk_init(w, &c->y[0], in, 2);
-}
-
-static void both_gradients(const struct onx_call *c, onx_term_fn *da, onx_term_fn *db)
-{
-	struct onx_walk w;
-
-	walk_pair(c, &w);
-	if (c->dx[0].v)
-		onx_walk_grad(c, &w, 1, &c->dx[0], da);
-	if (c->dx[1].v)
-		onx_walk_grad(c, &w, 2, &c->dx[1], db);
-}
 
 /* A power with exponent 0 has slope 0 everywhere, also at 0 (as PyTorch). */
 static real pow_da(real a, real b)
 {
 	if (b == 0)
 		return 0;
-	return b == 2 ? 2 * a : b == 3 ? 3 * a * a : b * E(pow)(a, b - 1);
+	return b == 2 ? 2 * a : b == 3 ? 3 * a * a : b == (real)0.5 ? b / E(sqrt)(a) : b * E(pow)(a, b - 1);
 }
 
 static real pow_db(real a, real b)
@@ -60,25 +37,11 @@ static real power(real a, real b)
 	B(Mod,   X01,           E(fmod)(a, b),                1,          -E(trunc)(a / b))  \
 	B(PRelu, X01,           a > 0 ? a : b * a,            a > 0 ? 1 : b, a > 0 ? 0 : a)
 
-/* acc += dy times the slope in a or in b. */
-#define SLOPE(name, keep, slope)                                                             \
-static void name(const struct onx_call *c, double *acc, size_t every, const size_t *off,     \
-		 const size_t *step, size_t n)                                               \
-{                                                                                            \
-	const real *dy = at(&c->dy[0], off[0]);                                              \
-	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
-	for (size_t i = 0; i < n; i++) {                                                     \
-		const real a = (keep) ? as[i * step[1]] : 0, b = (keep) ? bs[i * step[2]] : 0; \
-		(void)a; (void)b;                                                            \
-		acc[i * every] += (double)(dy[i] * (real)(slope));                           \
-	}                                                                                    \
-}
-
 #define B(name, keep, f, da, db)                                                             \
 ONX_CLONES static void name##_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n) \
 {                                                                                            \
-	const real *as = at(&c->x[0], off[1]), *bs = at(&c->x[1], off[2]);                   \
-	real *y = at(&c->y[0], off[0]);                                                      \
+	const real *as = onx_at(&c->x[0], off[1]), *bs = onx_at(&c->x[1], off[2]);                   \
+	real *y = onx_at(&c->y[0], off[0]);                                                      \
 	if (step[1] && step[2]) {                                                            \
 		for (size_t i = 0; i < n; i++) {                                             \
 			const real a = as[i], b = bs[i];                                     \
@@ -101,14 +64,14 @@ ONX_CLONES static void name##_run(const struct onx_call *c, const size_t *off, c
 static void name##_real(const struct onx_call *c)                                            \
 {                                                                                            \
 	struct onx_walk w;                                                                   \
-	walk_pair(c, &w);                                                                    \
+	onx_pair_walk(c, &w);                                                                    \
 	onx_walk_run(c, &w, c->y[0].n, name##_run);                                          \
 }                                                                                            \
-SLOPE(name##_da, keep, da)                                                                   \
-SLOPE(name##_db, keep, db)                                                                   \
+ONX_SLOPE(name##_da, keep, da)                                                                   \
+ONX_SLOPE(name##_db, keep, db)                                                                   \
 static void name##_backward(const struct onx_call *c)                                        \
 {                                                                                            \
-	both_gradients(c, name##_da, name##_db);                                             \
+	onx_pair_back(c, (keep) ? 3 : 1, name##_da, name##_db);                                             \
 }
 BINARY(B)
 #undef B
@@ -162,19 +125,19 @@ static void Pow_forward(const struct onx_call *c)
 	} else if (!onx_dtype_real(c->x[0].type) && !onx_dtype_real(c->x[1].type)) {
 		onx_int_pairs(c, ONX_I_POW);
 	} else {
-		walk_pair(c, &w);
+		onx_pair_walk(c, &w);
 		onx_walk_run(c, &w, c->y[0].n, mixed_run);
 	}
 }
 
-static void mixed_da(const struct onx_call *c, double *acc, size_t every, const size_t *off,
-		     const size_t *step, size_t n)
+static void mixed_da(const void *ctx, real *out, const int64_t *off, const int64_t *step, size_t n)
 {
-	const real *dy = at(&c->dy[0], off[0]), *a = at(&c->x[0], off[1]);
+	const struct onx_call *c = ctx;
+	const real *dy = onx_at(&c->dy[0], (size_t)off[0]), *a = onx_at(&c->x[0], (size_t)off[1]);
 
 	for (size_t i = 0; i < n; i++) {
-		const real b = (real)onx_view_real(&c->x[1], off[2] + i * step[2]);
-		acc[i * every] += (double)(dy[i] * pow_da(a[i * step[1]], b));
+		const real b = (real)onx_view_real(&c->x[1], (size_t)off[2] + i * (size_t)step[2]);
+		out[i] = dy[i] * pow_da(a[i * (size_t)step[1]], b);
 	}
 }
 
@@ -183,150 +146,7 @@ static void Pow_any_backward(const struct onx_call *c)
 	if (onx_dtype_real(c->x[1].type) && c->x[1].width == sizeof(real))
 		Pow_backward(c);
 	else
-		both_gradients(c, mixed_da, Pow_db);    /* dx[1] is not there: not a real input */
-}
-
-/* Variadic: y = x0, then y = f(y, xk), k = 1, 2, ... */
-enum many { M_SUM, M_MEAN, M_MAX, M_MIN };
-
-static void copy_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
-{
-	const real *x = at(&c->x[0], off[1]);
-	real *y = at(&c->y[0], off[0]);
-
-	for (size_t i = 0; i < n; i++)
-		y[i] = x[i * step[1]];
-}
-
-#define FOLD(name, f)                                                                        \
-static void name##_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n) \
-{                                                                                            \
-	const real *x = at(&c->x[0], off[1]);                                                \
-	real *y = at(&c->y[0], off[0]);                                                      \
-	for (size_t i = 0; i < n; i++) {                                                     \
-		const real a = y[i], b = x[i * step[1]];                                     \
-		y[i] = f;                                                                    \
-	}                                                                                    \
-}
-FOLD(sum, a + b)
-FOLD(max, a > b || isnan(a) ? a : b)
-FOLD(min, a < b || isnan(a) ? a : b)
-
-static void run_one(const struct onx_call *c, int k, onx_run_fn *run)
-{
-	const struct onx_view *in[1] = { &c->x[k] };
-	struct onx_call one = *c;
-	struct onx_walk w;
-
-	one.x = &c->x[k];
-	onx_walk_init(&w, &c->y[0], in, 1);
-	onx_walk_run(&one, &w, c->y[0].n, run);
-}
-
-static void many_forward(const struct onx_call *c, enum many what)
-{
-	static onx_run_fn *const run[] = { sum_run, sum_run, max_run, min_run };
-	real *y = c->y[0].v;
-
-	if (!onx_dtype_real(c->x[0].type)) {
-		onx_int_fold(c, what == M_MAX ? ONX_I_MAX : ONX_I_MIN);
-		return;
-	}
-	if (c->x[0].v != c->y[0].v)
-		run_one(c, 0, copy_run);
-	for (int k = 1; k < c->n_x; k++)
-		run_one(c, k, run[what]);
-	for (size_t i = 0; what == M_MEAN && i < c->y[0].n; i++)
-		y[i] /= (real)c->n_x;
-}
-
-static void spread_term(const struct onx_call *c, double *acc, size_t every, const size_t *off,
-			const size_t *step, size_t n)
-{
-	const real *dy = at(&c->dy[0], off[0]);
-	const double share = c->n_x > 0 ? 1.0 / c->n_x : 1;     /* n_x: by how much to divide */
-
-	(void)step;
-	for (size_t i = 0; i < n; i++)
-		acc[i * every] += share * (double)dy[i];
-}
-
-/* Where several inputs attain the extreme they share the gradient (as PyTorch). */
-static void count_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
-{
-	const real *x = at(&c->x[0], off[1]), *y = at(&c->y[0], off[0]);
-	real *count = (real *)c->scratch + off[0];
-
-	for (size_t i = 0; i < n; i++)
-		count[i] += x[i * step[1]] == y[i];
-}
-
-static void extreme_term(const struct onx_call *c, double *acc, size_t every, const size_t *off,
-			 const size_t *step, size_t n)
-{
-	const real *x = at(&c->x[0], off[1]), *y = at(&c->y[0], off[0]), *dy = at(&c->dy[0], off[0]);
-	const real *count = (const real *)c->scratch + off[0];
-
-	for (size_t i = 0; i < n; i++)
-		if (x[i * step[1]] == y[i])
-			acc[i * every] += (double)(dy[i] / count[i]);
-}
-
-static void many_gradients(const struct onx_call *c, int share, onx_term_fn *term)
-{
-	for (int k = 0; k < c->n_x; k++) {
-		const struct onx_view *in[1] = { &c->x[k] };
-		struct onx_call one = *c;
-		struct onx_walk w;
-		if (!c->dx[k].v)
-			continue;
-		one.x = &c->x[k];
-		one.n_x = share;
-		onx_walk_init(&w, &c->y[0], in, 1);
-		onx_walk_grad(&one, &w, 1, &c->dx[k], term);
-	}
-}
-
-static void extreme_backward(const struct onx_call *c)
-{
-	real *count = c->scratch;
-
-	for (size_t i = 0; i < c->y[0].n; i++)
-		count[i] = 0;
-	for (int k = 0; k < c->n_x; k++)
-		run_one(c, k, count_run);
-	many_gradients(c, 1, extreme_term);
-}
-
-static size_t extreme_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
-{
-	size_t n = 0;
-	struct onx_err e;
-
-	(void)attr;
-	(void)threads;
-	if (!backward || onx_count(s->out[0].shape.rank, s->out[0].shape.dim, &n, &e) < 0)
-		return 0;
-	return n * sizeof(real);
-}
-
-static void Sum_forward(const struct onx_call *c)  { many_forward(c, M_SUM); }
-static void Mean_forward(const struct onx_call *c) { many_forward(c, M_MEAN); }
-static void Max_forward(const struct onx_call *c)  { many_forward(c, M_MAX); }
-static void Min_forward(const struct onx_call *c)  { many_forward(c, M_MIN); }
-static void Sum_backward(const struct onx_call *c)  { many_gradients(c, 1, spread_term); }
-static void Mean_backward(const struct onx_call *c) { many_gradients(c, c->n_x, spread_term); }
-
-static int infer_numbers(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const enum onx_class class = onx_dtype_class(s->in[0].type);
-
-	if (class != ONX_CLASS_INT && class != ONX_CLASS_UINT) {
-		int rc = onx_want_real(s, 0, e);
-		if (rc < 0)
-			return rc;
-	}
-	return onx_infer_broadcast(s, attr, e);
+		onx_pair_back(c, 3, mixed_da, Pow_db);    /* dx[1] is not there: not a real input */
 }
 
 static int infer_reals(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -341,7 +161,7 @@ static int mod_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if (onx_dtype_real(s->in[0].type) && !((const struct mod *)attr)->fmod)
 		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a whole-number type (or fmod = 1)",
 				onx_dtype_name(s->in[0].type));
-	return infer_numbers(s, attr, e);
+	return onx_infer_numbers(s, attr, e);
 }
 
 static int pow_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -367,7 +187,7 @@ static int pow_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 static int prelu_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	char a[ONX_SHAPE_TEXT], b[ONX_SHAPE_TEXT];
-	int rc = infer_numbers(s, attr, e);
+	int rc = onx_infer_numbers(s, attr, e);
 
 	if (rc < 0 || !s->out_wanted[0] || onx_shape_equal(&s->out[0].shape, &s->in[0].shape))
 		return rc;
@@ -381,24 +201,14 @@ static int prelu_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	{ .domain = "", .type = #name, .since = since_, .min_in = 2, .max_in = 2, .min_out = 1, \
 	  .max_out = 1, DIFF2, .keep = name##_keep, .flags = flags_ | ONX_OP_EACH, .weight = weight_,      \
 	  .alias = alias_, .attr = attr_, .infer = infer_, .forward = name##_forward, .backward = backward_ }
-#define MANY(name, since_, keep_, infer_, scratch_, backward_)                               \
-	{ .domain = "", .type = #name, .since = since_, .min_in = 1, .max_in = ONX_MANY,     \
-	  .min_out = 1, .max_out = 1, .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = keep_,    \
-	  .alias = 1, .flags = ONX_OP_EACH, .infer = infer_, .scratch = scratch_, .forward = name##_forward,       \
-	  .backward = backward_ }
-#define KEEP_ALL (ONX_KEEP_Y(0) | 0xFFFF)
 
 const struct onx_op ONX_R(onx_ops_binary)[] = {
-	TWO(Add, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Add_backward),
-	TWO(Sub, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Sub_backward),
-	TWO(Mul, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Mul_backward),
-	TWO(Div, 7, ONX_OP_SETTING, 3, 3, NULL, infer_numbers, Div_backward),
+	TWO(Add, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Add_backward),
+	TWO(Sub, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Sub_backward),
+	TWO(Mul, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Mul_backward),
+	TWO(Div, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Div_backward),
 	TWO(Pow, 7, 0, 0, 1, NULL, pow_infer, Pow_any_backward),
 	TWO(Mod, 10, 0, 0, 3, &mod_attr, mod_infer, Mod_backward),
 	TWO(PRelu, 7, 0, 2, 1, NULL, prelu_infer, PRelu_backward),
-	MANY(Sum, 1, 0, infer_reals, NULL, Sum_backward),
-	MANY(Mean, 1, 0, infer_reals, NULL, Mean_backward),
-	MANY(Max, 1, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
-	MANY(Min, 1, KEEP_ALL, infer_numbers, extreme_scratch, extreme_backward),
 	{ .type = NULL }
 };

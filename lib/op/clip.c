@@ -1,4 +1,5 @@
 /* op/clip.c -- Clip: y = min(max(x, lo), hi); bounds are attributes before opset 11, inputs since. */
+#include "kernel/cpu.h"
 #include "kernel/real.h"
 #include "op/bulk.h"
 #include "op/infer.h"
@@ -47,15 +48,17 @@ static void clip_y(const void *ctx, size_t from, size_t to)
 
 /* dx = dy strictly between the bounds, 0 at and beyond them: as PyTorch's hardtanh, which is what
  * exporters write as Clip (ReLU6). */
-static void clip_dx(const void *ctx, size_t from, size_t to)
+ONX_CLONES static void clip_dx(const void *ctx, size_t from, size_t to)
 {
 	const struct bounds *b = ctx;
 	const real *y = b->c->y[0].v, *dy = b->c->dy[0].v, lo = b->lo, hi = b->hi;
 	real *dx = b->c->dx[0].v;
 	const bool add = b->c->dx[0].add;
 
-	for (size_t i = from; i < to; i++)
-		onx_put(&dx[i], add, y[i] > lo && y[i] < hi ? dy[i] : 0);
+	ONX_ALIKE for (size_t i = from; i < to; i++) {
+		const real inside = (y[i] > lo) & (y[i] < hi) ? dy[i] : 0;
+		dx[i] = (add ? dx[i] : 0) + inside;
+	}
 }
 
 struct whole { const struct onx_call *c; uint64_t lo, hi, flip; };

@@ -49,6 +49,18 @@ int onx_infer_broadcast(struct onx_infer *s, const void *attr, struct onx_err *e
 	return ONX_OK;
 }
 
+int onx_infer_numbers(struct onx_infer *s, const void *attr, struct onx_err *e)
+{
+	const enum onx_class class = onx_dtype_class(s->in[0].type);
+
+	if (class != ONX_CLASS_INT && class != ONX_CLASS_UINT) {
+		int rc = onx_want_real(s, 0, e);
+		if (rc < 0)
+			return rc;
+	}
+	return onx_infer_broadcast(s, attr, e);
+}
+
 static int want_there(const struct onx_infer *s, int i, struct onx_err *e)
 {
 	if (onx_has_in(s, i))

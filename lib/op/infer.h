@@ -21,6 +21,8 @@ int onx_infer_same(struct onx_infer *s, const void *attr, struct onx_err *e) ONX
 int onx_infer_same_any(struct onx_infer *s, const void *attr, struct onx_err *e) ONX_MUST;
 /* out[0] = in[0] (x) in[1] (x) ... broadcast; all inputs of one type. */
 int onx_infer_broadcast(struct onx_infer *s, const void *attr, struct onx_err *e) ONX_MUST;
+/* The same of real or whole numbers. */
+int onx_infer_numbers(struct onx_infer *s, const void *attr, struct onx_err *e) ONX_MUST;
 
 int onx_want_real(const struct onx_infer *s, int i, struct onx_err *e) ONX_MUST;
 int onx_want_type(const struct onx_infer *s, int i, enum onx_dtype t, struct onx_err *e) ONX_MUST;

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "kernel/real.h"
 #include "op/op.h"
+#include "op/sums.h"
 
 #define ONX_GRAIN 16384         /* elements in a piece of an element-wise loop */
 
@@ -116,12 +117,10 @@ static inline void onx_walk_run(const struct onx_call *c, const struct onx_walk 
 	onx_each(c->pool, n, ONX_GRAIN, onx_walk_range, &j);
 }
 
-/* The gradient of operand k, summed in double over the dimensions in which it was broadcast, always in
- * the same order.  term adds n contributions: acc[i * every] += ...; off and step as above. */
-typedef void onx_term_fn(const struct onx_call *c, double *acc, size_t every, const size_t *off,
-			 const size_t *step, size_t n);
+/* The gradient of operand k, summed over the dimensions in which it was broadcast (op/sums.h).  Terms read the first
+ * `reads` operands, at least the output's place, and have the call as ctx. */
 #define onx_walk_grad ONX_R(onx_walk_grad)
-void onx_walk_grad(const struct onx_call *c, const struct onx_walk *w, int k, const struct onx_view *dx,
-		   onx_term_fn *term);
+void onx_walk_grad(const struct onx_call *c, const struct onx_walk *w, int k, int reads, const struct onx_view *dx,
+		   onx_sum_term *term);
 
 #endif

@@ -6,6 +6,7 @@
 #include "kernel/cpu.h"
 #include "kernel/far.h"
 #include "kernel/turn.h"
+#include "op/sums.h"
 
 enum { GRAIN = 1 << 15 };               /* elements a piece should have */
 
@@ -106,7 +107,6 @@ struct job {
 	void *to;
 	const void *from;
 	size_t width, rows, grain;
-	int kept;
 	bool add;
 };
 
@@ -222,45 +222,6 @@ void onx_walk_copy(const struct onx_walk *w, void *to, const void *from, size_t 
 	move(w, to, from, width, false, p);
 }
 
-/* Sum of dto over dims kept..rank-1 (those with from == 0), starting at `to`. */
-static double sum_from(const struct onx_walk *w, int kept, const real *dto)
-{
-	const int last = w->rank - 1;
-	struct onx_walk inner = { .rank = last - kept };
-	int64_t idx[ONX_WALK_RANK] = { 0 }, to = 0, none = 0;
-	double s = 0;
-
-	for (int i = 0; i < inner.rank; i++) {
-		inner.dim[i] = w->dim[kept + i];
-		inner.to[i] = w->to[kept + i];
-	}
-	const size_t rows = (size_t)onx_span(inner.dim, 0, inner.rank);
-	for (size_t r = 0; r < rows; r++) {
-		for (int64_t i = 0; i < w->dim[last]; i++)
-			s += (double)dto[to + i * w->to[last]];
-		step(&inner, inner.rank, idx, &to, &none);
-	}
-	return s;
-}
-
-static void back_piece(void *ctx, size_t piece, int worker)
-{
-	const struct job *j = ctx;
-	const struct onx_walk *w = j->w;
-	const real *dto = j->from;
-	real *dfrom = j->to;
-	int64_t idx[ONX_WALK_RANK] = { 0 }, to, from;
-	size_t lo, hi;
-
-	(void)worker;
-	onx_piece(j->rows, j->grain, piece, &lo, &hi);
-	seek(w, j->kept, lo, idx, &to, &from);
-	for (size_t r = lo; r < hi; r++) {
-		onx_put(&dfrom[from], j->add, (real)sum_from(w, j->kept, dto + to));
-		step(w, j->kept, idx, &to, &from);
-	}
-}
-
 /* The copy back, for a walk that visits every element of `from` once at most. */
 static struct onx_walk reversed(const struct onx_walk *w)
 {
@@ -287,6 +248,29 @@ static bool sums(const struct onx_walk *w)
 	return false;
 }
 
+static void take(const void *ctx, real *out, const int64_t *off, const int64_t *step, size_t n)
+{
+	row(out, (const real *)ctx + off[0], (int64_t)n, 1, step[0], sizeof *out);
+}
+
+/* Dimensions go from the shortest step through dto to the longest. */
+static void sum_back(const struct onx_walk *w, real *dfrom, const real *dto, bool add, struct onx_pool *p)
+{
+	struct onx_sum s = { .n_from = 1, .to0 = w->from0, .from0 = { w->to0 }, .term = take, .ctx = dto };
+	bool done[ONX_WALK_RANK] = { false };
+
+	for (int n = 0; n < w->rank; n++) {
+		int next = -1;
+
+		for (int i = 0; i < w->rank; i++)
+			if (!done[i] && (next < 0 || llabs(w->to[i]) < llabs(w->to[next])))
+				next = i;
+		done[next] = true;
+		onx_sum_dim(&s, &(struct onx_sum_axis){ (size_t)w->dim[next], w->from[next], { w->to[next] } });
+	}
+	onx_sum_run(&s, dfrom, add, p);
+}
+
 void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool add, struct onx_pool *p)
 {
 	if (!sums(w)) {
@@ -295,24 +279,7 @@ void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool 
 		move(&back, dfrom, dto, sizeof *dfrom, add, p);
 		return;
 	}
-	struct onx_walk k = { .to0 = w->to0, .from0 = w->from0 };
-	struct job j = { .w = &k, .to = dfrom, .from = dto, .add = add };
-	size_t terms = 1;
-
-	for (int i = 0; i < w->rank; i++)
-		if (w->from[i] != 0)
-			onx_walk_dim(&k, w->dim[i], w->to[i], w->from[i]);
-	j.kept = k.rank;
-	for (int i = 0; i < w->rank; i++)
-		if (w->from[i] == 0) {
-			k.dim[k.rank] = w->dim[i];
-			k.to[k.rank] = w->to[i];
-			k.from[k.rank++] = 0;
-			terms *= (size_t)w->dim[i];
-		}
-	j.rows = (size_t)onx_span(k.dim, 0, j.kept);
-	j.grain = terms < GRAIN ? GRAIN / (terms + 1) + 1 : 1;
-	onx_parallel(p, onx_pieces(j.rows, j.grain), back_piece, &j);
+	sum_back(w, dfrom, dto, add, p);
 }
 
 struct remap_job { const struct onx_remap *m; char *to; const char *from, *fill; size_t width, rows, grain; };

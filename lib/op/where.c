@@ -60,13 +60,22 @@ static void where_forward(const struct onx_call *c)
 }
 
 #define TERM(name, when)                                                                     \
-static void name(const struct onx_call *c, double *acc, size_t every, const size_t *off,     \
-		 const size_t *step, size_t n)                                               \
+ONX_CLONES static void name(const void *ctx, real *out, const int64_t *off, const int64_t *step, size_t n) \
 {                                                                                            \
+	const struct onx_call *c = ctx;                                                      \
 	const uint8_t *pick = (const uint8_t *)c->x[0].v + off[1];                           \
 	const real *dy = (const real *)c->dy[0].v + off[0];                                  \
-	for (size_t i = 0; i < n; i++)                                                       \
-		acc[i * every] += when pick[i * step[1]] ? (double)dy[i] : 0;                \
+	const int64_t every = step[1];                                                       \
+	if (every == 0) {                                                                    \
+		const real by = when *pick;                                                  \
+		ONX_ALIKE for (size_t i = 0; i < n; i++)                                     \
+			out[i] = by != 0 ? dy[i] : 0;                                        \
+		return;                                                                      \
+	}                                                                                    \
+	ONX_ALIKE for (size_t i = 0; i < n; i++) {                                           \
+		const real v = dy[i];                                                        \
+		out[i] = when pick[i] ? v : 0;                                               \
+	}                                                                                    \
 }
 TERM(where_da, !!)
 TERM(where_db, !)
@@ -77,9 +86,9 @@ static void where_backward(const struct onx_call *c)
 
 	walk(c, &w);
 	if (c->dx[1].v)
-		onx_walk_grad(c, &w, 2, &c->dx[1], where_da);
+		onx_walk_grad(c, &w, 2, 2, &c->dx[1], where_da);
 	if (c->dx[2].v)
-		onx_walk_grad(c, &w, 3, &c->dx[2], where_db);
+		onx_walk_grad(c, &w, 3, 2, &c->dx[2], where_db);
 }
 
 static int where_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
