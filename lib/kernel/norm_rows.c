@@ -170,22 +170,54 @@ static void own_parameters(const real *restrict x, const real *restrict dy, real
 	}
 }
 
-static void row_parameters(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r, double *sum)
+/* Sums over a run, which has one scale and bias: of dy, and of dy * (x - mean). */
+ONX_CLONES
+static void run_sums(const real *x, const real *dy, double m, size_t n, double *flat, double *product)
+{
+	*flat = onx_sum(dy, n);
+	*product = onx_sum_product(dy, x, m, n);
+}
+
+ONX_CLONES
+static void run_dx(const real *x, const real *dy, real by, real slope, real mean, real flat, size_t n, bool add,
+		   real *dx)
+{
+	if (add) {
+		ONX_ALIKE
+		for (size_t i = 0; i < n; i++)
+			dx[i] += by * dy[i] + (slope * (x[i] - mean) + flat);
+		return;
+	}
+	ONX_ALIKE
+	for (size_t i = 0; i < n; i++)
+		dx[i] = by * dy[i] + (slope * (x[i] - mean) + flat);
+}
+
+/* A row of runs that has a dy: its part of the gradients of the parameters, then dx as row_dx(). */
+static void row_of_runs(const struct onx_rows *g, const struct onx_rows_grad *t, size_t r, double *par)
 {
 	const real *x = t->x + r * g->len, *dy = t->dy + r * g->len;
 	const size_t base = r % g->period * g->first;
-	const real m = t->stat[2 * r], inv = t->stat[2 * r + 1];
+	const double m = t->stat[2 * r], inv = t->stat[2 * r + 1], len = (double)g->len;
+	double sum = 0, product = 0;
 
-	if (g->run == 1) {
-		own_parameters(x, dy, m, inv, g->len, sum + base, sum + g->n_par + base);
+	for (size_t i = 0, at = base; i < g->len; i += g->run, at++) {
+		double flat, slope;
+		run_sums(x + i, dy + i, m, min_z(g->run, g->len - i), &flat, &slope);
+		sum += flat * (t->scale ? (double)t->scale[at] : 1);
+		product += slope * (t->scale ? (double)t->scale[at] : 1);
+		if (par) {
+			par[at] += slope * inv;
+			par[g->n_par + at] += flat;
+		}
+	}
+	if (!t->dx)
 		return;
-	}
-	for (size_t i = 0; i < g->len; i++) {
-		const size_t par = base + i / g->run;
-
-		sum[par] += dy[i] * ((x[i] - m) * inv);
-		sum[g->n_par + par] += dy[i];
-	}
+	const double flat = (g->centre ? -inv * sum + (t->dmean ? (double)t->dmean[r] : 0) : 0) / len;
+	const double slope = (-inv * inv * inv * product - (t->dinv ? t->dinv[r] * inv * inv * inv : 0)) / len;
+	for (size_t i = 0, at = base; i < g->len; i += g->run, at++)
+		run_dx(x + i, dy + i, (real)(inv * (t->scale ? (double)t->scale[at] : 1)), (real)slope, (real)m,
+		       (real)flat, min_z(g->run, g->len - i), t->add_x, t->dx + r * g->len + i);
 }
 
 static void backward_piece(void *ctx, size_t piece, int worker)
@@ -200,12 +232,18 @@ static void backward_piece(void *ctx, size_t piece, int worker)
 		sum[i] = 0;
 	onx_piece(g->rows, j->grain, piece, &lo, &hi);
 	for (size_t r = lo; r < hi; r++) {
+		if (g->run > 1 && j->t->dy) {
+			row_of_runs(g, j->t, r, sum);
+			continue;
+		}
 		if (j->t->dx && g->run == 1 && j->t->dy && j->t->scale)
 			own_dx(g, j->t, r);
 		else if (j->t->dx)
 			row_dx(g, j->t, r);
 		if (sum && j->t->dy)
-			row_parameters(g, j->t, r, sum);
+			own_parameters(j->t->x + r * g->len, j->t->dy + r * g->len, (real)j->t->stat[2 * r],
+				       (real)j->t->stat[2 * r + 1], g->len, sum + r % g->period * g->first,
+				       sum + g->n_par + r % g->period * g->first);
 	}
 }
 

@@ -294,10 +294,16 @@ static void back_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct onx_view *dx = &c->dx[0];
+	double room[ONX_BULK], there[ONX_BULK], sum[ONX_BULK];
 
-	for (size_t i = lo; i < hi; i++)
-		onx_view_put_real(dx, i, onx_view_real(&c->dy[0], i) +
-				  (dx->add ? onx_view_real(dx, i) : 0));
+	for (size_t i = lo, n; i < hi; i += n) {
+		n = hi - i < ONX_BULK ? hi - i : ONX_BULK;
+		const double *dy = onx_bulk_reals(&c->dy[0], i, 1, n, room);
+		const double *old = dx->add ? onx_bulk_reals(dx, i, 1, n, there) : NULL;
+		for (size_t k = 0; old && k < n; k++)
+			sum[k] = dy[k] + old[k];
+		onx_bulk_put_reals(dx, i, n, old ? sum : dy);
+	}
 }
 
 static void cast_backward(const struct onx_call *c)

@@ -1,9 +1,10 @@
-/* op/lrn.c -- normalisations without weights: LRN, LpNormalization, MeanVarianceNormalization. */
-#include "kernel/real.h"
+/* op/lrn.c -- LRN: normalisation across neighbouring channels.  A run of pixels goes through all channels. */
+#include "kernel/cpu.h"
+#include "kernel/vmath.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
-/* ---- LRN: across neighbouring channels ---- */
+enum { RUN = 128 };             /* pixels */
 
 struct lrn { double alpha, beta, bias; int64_t size; };
 static const struct onx_field lrn_field[] = {
@@ -15,7 +16,7 @@ static const struct onx_field lrn_field[] = {
 };
 static const struct onx_table lrn_attr = { "LRN", sizeof(struct lrn), lrn_field, .check = NULL };
 
-struct lrn_geo { size_t c, p, planes; };
+struct lrn_geo { size_t n, c, p; };
 
 static int lrn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
@@ -29,7 +30,7 @@ static int lrn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		rc = onx_infer_same(s, attr, e);
 	if (rc < 0)
 		return rc;
-	*g = (struct lrn_geo){ (size_t)x->dim[1], 1, (size_t)(x->dim[0] * x->dim[1]) };
+	*g = (struct lrn_geo){ (size_t)x->dim[0], (size_t)x->dim[1], 1 };
 	for (int d = 2; d < x->rank; d++)
 		g->p *= (size_t)x->dim[d];
 	s->geo = g;
@@ -41,7 +42,7 @@ static size_t lrn_saved(const struct onx_infer *s, const void *attr)
 	const struct lrn_geo *g = s->geo;
 
 	(void)attr;
-	return g->planes * g->p * sizeof(double);       /* enough for either precision */
+	return g->n * g->c * g->p * sizeof(double);       /* enough for either precision */
 }
 
 /* The channels lo..hi-1 that the window of `size` around ch sees; with `back` those that see ch. */
@@ -54,26 +55,63 @@ static void window(const struct lrn_geo *g, size_t size, size_t ch, bool back, s
 	*hi = g->c - ch > after ? ch + after + 1 : g->c;
 }
 
-static void lrn_range(const void *ctx, size_t from, size_t to)
+/* v = s^-beta */
+ONX_CLONES static void powers(const real *restrict s, size_t n, double beta, real *restrict v)
 {
-	const struct onx_call *c = ctx;
+	if (beta == 0.75)
+		for (size_t i = 0; i < n; i++) {
+			const real root = 1 / ONX_M(sqrt)(s[i]);
+			v[i] = root * ONX_M(sqrt)(root);
+		}
+	else
+		for (size_t i = 0; i < n; i++)
+			v[i] = (real)onx_vexp((real)-beta * (real)onx_vlog(s[i]));
+}
+
+ONX_CLONES static void add_squares(const real *restrict x, size_t n, double *restrict sum)
+{
+	for (size_t i = 0; i < n; i++)
+		sum[i] += (double)x[i] * (double)x[i];
+}
+
+ONX_CLONES static void lrn_run(const real *restrict x, const double *restrict sum, size_t n, const struct lrn *a,
+			       real *restrict s, real *restrict y)
+{
+	const double bias = a->bias, by = a->alpha / (double)a->size;
+
+	for (size_t i = 0; i < n; i++)
+		s[i] = (real)(bias + by * sum[i]);
+	powers(s, n, a->beta, y);
+	for (size_t i = 0; i < n; i++)
+		y[i] *= x[i];
+}
+
+/* Piece: some pixels of a sample, n of them from `at` in the first channel on. */
+static size_t pixels(const struct lrn_geo *g, size_t piece, size_t *at)
+{
+	const size_t runs = onx_pieces(g->p, RUN), from = piece % runs * RUN;
+
+	*at = piece / runs * g->c * g->p + from;
+	return g->p - from < RUN ? g->p - from : RUN;
+}
+
+static void lrn_piece(void *ctx, size_t piece, int worker)
+{
+	const struct onx_call *c = *(const struct onx_call **)ctx;
 	const struct lrn_geo *g = c->geo;
 	const struct lrn *a = c->attr;
-	real *sum = c->save, *y = c->y[0].v;
 	const real *x = c->x[0].v;
-	size_t lo, hi;
+	size_t at, lo, hi;
+	const size_t n = pixels(g, piece, &at);
 
-	for (size_t i = from; i < to; i++) {
-		const real *own = x + (i - i % g->c) * g->p;    /* this sample's first channel */
-		window(g, (size_t)a->size, i % g->c, false, &lo, &hi);
-		for (size_t p = 0; p < g->p; p++) {
-			double s = 0;
-			for (size_t k = lo; k < hi; k++)
-				s += (double)own[k * g->p + p] * own[k * g->p + p];
-			s = a->bias + a->alpha / (double)a->size * s;
-			sum[i * g->p + p] = (real)s;
-			y[i * g->p + p] = x[i * g->p + p] * (real)pow(s, -a->beta);
-		}
+	(void)worker;
+	for (size_t ch = 0; ch < g->c; ch++) {
+		double sum[RUN] = { 0 };
+		window(g, (size_t)a->size, ch, false, &lo, &hi);
+		for (size_t k = lo; k < hi; k++)
+			add_squares(x + at + k * g->p, n, sum);
+		lrn_run(x + at + ch * g->p, sum, n, a, (real *)c->save + at + ch * g->p,
+			(real *)c->y[0].v + at + ch * g->p);
 	}
 }
 
@@ -81,290 +119,78 @@ static void lrn_range(const void *ctx, size_t from, size_t to)
  * (Krizhevsky et al. 2012, section 3.3) */
 static void lrn_forward(const struct onx_call *c)
 {
-	onx_each(c->pool, ((const struct lrn_geo *)c->geo)->planes, 1, lrn_range, c);
+	const struct lrn_geo *g = c->geo;
+
+	onx_parallel(c->pool, g->n * onx_pieces(g->p, RUN), lrn_piece, &c);
 }
 
-static void lrn_dx_range(const void *ctx, size_t from, size_t to)
+/* to = dy s^-beta, q = dy x s^(-beta-1) */
+ONX_CLONES static void slopes(const real *restrict x, const real *restrict dy, const real *restrict s, size_t n,
+			      double beta, real *restrict to, real *restrict q)
 {
-	const struct onx_call *c = ctx;
+	powers(s, n, beta, to);
+	for (size_t i = 0; i < n; i++) {
+		to[i] *= dy[i];
+		q[i] = to[i] * x[i] / s[i];
+	}
+}
+
+ONX_CLONES static void add_slopes(const real *restrict q, size_t n, double *restrict sum)
+{
+	for (size_t i = 0; i < n; i++)
+		sum[i] += (double)q[i];
+}
+
+ONX_CLONES static void lrn_dx(const real *restrict x, const real *restrict own, const double *restrict sum, size_t n,
+			      double f, bool add, real *restrict dx)
+{
+	for (size_t i = 0; i < n; i++)
+		dx[i] = (add ? dx[i] : 0) + (real)((double)own[i] - f * (double)x[i] * sum[i]);
+}
+
+static void lrn_dx_piece(void *ctx, size_t piece, int worker)
+{
+	const struct onx_call *c = *(const struct onx_call **)ctx;
 	const struct lrn_geo *g = c->geo;
 	const struct lrn *a = c->attr;
-	const real *x = c->x[0].v, *dy = c->dy[0].v, *sum = c->save;
-	const double f = 2 * a->alpha * a->beta / (double)a->size;
-	real *dx = c->dx[0].v;
-	size_t lo, hi;
+	const real *x = c->x[0].v, *dy = c->dy[0].v, *s = c->save;
+	real *own = (real *)c->scratch + (size_t)worker * 2 * g->c * RUN, *q = own + g->c * RUN;
+	size_t at, lo, hi;
+	const size_t n = pixels(g, piece, &at);
 
-	for (size_t i = from; i < to; i++) {
-		const size_t first = (i - i % g->c) * g->p;
-		window(g, (size_t)a->size, i % g->c, true, &lo, &hi);
-		for (size_t p = 0; p < g->p; p++) {
-			const size_t at = i * g->p + p;
-			double t = 0;
-			for (size_t k = lo; k < hi; k++) {
-				const size_t o = first + k * g->p + p;
-				t += (double)dy[o] * x[o] * pow(sum[o], -a->beta - 1);
-			}
-			onx_put(&dx[at], c->dx[0].add,
-				(real)(dy[at] * pow(sum[at], -a->beta) - f * x[at] * t));
-		}
+	for (size_t k = 0, i = at; k < g->c; k++, i += g->p)
+		slopes(x + i, dy + i, s + i, n, a->beta, own + k * RUN, q + k * RUN);
+	for (size_t ch = 0, i = at; ch < g->c; ch++, i += g->p) {
+		double sum[RUN] = { 0 };
+		window(g, (size_t)a->size, ch, true, &lo, &hi);
+		for (size_t k = lo; k < hi; k++)
+			add_slopes(q + k * RUN, n, sum);
+		lrn_dx(x + i, own + ch * RUN, sum, n, 2 * a->alpha * a->beta / (double)a->size, c->dx[0].add,
+		       (real *)c->dx[0].v + i);
 	}
+}
+
+static size_t lrn_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
+{
+	const struct lrn_geo *g = s->geo;
+
+	(void)attr;
+	return backward ? (size_t)threads * 2 * g->c * RUN * sizeof(real) : 0;
 }
 
 /* dx[c] = dy[c] s[c]^-beta - 2 alpha beta / size x[c] sum of dy[k] x[k] s[k]^(-beta-1) over the windows k
  * that see c */
 static void lrn_backward(const struct onx_call *c)
 {
+	const struct lrn_geo *g = c->geo;
+
 	if (c->dx[0].v)
-		onx_each(c->pool, ((const struct lrn_geo *)c->geo)->planes, 1, lrn_dx_range, c);
+		onx_parallel(c->pool, g->n * onx_pieces(g->p, RUN), lrn_dx_piece, &c);
 }
 
-/* ---- groups: the elements along some axes, one group for each index of the others ---- */
-
-struct groups {
-	size_t n, len;                          /* groups, elements of one        */
-	bool mean_only;                         /* MeanVarianceNormalization      */
-	int n_out, n_in;
-	size_t dim_out[ONX_RANK], step_out[ONX_RANK], dim_in[ONX_RANK], step_in[ONX_RANK];
-};
-
-static size_t place(size_t i, int rank, const size_t *dim, const size_t *step)
-{
-	size_t at = 0;
-
-	for (int d = 0; d < rank; d++) {
-		at += i % dim[d] * step[d];
-		i /= dim[d];
-	}
-	return at;
-}
-static size_t group_at(const struct groups *g, size_t i) { return place(i, g->n_out, g->dim_out, g->step_out); }
-static size_t in_group(const struct groups *g, size_t k) { return place(k, g->n_in, g->dim_in, g->step_in); }
-
-static int groups_infer(struct onx_infer *s, const int *axes, int n, struct onx_err *e)
-{
-	const struct onx_shape *x = &s->in[0].shape;
-	struct groups *g = ONX_NEW(s->mem, struct groups);
-	bool in[ONX_RANK] = { false };
-	size_t step = 1;
-
-	if (!g)
-		return onx_nomem(e, sizeof *g, "normalisation");
-	*g = (struct groups){ .n = 1, .len = 1 };
-	for (int k = 0; k < n; k++)
-		in[axes[k]] = true;
-	for (int d = x->rank - 1; d >= 0; d--) {        /* from the inside out, as place() reads them */
-		const size_t dim = (size_t)x->dim[d];
-		const int k = in[d] ? g->n_in++ : g->n_out++;
-		*(in[d] ? &g->dim_in[k] : &g->dim_out[k]) = dim;
-		*(in[d] ? &g->step_in[k] : &g->step_out[k]) = step;
-		*(in[d] ? &g->len : &g->n) *= dim;
-		step *= dim;
-	}
-	s->geo = g;
-	return ONX_OK;
-}
-
-static size_t groups_saved(const struct onx_infer *s, const void *attr)
-{
-	const struct groups *g = s->geo;
-
-	(void)attr;
-	return 2 * g->n * sizeof(double);
-}
-
-/* ---- LpNormalization ---- */
-
-struct lp { int64_t axis, p; };
-static const struct onx_field lp_field[] = {
-	{ "axis", F_INT, offsetof(struct lp, axis), .def = "-1", .help = "axis of a vector" },
-	{ "p", F_INT, offsetof(struct lp, p), .def = "2", .min = 1, .max = 2, .help = "which norm" },
-	{ .name = NULL }
-};
-static const struct onx_table lp_attr = { "LpNormalization", sizeof(struct lp), lp_field, .check = NULL };
-
-static int lp_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	int axis, rc = onx_infer_same(s, attr, e);
-
-	if (rc == ONX_OK)
-		rc = onx_axis(((const struct lp *)attr)->axis, s->in[0].shape.rank, &axis, e);
-	return rc < 0 ? rc : groups_infer(s, &axis, 1, e);
-}
-
-static void lp_range(const void *ctx, size_t lo, size_t hi)
-{
-	const struct onx_call *c = ctx;
-	const struct groups *g = c->geo;
-	const bool square = ((const struct lp *)c->attr)->p == 2;
-	const real *x = c->x[0].v;
-	real *y = c->y[0].v, *norm = c->save;
-
-	for (size_t i = lo; i < hi; i++) {
-		const size_t at = group_at(g, i), step = g->step_in[0];
-		double s = 0;
-		for (size_t k = 0; k < g->len; k++) {
-			const double v = x[at + k * step];
-			s += square ? v * v : fabs(v);
-		}
-		s = square ? sqrt(s) : s;
-		norm[i] = (real)s;
-		for (size_t k = 0; k < g->len; k++)
-			y[at + k * step] = s > 0 ? (real)(x[at + k * step] / s) : s > -1 ? 0 : (real)s;
-	}
-}
-
-/* y = x / |x|_p; a vector of norm 0 stays 0, with gradient 0 */
-static void lp_forward(const struct onx_call *c)
-{
-	onx_each(c->pool, ((const struct groups *)c->geo)->n, 64, lp_range, c);
-}
-
-static void lp_dx_range(const void *ctx, size_t lo, size_t hi)
-{
-	const struct onx_call *c = ctx;
-	const struct groups *g = c->geo;
-	const bool square = ((const struct lp *)c->attr)->p == 2;
-	const real *y = c->y[0].v, *dy = c->dy[0].v, *norm = c->save;
-	real *dx = c->dx[0].v;
-
-	for (size_t i = lo; i < hi; i++) {
-		const size_t first = group_at(g, i), step = g->step_in[0];
-		double s = 0;
-		for (size_t k = 0; k < g->len; k++)
-			s += (double)dy[first + k * step] * y[first + k * step];
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t at = first + k * step;
-			const double slope = square ? y[at] : (y[at] > 0) - (y[at] < 0);
-			onx_put(&dx[at], c->dx[0].add,
-				norm[i] > 0 ? (real)((dy[at] - slope * s) / norm[i]) : 0);
-		}
-	}
-}
-
-/* dx = (dy - d|x|/dx sum of dy y) / |x|, d|x|/dx = y for p = 2, sign(x) for p = 1 */
-static void lp_backward(const struct onx_call *c)
-{
-	if (c->dx[0].v)
-		onx_each(c->pool, ((const struct groups *)c->geo)->n, 64, lp_dx_range, c);
-}
-
-/* ---- MeanVarianceNormalization ---- */
-
-struct mvn { struct onx_ints axes; bool across, variance; };
-static const struct onx_field mvn_field[] = {
-	{ "axes", F_INTS, offsetof(struct mvn, axes), .def = "0,2,3", .help = "axes of one mean" },
-	{ .name = NULL }
-};
-static const struct onx_table mvn_attr = { "MeanVarianceNormalization", sizeof(struct mvn), mvn_field,
-					   .check = NULL };
-/* Opset 1 had it on trial. */
-static const struct onx_field mvn_trial_field[] = {
-	{ "across_channels", F_BOOL, offsetof(struct mvn, across), .def = "0", .help = "one mean for all channels" },
-	{ "normalize_variance", F_BOOL, offsetof(struct mvn, variance), .def = "1",
-	  .help = "0: take off the mean alone" },
-	{ .name = NULL }
-};
-static const struct onx_table mvn_trial_attr = { "MeanVarianceNormalization", sizeof(struct mvn), mvn_trial_field,
-						 .check = NULL };
-#define MVN_EPSILON 1e-9        /* added to the deviation: the function body of the specification */
-
-static int mvn_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	int axes[ONX_RANK], n, rc = onx_infer_same(s, attr, e);
-
-	if (rc == ONX_OK)
-		rc = onx_axes_arg(s, &((const struct mvn *)attr)->axes, -1, s->in[0].shape.rank, axes, &n, e);
-	return rc < 0 ? rc : groups_infer(s, axes, n, e);
-}
-
-static int mvn_trial_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	static const int each[] = { 0, 2, 3 }, all[] = { 0, 1, 2, 3 };
-	const struct mvn *a = attr;
-	int rc = onx_infer_same(s, attr, e);
-
-	if (rc == ONX_OK)
-		rc = onx_want_rank(s, 0, 4, 4, e);
-	if (rc == ONX_OK)
-		rc = groups_infer(s, a->across ? all : each, a->across ? 4 : 3, e);
-	if (rc == ONX_OK)
-		((struct groups *)s->geo)->mean_only = !a->variance;
-	return rc;
-}
-
-static void mvn_range(const void *ctx, size_t lo, size_t hi)
-{
-	const struct onx_call *c = ctx;
-	const struct groups *g = c->geo;
-	const real *x = c->x[0].v;
-	real *y = c->y[0].v, *deviation = c->save;
-
-	for (size_t i = lo; i < hi; i++) {
-		const size_t at = group_at(g, i);
-		double mean = 0, var = 0;
-		for (size_t k = 0; k < g->len; k++)
-			mean += x[at + in_group(g, k)];
-		mean /= (double)g->len;
-		for (size_t k = 0; k < g->len; k++) {
-			const double d = x[at + in_group(g, k)] - mean;
-			var += d * d;
-		}
-		const double s = sqrt(var / (double)g->len);
-		deviation[i] = (real)s;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t o = at + in_group(g, k);
-			y[o] = (real)(g->mean_only ? x[o] - mean : (x[o] - mean) / (s + MVN_EPSILON));
-		}
-	}
-}
-
-/* y = (x - mean) / (s + 1e-9), s the deviation of the group */
-static void mvn_forward(const struct onx_call *c)
-{
-	onx_each(c->pool, ((const struct groups *)c->geo)->n, 1, mvn_range, c);
-}
-
-static void mvn_dx_range(const void *ctx, size_t lo, size_t hi)
-{
-	const struct onx_call *c = ctx;
-	const struct groups *g = c->geo;
-	const real *y = c->y[0].v, *dy = c->dy[0].v, *deviation = c->save;
-	real *dx = c->dx[0].v;
-
-	for (size_t i = lo; i < hi; i++) {
-		const size_t first = group_at(g, i);
-		const double n = (double)g->len, s = g->mean_only ? 0 : deviation[i];
-		const double wide = g->mean_only ? 1 : s + MVN_EPSILON;
-		double mean = 0, both = 0;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t at = first + in_group(g, k);
-			mean += dy[at];
-			both += (double)dy[at] * y[at];
-		}
-		mean /= n;
-		both = s > 0 ? both / (n * s) : 0;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t at = first + in_group(g, k);
-			onx_put(&dx[at], c->dx[0].add, (real)((dy[at] - mean) / wide - y[at] * both));
-		}
-	}
-}
-
-/* dx = (dy - mean dy) / (s + 1e-9) - y sum(dy y) / (n s) */
-static void mvn_backward(const struct onx_call *c)
-{
-	if (c->dx[0].v)
-		onx_each(c->pool, ((const struct groups *)c->geo)->n, 1, mvn_dx_range, c);
-}
-
-#define ROW(t, version, kept, part, run, bytes) \
-	{ .domain = "", .type = t, .since = version, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, \
-	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = kept, .attr = &part##_attr, .infer = part##_infer,  \
-	  .saved = bytes, .forward = run##_forward, .backward = run##_backward }
 const struct onx_op ONX_R(onx_ops_lrn)[] = {
-	ROW("LRN", 1, ONX_KEEP_X(0), lrn, lrn, lrn_saved),
-	ROW("LpNormalization", 1, ONX_KEEP_Y(0), lp, lp, groups_saved),
-	ROW("MeanVarianceNormalization", 1, ONX_KEEP_Y(0), mvn_trial, mvn, groups_saved),
-	ROW("MeanVarianceNormalization", 9, ONX_KEEP_Y(0), mvn, mvn, groups_saved),
+	{ .domain = "", .type = "LRN", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .keep = ONX_KEEP_X(0), .attr = &lrn_attr, .infer = lrn_infer,
+	  .saved = lrn_saved, .scratch = lrn_scratch, .forward = lrn_forward, .backward = lrn_backward },
 	{ .type = NULL }
 };

@@ -4,10 +4,9 @@
 #include <inttypes.h>
 #include "kernel/cpu.h"
 #include "kernel/real.h"
-#include "op/bulk.h"
 #include "op/infer.h"
 #include "op/loop.h"
-#include "op/quantize.h"
+#include "op/quantize_i.h"
 
 struct quant { int64_t axis, block, type, precision; bool saturate; };
 #define AXIS { "axis", F_INT, offsetof(struct quant, axis), .def = "1", \
@@ -29,17 +28,6 @@ static const struct onx_table quantize_attr = { "QuantizeLinear", sizeof(struct 
 						.check = NULL };
 static const struct onx_table dequantize_attr = { "DequantizeLinear", sizeof(struct quant), dequantize_field,
 						  .check = NULL };
-
-/* x [outer][n][inner]; element (o, k, i) has the scale number o * so + k / block * sk + i * si. */
-/* lo, hi: what the whole numbers can be, where both directions are one step. */
-struct quant_geo { size_t n, inner, block, so, sk, si; double lo, hi; };
-
-static size_t scale_at(const struct quant_geo *g, size_t at)
-{
-	const size_t i = at % g->inner, k = at / g->inner % g->n, o = at / g->inner / g->n;
-
-	return o * g->so + k / g->block * g->sk + i * g->si;
-}
 
 static int by_blocks(const struct onx_infer *s, const struct quant *a, int axis, struct quant_geo *g,
 		     struct onx_err *e)
@@ -150,37 +138,6 @@ static double number(const struct onx_view *v, size_t i)
 	return onx_dtype_real(v->type) ? onx_view_real(v, i) : (double)onx_view_int(v, i);
 }
 
-/* How many elements from `at` on have scales a fixed step apart; at most a block. */
-static size_t run_of(const struct quant_geo *g, size_t at, size_t hi, size_t *step)
-{
-	const size_t k = at / g->inner % g->n, most = hi - at < ONX_BULK ? hi - at : ONX_BULK;
-	size_t n = most;
-
-	*step = 0;
-	if (g->so == 0 && g->sk == 0 && g->si == 0)
-		return n;
-	if (g->inner > 1) {
-		n = g->inner - at % g->inner;
-		*step = g->si;
-	} else if (g->block == 1) {
-		n = g->n - k;
-		*step = g->sk;
-	} else {
-		n = g->block - k % g->block < g->n - k ? g->block - k % g->block : g->n - k;
-	}
-	return n < most ? n : most;
-}
-
-/* Zero points of a run, as `step` has them; 0 without any. */
-static const double *zeros_of(const struct onx_call *c, size_t at, size_t step, size_t n, double *room)
-{
-	if (c->n_x > 2 && c->x[2].v)
-		return onx_bulk_reals(&c->x[2], at, step, n, room);
-	for (size_t i = 0; i < n; i++)
-		room[i] = 0;
-	return room;
-}
-
 /* v = x / scale, rounded, moved and cut to lo..hi (NaN: lo) */
 ONX_CLONES static void quantize_run(size_t n, const double *restrict x, const double *restrict scale,
 				    const double *restrict zero, double lo, double hi, int32_t *restrict v)
@@ -210,10 +167,10 @@ static void quantize_whole(const void *ctx, size_t from, size_t to)
 
 	limits(c->y[0].type, &lo, &hi);
 	for (size_t i = from, n, step; i < to; i += n) {
-		const size_t at = scale_at(c->geo, i);
-		n = run_of(c->geo, i, to, &step);
+		const size_t at = onx_scale_at(c->geo, i);
+		n = onx_run_of(c->geo, i, to, &step);
 		quantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]),
-			     onx_bulk_reals(&c->x[1], at, step, n, room[1]), zeros_of(c, at, step, n, room[2]),
+			     onx_bulk_reals(&c->x[1], at, step, n, room[1]), onx_zeros_of(c, at, step, n, room[2]),
 			     lo, hi, v);
 		put_small(&c->y[0], i, n, v);
 	}
@@ -226,7 +183,7 @@ static void quantize_float(const void *ctx, size_t from, size_t to)
 	const bool saturate = ((const struct quant *)c->attr)->saturate;
 
 	for (size_t i = from; i < to; i++) {
-		const size_t at = scale_at(c->geo, i);
+		const size_t at = onx_scale_at(c->geo, i);
 		const real q = (real)number(&c->x[0], i) / (real)onx_view_real(&c->x[1], at);
 
 		if (onx_dtype_bits(y->type) < 8 || y->type == ONX_FLOAT8E8M0)
@@ -262,11 +219,6 @@ static int dequantize_infer(struct onx_infer *s, const void *attr, struct onx_er
 	return rc;
 }
 
-static double distance(const struct onx_call *c, size_t i, size_t at)
-{
-	return number(&c->x[0], i) - (c->n_x > 2 && c->x[2].v ? number(&c->x[2], at) : 0);
-}
-
 ONX_CLONES static void dequantize_run(size_t n, const double *restrict x, const double *restrict scale,
 				      const double *restrict zero, double *restrict y)
 {
@@ -280,10 +232,10 @@ static void dequantize_range(const void *ctx, size_t from, size_t to)
 	double room[4][ONX_BULK];
 
 	for (size_t i = from, n, step; i < to; i += n) {
-		const size_t at = scale_at(c->geo, i);
-		n = run_of(c->geo, i, to, &step);
+		const size_t at = onx_scale_at(c->geo, i);
+		n = onx_run_of(c->geo, i, to, &step);
 		dequantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]),
-			       onx_bulk_reals(&c->x[1], at, step, n, room[1]), zeros_of(c, at, step, n, room[2]),
+			       onx_bulk_reals(&c->x[1], at, step, n, room[1]), onx_zeros_of(c, at, step, n, room[2]),
 			       room[3]);
 		onx_bulk_put_reals(&c->y[0], i, n, room[3]);
 	}
@@ -293,35 +245,6 @@ static void dequantize_range(const void *ctx, size_t from, size_t to)
 static void dequantize_forward(const struct onx_call *c)
 {
 	onx_each(c->pool, c->y[0].n, ONX_GRAIN, dequantize_range, c);
-}
-
-/* dscale = sum of dy (x - zero point) over what shares the scale, in double */
-static void dequantize_backward(const struct onx_call *c)
-{
-	const struct onx_view *d = &c->dx[1];
-	double *sum = c->scratch;
-
-	if (!d->v)
-		return;
-	for (size_t i = 0; i < d->n; i++)
-		sum[i] = 0;
-	for (size_t i = 0; i < c->dy[0].n; i++) {
-		const size_t at = scale_at(c->geo, i);
-		sum[at] += onx_view_real(&c->dy[0], i) * distance(c, i, at);
-	}
-	for (size_t i = 0; i < d->n; i++)
-		onx_view_put_real(d, i, sum[i] + (d->add ? onx_view_real(d, i) : 0));
-}
-
-static size_t dequantize_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
-{
-	struct onx_err e;
-	size_t n = 0;
-
-	(void)attr, (void)threads;
-	if (!backward || onx_count(s->in[1].shape.rank, s->in[1].shape.dim, &n, &e) < 0)
-		return 0;
-	return n * sizeof(double);
 }
 
 static int dynamic_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
@@ -386,19 +309,6 @@ static int fake_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* *inside: nothing was cut off.  The whole number, less the zero point. */
-static double fake(const struct onx_call *c, size_t i, size_t at, double *ratio, bool *inside)
-{
-	const struct quant_geo *g = c->geo;
-	const double zero = c->n_x > 2 && c->x[2].v ? number(&c->x[2], at) : 0;
-	const real q = (real)onx_view_real(&c->x[0], i) / (real)onx_view_real(&c->x[1], at);
-	const double v = rint(q) + zero;
-
-	*ratio = (double)q;
-	*inside = v >= g->lo && v <= g->hi;
-	return (v > g->hi ? g->hi : v > g->lo ? v : g->lo) - zero;
-}
-
 static void fake_range(const void *ctx, size_t from, size_t to)
 {
 	const struct onx_call *c = ctx;
@@ -407,10 +317,10 @@ static void fake_range(const void *ctx, size_t from, size_t to)
 	int32_t whole[ONX_BULK];
 
 	for (size_t i = from, n, step; i < to; i += n) {
-		const size_t at = scale_at(g, i);
-		n = run_of(g, i, to, &step);
+		const size_t at = onx_scale_at(g, i);
+		n = onx_run_of(g, i, to, &step);
 		const double *scale = onx_bulk_reals(&c->x[1], at, step, n, room[1]);
-		const double *zero = zeros_of(c, at, step, n, room[2]);
+		const double *zero = onx_zeros_of(c, at, step, n, room[2]);
 		quantize_run(n, onx_bulk_reals(&c->x[0], i, 1, n, room[0]), scale, zero, g->lo, g->hi, whole);
 		for (size_t k = 0; k < n; k++)
 			v[k] = (double)whole[k];
@@ -424,31 +334,6 @@ static void fake_forward(const struct onx_call *c)
 	onx_each(c->pool, c->y[0].n, ONX_GRAIN, fake_range, c);
 }
 
-/* dx = dy where nothing was cut off, else 0.  dscale = sum of dy (q - x / scale), where cut off dy q: what
- * rounding as y = x gives (Esser et al. 2020, Learned step size quantization, arXiv 1902.08153, equation 3). */
-static void fake_backward(const struct onx_call *c)
-{
-	const struct onx_view *dx = &c->dx[0], *ds = &c->dx[1];
-	double *sum = c->scratch;
-
-	for (size_t i = 0; ds->v && i < ds->n; i++)
-		sum[i] = 0;
-	for (size_t i = 0; i < c->dy[0].n; i++) {
-		const size_t at = scale_at(c->geo, i);
-		const double dy = onx_view_real(&c->dy[0], i);
-		double ratio;
-		bool inside;
-		const double q = fake(c, i, at, &ratio, &inside);
-
-		if (dx->v)
-			onx_put((real *)dx->v + i, dx->add, inside ? (real)dy : 0);
-		if (ds->v)
-			sum[at] += dy * (inside ? q - ratio : q);
-	}
-	for (size_t i = 0; ds->v && i < ds->n; i++)
-		onx_view_put_real(ds, i, sum[i] + (ds->add ? onx_view_real(ds, i) : 0));
-}
-
 const struct onx_op ONX_R(onx_ops_quantize)[] = {
 	{ .domain = "", .type = "QuantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_ZERO, ONX_G_ZERO, ONX_G_NEVER }, .n_grad = 3,
@@ -456,13 +341,13 @@ const struct onx_op ONX_R(onx_ops_quantize)[] = {
 	{ .domain = "", .type = "DequantizeLinear", .since = 10, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_ZERO, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 3,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(2), .attr = &dequantize_attr, .infer = dequantize_infer,
-	  .scratch = dequantize_scratch, .forward = dequantize_forward, .backward = dequantize_backward },
+	  .scratch = onx_dequantize_scratch, .forward = dequantize_forward, .backward = onx_dequantize_backward },
 	{ .domain = "", .type = "DynamicQuantizeLinear", .since = 11, .min_in = 1, .max_in = 1,
 	  .min_out = 3, .max_out = 3, .grad = { ONX_G_ZERO }, .n_grad = 1, .infer = dynamic_infer,
 	  .forward = dynamic_forward },
 	{ .domain = "onnx_adapt", .type = "FakeQuantize", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 3, .flags = ONX_OP_STRAIGHT,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2), .attr = &quantize_attr, .infer = fake_infer,
-	  .scratch = dequantize_scratch, .forward = fake_forward, .backward = fake_backward },
+	  .scratch = onx_dequantize_scratch, .forward = fake_forward, .backward = onx_fake_backward },
 	{ .type = NULL }
 };
