@@ -2,6 +2,9 @@
  * training_mode: y = x * mask / (1 - ratio); else y = x.  Element i is dropped if the i-th number of the
  * node's stream is below ratio, so the bits do not depend on threads.  The mask (a byte an element) is
  * drawn in forward and kept in `save`, so backward sees the same one. */
+#include <string.h>
+#include "kernel/cpu.h"
+#include "kernel/draw.h"
 #include "kernel/real.h"
 #include "op/infer.h"
 #include "op/loop.h"
@@ -65,49 +68,88 @@ static size_t dropout_saved(const struct onx_infer *s, const void *attr)
 	return n;
 }
 
+enum { SOME = 512 };            /* numbers drawn at once */
+
+/* below: the number that a draw must reach to keep its element */
+ONX_CLONES static void drop_run(const uint32_t *restrict draw, uint32_t below, const real *x, real up, size_t n,
+				uint8_t *restrict mask, real *y)
+{
+	for (size_t i = 0; i < n; i++)
+		mask[i] = draw[i] >= below;
+	ONX_ALIKE for (size_t i = 0; i < n; i++) {
+		const real v = x[i] * up;
+		y[i] = draw[i] >= below ? v : 0;
+	}
+}
+
 static void drop_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct geo *g = c->geo;
-	const real *x = c->x[0].v, up = (real)(g->ratio < 1 ? 1 / (1 - g->ratio) : 0);
-	real *y = c->y[0].v;
-	uint8_t *mask = c->save;
+	const real up = (real)(g->ratio < 1 ? 1 / (1 - g->ratio) : 0);
+	const double below = ceil(g->ratio * 0x1p32);           /* draw * 2^-32 >= ratio */
+	uint32_t draw[SOME];
 	struct onx_rng r;
 
 	onx_rng_init(&r, g->seeded ? g->seed : c->rng.seed, ONX_RNG_NODE, c->rng.step, c->rng.node);
-	onx_rng_skip(&r, lo);
-	for (size_t i = lo; i < hi; i++) {
-		mask[i] = onx_rng_unit(&r) >= g->ratio;
-		y[i] = mask[i] ? x[i] * up : 0;
+	for (size_t i = lo, n; i < hi; i += n) {                /* pieces begin at multiples of 4 */
+		n = hi - i < SOME ? hi - i : SOME;
+		if (below < 0x1p32)
+			onx_draw(&r, i / 4, draw, n);
+		else
+			memset(draw, 0, sizeof draw);
+		drop_run(draw, below < 0x1p32 ? (uint32_t)below : 1, (const real *)c->x[0].v + i, up, n,
+			 (uint8_t *)c->save + i, (real *)c->y[0].v + i);
 	}
 }
 
 static void dropout_forward(const struct onx_call *c)
 {
 	const struct geo *g = c->geo;
-	const real *x = c->x[0].v;
-	real *y = c->y[0].v;
+	const struct onx_view *mask = &c->y[1];
 
 	if (g->on)
 		onx_each(c->pool, c->x[0].n, ONX_GRAIN, drop_range, c);
-	else if (x != y)
-		for (size_t i = 0; i < c->x[0].n; i++)
-			y[i] = x[i];
-	if (c->n_y < 2 || !c->y[1].v)
+	else if (c->x[0].v != c->y[0].v)
+		memcpy(c->y[0].v, c->x[0].v, c->x[0].n * sizeof(real));
+	if (c->n_y < 2 || !mask->v)
 		return;
-	for (size_t i = 0; i < c->y[1].n; i++)
-		onx_view_put_real(&c->y[1], i, !g->on || ((const uint8_t *)c->save)[i]);
+	for (size_t i = 0; i < mask->n; i++)
+		onx_view_put_real(mask, i, !g->on || ((const uint8_t *)c->save)[i]);
+}
+
+/* mask NULL: nothing was dropped */
+ONX_CLONES static void back_run(const uint8_t *mask, const real *dy, real up, bool add, size_t n, real *dx)
+{
+	if (!mask) {
+		ONX_ALIKE for (size_t i = 0; i < n; i++)
+			dx[i] = (add ? dx[i] : 0) + dy[i];
+		return;
+	}
+	ONX_ALIKE for (size_t i = 0; i < n; i++) {
+		const real v = dy[i] * up;
+		dx[i] = (add ? dx[i] : 0) + (mask[i] ? v : 0);
+	}
+}
+
+static void back_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct onx_call *c = ctx;
+	const struct geo *g = c->geo;
+	const real up = (real)(g->on && g->ratio < 1 ? 1 / (1 - g->ratio) : 1);
+
+	back_run(g->on ? (const uint8_t *)c->save + lo : NULL, (const real *)c->dy[0].v + lo, up, c->dx[0].add,
+		 hi - lo, (real *)c->dx[0].v + lo);
 }
 
 static void dropout_backward(const struct onx_call *c)
 {
-	const struct geo *g = c->geo;
-	const uint8_t *mask = c->save;
-	const real *dy = c->dy[0].v, up = (real)(g->on && g->ratio < 1 ? 1 / (1 - g->ratio) : 1);
-	real *dx = c->dx[0].v;
+	const struct onx_view *dx = &c->dx[0];
 
-	for (size_t i = 0; dx && i < c->dx[0].n; i++)
-		onx_put(&dx[i], c->dx[0].add, !dy || (g->on && !mask[i]) ? 0 : dy[i] * up);
+	if (dx->v && c->dy[0].v)
+		onx_each(c->pool, dx->n, ONX_GRAIN, back_range, c);
+	else if (dx->v && !dx->add)
+		memset(dx->v, 0, dx->n * sizeof(real));
 }
 
 #define ROW(since_, max_in_, table)                                                          \

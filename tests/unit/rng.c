@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <math.h>
 #include "base/rng.h"
+#include "kernel/draw.h"
 
 /* Random123, kat_vectors, philox4x32-10. */
 static void known_answers(void **state)
@@ -134,12 +135,29 @@ static void shuffle_permutes(void **state)
 	onx_rng_shuffle(&r, v, 0);
 }
 
+/* Many at once are those that come one by one. */
+static void draws_are_the_stream(void **state)
+{
+	uint32_t many[300];
+	struct onx_rng r;
+
+	(void)state;
+	for (size_t n = 0; n < 300; n += 1 + n / 9)
+		for (uint64_t block = 0; block < 70; block += 23) {
+			onx_rng_init(&r, 11, ONX_RNG_NODE, 5, 1ull << 40 | 3);
+			onx_draw(&r, block, many, n);
+			onx_rng_skip(&r, 4 * block);
+			for (size_t k = 0; k < n; k++)
+				assert_int_equal(many[k], onx_rng_u32(&r));
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_answers), cmocka_unit_test(known_hash), cmocka_unit_test(frozen_stream),
-		cmocka_unit_test(streams_differ), cmocka_unit_test(skip_is_drawing), cmocka_unit_test(moments),
-		cmocka_unit_test(below_is_even), cmocka_unit_test(shuffle_permutes)
+		cmocka_unit_test(draws_are_the_stream), cmocka_unit_test(known_answers), cmocka_unit_test(known_hash),
+		cmocka_unit_test(frozen_stream), cmocka_unit_test(streams_differ), cmocka_unit_test(skip_is_drawing),
+		cmocka_unit_test(moments), cmocka_unit_test(below_is_even), cmocka_unit_test(shuffle_permutes)
 	};
 
 	return RUN(tests);

@@ -2,6 +2,7 @@
  * exponents, both signs, denormals, infinities and NaN; errors in units of the last place of float. */
 #include <float.h>
 #include <stdio.h>
+#include "kernel/trig.h"
 #include "kernel/vmath.h"
 
 enum { BLOCK = 4096, STRIDE = 997 };
@@ -29,10 +30,16 @@ ROW(atan, onx_vatan)
 ROW(asin, onx_vasin)
 ROW(acos, onx_vacos)
 ROW(atanh, onx_vatanh)
+ROW(sinh, onx_vsinh)
+ROW(cosh, onx_vcosh)
 ROW(sigmoid, onx_vsigmoid)
 ROW(softplus, onx_vsoftplus)
 ROW(phi, phi_of)
 ROW(bell, bell_of)
+
+static void sin_row(const float *x, float *y) { onx_sin_run(x, BLOCK, y); }
+static void cos_row(const float *x, float *y) { onx_cos_run(x, BLOCK, y); }
+static void tan_row(const float *x, float *y) { onx_tan_run(x, BLOCK, y); }
 
 static const struct {
 	const char *name;
@@ -50,6 +57,11 @@ static const struct {
 	{ "asin", asin_row, asin, 3, -INFINITY, INFINITY },
 	{ "acos", acos_row, acos, 3, -INFINITY, INFINITY },
 	{ "atanh", atanh_row, atanh, 4, -INFINITY, INFINITY },
+	{ "sinh", sinh_row, sinh, 3, -INFINITY, INFINITY },
+	{ "cosh", cosh_row, cosh, 2, -INFINITY, INFINITY },
+	{ "sin", sin_row, sin, 2, -INFINITY, INFINITY },
+	{ "cos", cos_row, cos, 2, -INFINITY, INFINITY },
+	{ "tan", tan_row, tan, 3, -INFINITY, INFINITY },
 	{ "sigmoid", sigmoid_row, sigmoid, 3, -INFINITY, INFINITY },
 	{ "softplus", softplus_row, softplus, 2.5, -INFINITY, INFINITY },
 	{ "Phi", phi_row, phi, 5, -INFINITY, INFINITY },
