@@ -1,6 +1,7 @@
 /* op/crop.c -- operators that keep a part of their input or put a border around it: Slice, Pad,
  * CenterCropPad. */
 #include "op/move.h"
+#include "op/remap.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -332,7 +333,7 @@ static void pad_backward(const struct onx_call *c)
 	if (g->constant)
 		onx_walk_back(&g->move.w[0], dx->v, c->dy[0].v, dx->add, c->pool);
 	else
-		onx_remap_back(&g->map, dx->v, c->dy[0].v);
+		onx_remap_back(&g->map, dx->v, c->dy[0].v, c->pool);
 }
 
 /* ---- CenterCropPad: the same border or cut on both sides of an axis, an odd element less in front ---- */

@@ -2,6 +2,7 @@
  * (op/index.h). */
 #include "op/index.h"
 #include <string.h>
+#include "kernel/cpu.h"
 #include "op/walk.h"
 
 struct axis { int64_t axis; uint64_t given; };
@@ -76,8 +77,22 @@ static int gather_nd_infer(struct onx_infer *s, const void *attr, struct onx_err
 	return rc;
 }
 
-enum { GRAIN = 1 << 14 };
+enum { GRAIN = 1 << 14, SOME = 256 };  /* elements of a piece; places found at once */
 struct job { const struct onx_call *c; const struct onx_index *g; size_t grain; };
+
+static void take4(const uint32_t *x, const int64_t *at, size_t n, uint32_t *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = at[i] >= 0 ? x[at[i]] : 0;
+}
+
+static void take(const char *x, int64_t at, size_t width, size_t bytes, char *to)
+{
+	if (at >= 0)
+		memcpy(to, x + (size_t)at * width, bytes);
+	else
+		memset(to, 0, bytes);
+}
 
 static void gather_piece(void *ctx, size_t piece, int worker)
 {
@@ -88,14 +103,16 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 
 	(void)worker;
 	onx_piece(j->g->blocks, j->grain, piece, &lo, &hi);
-	for (size_t k = lo; k < hi; k++) {
-		const int64_t at = onx_locate(j->g, &j->c->x[1], k);
-		char *to = (char *)y->v + k * bytes;
+	for (size_t n; lo < hi; lo += n) {
+		int64_t at[SOME];
 
-		if (at >= 0)
-			memcpy(to, (const char *)x->v + (size_t)at * y->width, bytes);
+		n = hi - lo < SOME ? hi - lo : SOME;
+		onx_locate_run(j->g, &j->c->x[1], lo, n, at);
+		if (bytes == 4)
+			take4(x->v, at, n, (uint32_t *)y->v + lo);
 		else
-			memset(to, 0, bytes);
+			for (size_t i = 0; i < n; i++)
+				take(x->v, at[i], y->width, bytes, (char *)y->v + (lo + i) * bytes);
 	}
 }
 
@@ -108,35 +125,74 @@ static void gather_forward(const struct onx_call *c)
 		onx_parallel(c->pool, onx_pieces(g->blocks, j.grain), gather_piece, &j);
 }
 
+ONX_CLONES static void add_block(real *restrict to, const real *restrict from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+/* Columns from..to-1 of blocks lo..hi-1. */
+static void add_blocks(const struct onx_call *c, size_t lo, size_t hi, size_t from, size_t to)
+{
+	const struct onx_index *g = c->geo;
+	const real *dy = c->dy[0].v;
+	real *dx = c->dx[0].v;
+	int64_t at[SOME];
+
+	for (size_t n; lo < hi; lo += n) {
+		n = hi - lo < SOME ? hi - lo : SOME;
+		onx_locate_run(g, &c->x[1], lo, n, at);
+		for (size_t i = 0; i < n; i++) {
+			if (at[i] < 0)
+				continue;
+			if (g->block == 1)
+				dx[at[i]] += dy[lo + i];
+			else
+				add_block(dx + at[i] + from, dy + (lo + i) * g->block + from, to - from);
+		}
+	}
+}
+
 /* A piece is a strip of columns of every block, so that each element has one writer and its terms come in
  * the order of the blocks. */
 static void gather_back_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const real *dy = j->c->dy[0].v;
-	real *dx = j->c->dx[0].v;
 	size_t lo, hi;
 
 	(void)worker;
 	onx_piece(j->g->block, j->grain, piece, &lo, &hi);
-	for (size_t k = 0; k < j->g->blocks; k++) {
-		const int64_t at = onx_locate(j->g, &j->c->x[1], k);
+	add_blocks(j->c, 0, j->g->blocks, lo, hi);
+}
 
-		for (size_t i = lo; at >= 0 && i < hi; i++)
-			dx[(size_t)at + i] += dy[k * j->g->block + i];
-	}
+/* Blocks of one element that select along another axis than the first: what differs there does not meet. */
+static void gather_back_rows(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const size_t row = j->g->blocks / (size_t)j->g->index_dim[0];
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece((size_t)j->g->index_dim[0], j->grain, piece, &lo, &hi);
+	add_blocks(j->c, lo * row, hi * row, 0, 1);
 }
 
 static void gather_backward(const struct onx_call *c)
 {
 	const struct onx_index *g = c->geo;
-	struct job j = { c, g, 64 };
+	const size_t strip = onx_pieces(g->block, 8);
+	struct job j = { c, g, strip < 64 ? 64 : strip };
 
 	if (!c->dx[0].v)
 		return;
 	if (!c->dx[0].add)
 		onx_fill(c->dx[0].v, c->dx[0].n, NULL, sizeof(real));
-	onx_parallel(c->pool, onx_pieces(g->block, j.grain), gather_back_piece, &j);
+	if (g->where == ONX_BY_ELEMENT && g->axis > 0 && g->blocks > 0) {
+		j.grain = GRAIN * (size_t)g->index_dim[0] / g->blocks + 1;
+		onx_parallel(c->pool, onx_pieces((size_t)g->index_dim[0], j.grain), gather_back_rows, &j);
+	} else {
+		onx_parallel(c->pool, onx_pieces(g->block, j.grain), gather_back_piece, &j);
+	}
 }
 
 #define GATHER(name, version, table, rule)                                                  \

@@ -47,6 +47,54 @@ int64_t onx_locate(const struct onx_index *g, const struct onx_view *idx, size_t
 	return at;
 }
 
+/* Along the last axis of the index tensor everything but the index itself goes by steps. */
+static void locate_elements(const struct onx_index *g, const struct onx_view *idx, size_t k, size_t n, int64_t *at)
+{
+	const int last = g->rank - 1;
+	const size_t row = (size_t)g->index_dim[last];
+
+	for (size_t done = 0, m; done < n; done += m, k += m) {
+		const size_t first = k % row;
+		const int64_t by = last == g->axis ? 0 : g->stride[last];
+		int64_t base = last == g->axis ? 0 : (int64_t)first * by, rest = (int64_t)(k / row);
+		m = row - first < n - done ? row - first : n - done;
+		for (int d = last - 1; d >= 0; d--) {
+			base += d == g->axis ? 0 : rest % g->index_dim[d] * g->stride[d];
+			rest /= g->index_dim[d];
+		}
+		for (size_t i = 0; i < m; i++) {
+			const int64_t v = wrap(index_at(idx, k + i), g->dim[g->axis]);
+			at[done + i] = v < 0 ? -1 : base + (int64_t)i * by + v * g->stride[g->axis];
+		}
+	}
+}
+
+static void locate_along(const struct onx_index *g, const struct onx_view *idx, size_t k, size_t n, int64_t *at)
+{
+	const int64_t dim = g->dim[g->axis], stride = g->stride[g->axis];
+	int64_t i = (int64_t)(k % (size_t)g->n_index), base = (int64_t)(k / (size_t)g->n_index) * dim * stride;
+
+	for (size_t done = 0; done < n; done++) {
+		const int64_t v = wrap(index_at(idx, (size_t)i), dim);
+		at[done] = v < 0 ? -1 : base + v * stride;
+		if (++i == g->n_index) {
+			i = 0;
+			base += dim * stride;
+		}
+	}
+}
+
+void onx_locate_run(const struct onx_index *g, const struct onx_view *idx, size_t k, size_t n, int64_t *at)
+{
+	if (g->where == ONX_BY_ELEMENT && g->rank > 0)
+		locate_elements(g, idx, k, n, at);
+	else if (g->where == ONX_BY_AXIS)
+		locate_along(g, idx, k, n, at);
+	else
+		for (size_t i = 0; i < n; i++)
+			at[i] = onx_locate(g, idx, k + i);
+}
+
 int onx_index_known(const struct onx_infer *s, const struct onx_index *g, struct onx_err *e)
 {
 	const struct onx_view *idx = s->in[1].value;

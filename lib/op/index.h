@@ -25,6 +25,7 @@ struct onx_index {
 };
 
 #define onx_locate ONX_R(onx_locate)
+#define onx_locate_run ONX_R(onx_locate_run)
 #define onx_index_new ONX_R(onx_index_new)
 #define onx_index_known ONX_R(onx_index_known)
 #define onx_index_elements ONX_R(onx_index_elements)
@@ -32,6 +33,8 @@ struct onx_index {
 
 /* Where block k starts in the indexed tensor, in elements; -1: nowhere. */
 int64_t onx_locate(const struct onx_index *g, const struct onx_view *idx, size_t k);
+/* The same of blocks k .. k + n - 1. */
+void onx_locate_run(const struct onx_index *g, const struct onx_view *idx, size_t k, size_t n, int64_t *at);
 
 /* Input 0 is indexed by input 1.  Geometry with rank, dim and stride filled, in s->geo. */
 int onx_index_new(struct onx_infer *s, enum onx_where where, struct onx_index **out, struct onx_err *e)

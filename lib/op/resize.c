@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "op/bulk.h"
+#include "op/remap.h"
 #include "op/taps.h"
 #include "op/walk.h"
 #include "op/whole.h"
@@ -412,7 +413,7 @@ static void nearest_backward(const struct onx_call *c, const struct geo *g)
 	if (!c->dx[0].add)
 		onx_fill(c->dx[0].v, c->dx[0].n, NULL, sizeof(real));
 	if (c->y[0].n > 0)
-		onx_remap_back(&g->map, c->dx[0].v, c->dy[0].v);
+		onx_remap_back(&g->map, c->dx[0].v, c->dy[0].v, c->pool);
 }
 
 static void resize_backward(const struct onx_call *c)

@@ -5,7 +5,8 @@
  * open.  Their gradient is then dy for each of them, as in PyTorch. */
 #include "op/index.h"
 #include <string.h>
-#include "op/walk.h"
+#include "kernel/cpu.h"
+#include "op/loop.h"
 
 enum reduction { RED_NONE, RED_ADD, RED_MUL, RED_MAX, RED_MIN };
 static const char *const reductions[] = { "none", "add", "mul", "max", "min", NULL };
@@ -97,6 +98,25 @@ static int64_t meet_int(enum reduction r, bool is_unsigned, int64_t y, int64_t u
 	}
 }
 
+enum { SOME = 256 };            /* places found at once */
+
+/* Blocks of one real number. */
+static void scatter_numbers(const struct onx_call *c, enum reduction r)
+{
+	const struct onx_index *g = c->geo;
+	const real *u = c->x[2].v;
+	real *y = c->y[0].v;
+	int64_t at[SOME];
+
+	for (size_t k = 0, n; k < g->blocks; k += n) {
+		n = g->blocks - k < SOME ? g->blocks - k : SOME;
+		onx_locate_run(g, &c->x[1], k, n, at);
+		for (size_t i = 0; i < n; i++)
+			if (at[i] >= 0)
+				y[at[i]] = meet(r, y[at[i]], u[k + i]);
+	}
+}
+
 static void scatter_forward(const struct onx_call *c)
 {
 	const enum reduction r = (enum reduction)((const struct scatter *)c->attr)->reduction;
@@ -106,6 +126,10 @@ static void scatter_forward(const struct onx_call *c)
 
 	if (y->v != c->x[0].v && y->n > 0)
 		memcpy(y->v, c->x[0].v, y->n * w);
+	if (g->block == 1 && w == sizeof(real) && onx_dtype_real(y->type) && u->n > 0) {
+		scatter_numbers(c, r);
+		return;
+	}
 	for (size_t k = 0; u->n > 0 && k < g->blocks; k++) {
 		const int64_t at = onx_locate(g, &c->x[1], k);
 		const size_t from = k * g->block;
@@ -132,10 +156,11 @@ static void scatter_forward(const struct onx_call *c)
 static size_t scatter_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
 	const struct scatter *a = attr;
-	const size_t n = (size_t)onx_span(s->in[0].shape.dim, 0, s->in[0].shape.rank);
+	struct onx_err e;
+	size_t n;
 
 	(void)threads;
-	if (!backward || a->reduction == RED_ADD)
+	if (!backward || a->reduction == RED_ADD || onx_count(s->in[0].shape.rank, s->in[0].shape.dim, &n, &e) < 0)
 		return 0;
 	return n * (a->reduction == RED_NONE ? 1 : sizeof(double) + sizeof(uint32_t));
 }
@@ -188,6 +213,27 @@ static void reduced_backward(const struct onx_call *c, enum reduction r)
 	}
 }
 
+struct plain { const real *dy; real *dx; const uint8_t *hit; bool add; };
+
+ONX_CLONES static void plain_range(const void *ctx, size_t lo, size_t hi)
+{
+	const struct plain *p = ctx;
+	const real *dy = p->dy;
+	const uint8_t *hit = p->hit;
+	const bool add = p->add;
+	real *dx = p->dx;
+
+	if (!hit) {
+		ONX_ALIKE for (size_t i = lo; i < hi; i++)
+			dx[i] = (add ? dx[i] : 0) + dy[i];
+		return;
+	}
+	ONX_ALIKE for (size_t i = lo; i < hi; i++) {
+		const real v = dy[i];
+		dx[i] = (add ? dx[i] : 0) + (hit[i] ? 0 : v);
+	}
+}
+
 /* dx = dy, without the places that were overwritten.  Where dx already holds a sum,
  * adding dy and taking it away again would round, so these places are marked first. */
 static void plain_dx(const struct onx_call *c, bool overwritten)
@@ -196,24 +242,49 @@ static void plain_dx(const struct onx_call *c, bool overwritten)
 	const real *dy = c->dy[0].v;
 	uint8_t *hit = c->scratch;
 	real *dx = c->dx[0].v;
+	int64_t at[SOME];
 
 	if (overwritten)
 		memset(hit, 0, c->dx[0].n);
-	for (size_t k = 0; overwritten && k < g->blocks; k++) {
-		const int64_t at = onx_locate(g, &c->x[1], k);
-		if (at >= 0)
-			memset(hit + at, 1, g->block);
+	for (size_t k = 0, n; overwritten && k < g->blocks; k += n) {
+		n = g->blocks - k < SOME ? g->blocks - k : SOME;
+		onx_locate_run(g, &c->x[1], k, n, at);
+		for (size_t i = 0; i < n; i++)
+			if (at[i] >= 0)
+				memset(hit + at[i], 1, g->block);
 	}
-	for (size_t p = 0; p < c->dx[0].n; p++)
-		onx_put(&dx[p], c->dx[0].add, overwritten && hit[p] ? 0 : dy[p]);
+	const struct plain p = { dy, dx, overwritten ? hit : NULL, c->dx[0].add };
+	onx_each(c->pool, c->dx[0].n, ONX_GRAIN, plain_range, &p);
+}
+
+struct updates { const struct onx_call *c; size_t grain; };
+
+static void updates_piece(void *ctx, size_t piece, int worker)
+{
+	const struct updates *j = ctx;
+	const struct onx_call *c = j->c;
+	const struct onx_index *g = c->geo;
+	const real *dy = c->dy[0].v;
+	real *du = c->dx[2].v;
+	int64_t at[SOME];
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(g->blocks, j->grain, piece, &lo, &hi);
+	for (size_t n; lo < hi; lo += n) {
+		n = hi - lo < SOME ? hi - lo : SOME;
+		onx_locate_run(g, &c->x[1], lo, n, at);
+		for (size_t k = 0; k < n; k++)
+			for (size_t i = 0; i < g->block; i++)
+				onx_put(&du[(lo + k) * g->block + i], c->dx[2].add,
+					at[k] < 0 ? 0 : dy[(size_t)at[k] + i]);
+	}
 }
 
 static void scatter_backward(const struct onx_call *c)
 {
 	const enum reduction r = (enum reduction)((const struct scatter *)c->attr)->reduction;
 	const struct onx_index *g = c->geo;
-	const real *dy = c->dy[0].v;
-	real *du = c->dx[2].v;
 
 	if (r >= RED_MUL) {
 		reduced_backward(c, r);
@@ -221,11 +292,9 @@ static void scatter_backward(const struct onx_call *c)
 	}
 	if (c->dx[0].v)
 		plain_dx(c, r == RED_NONE);
-	for (size_t k = 0; du && k < g->blocks; k++) {
-		const int64_t at = onx_locate(g, &c->x[1], k);
-		for (size_t i = 0; i < g->block; i++)
-			onx_put(&du[k * g->block + i], c->dx[2].add, at < 0 ? 0 : dy[(size_t)at + i]);
-	}
+	struct updates j = { c, ONX_GRAIN / (g->block + 1) + 1 };
+	if (c->dx[2].v && g->block > 0)
+		onx_parallel(c->pool, onx_pieces(g->blocks, j.grain), updates_piece, &j);
 }
 
 #define SCATTER(name, version, table, rule)                                                 \

@@ -3,7 +3,6 @@
  * Transpose, Slice, Concat, Expand, Tile and their like differ in nothing but strides: for every index
  * i of a box, to[to0 + i.to] = from[from0 + i.from].  A walk is that box with both sets of strides (in
  * elements); dimensions are given from the outermost inwards and merge where both sides are dense.
- * A remap is the other kind of movement, where each axis of the result has a list of places to read.
  *
  * Copies go by the width of an element, whatever its type (1, 2, 4, 8 or 16 bytes; strings are
  * pointers).  Gradients are `real`.  Nothing here allocates or fails; every index must have been
@@ -28,8 +27,6 @@ struct onx_walk {                       /* zero-initialise */
 #define onx_walk_dim ONX_R(onx_walk_dim)
 #define onx_walk_copy ONX_R(onx_walk_copy)
 #define onx_walk_back ONX_R(onx_walk_back)
-#define onx_remap_copy ONX_R(onx_remap_copy)
-#define onx_remap_back ONX_R(onx_remap_back)
 #define onx_fill ONX_R(onx_fill)
 
 /* Appends an inner dimension of `dim` steps. */
@@ -39,18 +36,6 @@ void onx_walk_copy(const struct onx_walk *w, void *to, const void *from, size_t 
 /* The gradient of that copy: dfrom[...] (+)= sum of dto[...] over the dimensions with from == 0.
  * Elements of dfrom that the walk does not visit are left alone (zero them first). */
 void onx_walk_back(const struct onx_walk *w, real *dfrom, const real *dto, bool add, struct onx_pool *p);
-
-/* Result element (i0, ..., ik) reads from[at[0][i0] + ... + at[k][ik]], or gives `fill` where one of
- * the entries is negative.  at[] already holds index times stride. */
-struct onx_remap {
-	int rank;
-	int64_t dim[ONX_RANK];
-	const int64_t *at[ONX_RANK];
-};
-void onx_remap_copy(const struct onx_remap *m, void *to, const void *from, const void *fill, size_t width,
-		    struct onx_pool *p);
-/* dfrom[...] += dto[...] (dfrom holds numbers already). */
-void onx_remap_back(const struct onx_remap *m, real *dfrom, const real *dto);
 
 /* n elements of `width` bytes, all equal to *value (NULL: zero bytes). */
 void onx_fill(void *to, size_t n, const void *value, size_t width);
