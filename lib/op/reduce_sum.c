@@ -4,7 +4,7 @@
 #include "op/bulk.h"
 #include "op/reduce_i.h"
 
-enum { SHORT = 16 };
+enum { SHORT = 16, TOPS = 32 };
 
 static double start(enum onx_reduction kind)
 {
@@ -70,6 +70,71 @@ ONX_CLONES static void fold_row(enum onx_reduction kind, const real *restrict x,
 #undef LOOP
 }
 
+/* Extremes need no more digits than x has: a run into TOPS lanes, and a row into as many. */
+ONX_CLONES static void top_run(bool max, const real *restrict x, size_t n, real *restrict lane)
+{
+	size_t i = 0;
+#define LOOP(less)                                                                           \
+	for (; i + TOPS <= n; i += TOPS)                                                     \
+		for (size_t l = 0; l < TOPS; l++) {                                          \
+			const real a = lane[l], v = x[i + l];                                \
+			lane[l] = ((a less v) | (v != v)) ? v : a;                           \
+		}                                                                            \
+	for (; i < n; i++) {                                                                 \
+		const real a = lane[i % TOPS], v = x[i];                                     \
+		lane[i % TOPS] = ((a less v) | (v != v)) ? v : a;                            \
+	}
+	if (max) {
+		LOOP(<)
+	} else {
+		LOOP(>)
+	}
+#undef LOOP
+}
+
+ONX_CLONES static void top_row(bool max, const real *restrict x, size_t n, real *restrict acc)
+{
+#define LOOP(less)                                                                           \
+	for (size_t i = 0; i < n; i++) {                                                     \
+		const real a = acc[i], v = x[i];                                             \
+		acc[i] = ((a less v) | (v != v)) ? v : a;                                    \
+	}
+	if (max) {
+		LOOP(<)
+	} else {
+		LOOP(>)
+	}
+#undef LOOP
+}
+
+static bool is_extreme(enum onx_reduction kind)
+{
+	return kind == MAX || kind == MIN || kind == LOG_SUM_EXP;
+}
+
+/* What the runs of one result make. */
+static double fold_runs(enum onx_reduction kind, const real *x, const struct onx_reduce_dims *gone)
+{
+	const size_t n = gone->size[0], rows = gone->count / n;
+	struct onx_reduce_spot row = { .off = 0 };
+	double lane[8], acc;
+	real top[TOPS];
+
+	for (size_t l = 0; l < TOPS; l++)
+		top[l] = (real)start(kind);
+	for (size_t l = 0; l < 8; l++)
+		lane[l] = start(kind);
+	for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
+		if (is_extreme(kind))
+			top_run(kind != MIN, x + row.off, n, top);
+		else
+			fold_run(kind, x + row.off, n, lane);
+	acc = is_extreme(kind) ? (double)top[0] : lane[0];
+	for (size_t l = 1; l < (is_extreme(kind) ? TOPS : 8); l++)
+		acc = join(kind, acc, is_extreme(kind) ? (double)top[l] : lane[l]);
+	return acc;
+}
+
 /* Runs too short for lanes, one after the other: of `results` runs of n each. */
 ONX_CLONES static void fold_short(enum onx_reduction kind, const real *restrict x, size_t n, size_t results,
 				  real *restrict y)
@@ -125,18 +190,10 @@ static void inner_range(const void *ctx, size_t lo, size_t hi)
 	}
 	for (size_t o = lo; o < hi; o++, onx_reduce_next(kept, 0, &at)) {
 		const real *x = (const real *)j->c->x[0].v + at.off;
-		double lane[8], acc, sum = 0;
-		struct onx_reduce_spot row = { .off = 0 };
-		for (int l = 0; l < 8; l++)
-			lane[l] = start(j->kind);
-		for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
-			fold_run(j->kind, x + row.off, n, lane);
-		acc = lane[0];
-		for (int l = 1; l < 8; l++)
-			acc = join(j->kind, acc, lane[l]);
+		double acc = fold_runs(j->kind, x, gone), sum = 0;
 		if (j->kind == LOG_SUM_EXP && isfinite(acc)) {
 			double part[8] = { 0 };
-			row = (struct onx_reduce_spot){ .off = 0 };
+			struct onx_reduce_spot row = { .off = 0 };
 			for (size_t r = 0; r < rows; r++, onx_reduce_next(gone, 1, &row))
 				exp_run(x + row.off, acc, n, part);
 			for (int l = 0; l < 8; l++)
@@ -159,11 +216,17 @@ static void outer_range(const void *ctx, size_t lo, size_t hi)
 		const real *x = (const real *)j->c->x[0].v + onx_reduce_seek(kept, 0, o).off;
 		struct onx_reduce_spot row = { .off = 0 };
 		double acc[ONX_REDUCE_BLOCK], sum[ONX_REDUCE_BLOCK] = { 0 };
+		real top[ONX_REDUCE_BLOCK];
 		n = left < room ? left : room;
 		for (size_t i = 0; i < n; i++)
-			acc[i] = start(j->kind);
+			top[i] = (real)(acc[i] = start(j->kind));
 		for (size_t r = 0; r < gone->count; r++, onx_reduce_next(gone, 0, &row))
-			fold_row(j->kind, x + row.off, n, acc);
+			if (is_extreme(j->kind))
+				top_row(j->kind != MIN, x + row.off, n, top);
+			else
+				fold_row(j->kind, x + row.off, n, acc);
+		for (size_t i = 0; is_extreme(j->kind) && i < n; i++)
+			acc[i] = (double)top[i];
 		for (size_t r = 0; j->kind == LOG_SUM_EXP && r < gone->count; r++, onx_reduce_next(gone, 0, &row))
 			exp_row(x + row.off, acc, n, sum);
 		for (size_t i = 0; i < n; i++) {
