@@ -1,5 +1,6 @@
 /* kernel/gather.c -- see the header. */
 #include "kernel/gather.h"
+#include "kernel/flat.h"
 #include "kernel/fuse_row.h"
 #include <stdint.h>
 #include <string.h>
@@ -9,6 +10,8 @@ typedef struct ONX_R(onx_tile_gather) tile_args;
 
 /* A piece: about ROW_TERMS numbers of the left operand, in TILES_LEAST to TILES_MOST tiles; at least PIECES. */
 enum { TILES_LEAST = 8, TILES_MOST = 32, ROW_TERMS = 1 << 15, PIECES = 16 };
+/* Rows of a straight piece that pass along the next panel, or are acted on, while they are at hand. */
+enum { CHUNK = 48 };
 /* Rows that lie a multiple of ALIKE bytes apart fall into the same few sets of the nearest cache, and throw each other
  * out: where as many as PANELS panels read them they are copied, APART bytes between them. */
 enum { ALIKE = 4096, PANELS = 4, APART = 64 };
@@ -35,11 +38,24 @@ static void cut(gather *g)
 	g->by_rows = g->blocks == 1 && g->ends * k * sizeof(real) <= BY_ROWS;
 	g->tiles = max_z(min_z(ROW_TERMS / (k * tile), TILES_MOST), TILES_LEAST);
 	g->tiles = max_z(min_z(g->tiles, onx_pieces(tiles * g->groups, pieces)), 1);
-	g->copied = g->scale || (g->spans == 1 && !g->merged && g->groups * g->c * sizeof(real) % ALIKE == 0 &&
-				 g->panels >= PANELS);
 	g->run = g->panels;
 	while (g->run > 1 && onx_pieces(tiles, g->tiles) * g->groups * onx_pieces(g->panels, g->run) < pieces)
 		g->run = (g->run + 1) / 2;
+}
+
+/* Panels of three vectors where no narrower one is left over by them, or a better one by two is not. */
+static void panels(gather *g)
+{
+	const size_t line = g->tile->cols / 2, most = ONX_FLAT_LINES * line;
+
+	g->copied = g->scale || (g->spans == 1 && !g->merged && onx_pieces(g->m, g->tile->cols) >= PANELS &&
+				 (!g->flat || g->groups * g->c * sizeof(real) % ALIKE == 0));
+	g->straight = g->even && (g->flat || g->copied) && g->m % line == 0;
+	g->cols = g->tile->cols;
+	if (g->straight && (g->m % most == 0 || (g->m % g->cols != 0 && g->m % most == g->cols)))
+		g->cols = most;
+	g->panels = onx_pieces(g->m, g->cols);
+	g->ends = up(g->m, g->tile->unit);
 }
 
 void onx_gather_close(gather *g)
@@ -55,11 +71,10 @@ void onx_gather_close(gather *g)
 	g->even = true;
 	for (int d = 0; d < 3; d++)
 		g->even &= g->s.dst[d] == g->s.grid[d] && g->s.first[d] == 0 && g->s.step[d] == 1;
-	g->flat = g->even && g->spans == 1;
+	g->flat = g->even && g->spans == 1 && !g->merged;
 	for (int d = 0; d < 3; d++)
 		g->flat &= g->s.mul[d] == 1 && g->s.base[d] == 0 && g->s.src[d] == g->s.grid[d];
-	g->panels = onx_pieces(g->m, g->tile->cols);
-	g->ends = up(g->m, g->tile->unit);
+	panels(g);
 	cut(g);
 }
 
@@ -97,8 +112,8 @@ static void pack_piece(void *ctx, size_t piece, int worker)
 {
 	const struct packing *p = ctx;
 	const gather *g = p->g;
-	const size_t group = piece / g->panels, j0 = piece % g->panels * g->tile->cols;
-	const size_t width = min_z(g->tile->cols, g->ends - j0), k = g->spans * g->len;
+	const size_t group = piece / g->panels, j0 = piece % g->panels * g->cols;
+	const size_t width = min_z(g->cols, g->ends - j0), k = g->spans * g->len;
 	real *const to = p->to + (group * g->ends + j0) * k;
 
 	(void)worker;
@@ -138,7 +153,7 @@ static size_t copy_pitch(const gather *g)
 
 static struct room room_of(const gather *g)
 {
-	const size_t rows = g->tiles * g->tile->rows, cols = g->blocks > 1 ? g->tile->cols : 0;
+	const size_t rows = g->tiles * g->tile->rows, cols = g->blocks > 1 ? g->cols : 0;
 	struct room r = { .at = 0 };
 
 	r.row = up(rows * g->spans * sizeof(real *), 64);
@@ -220,10 +235,10 @@ static void run_tile(const struct job *j, struct strip *s)
 static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block, real *sum)
 {
 	const gather *g = j->g;
-	const size_t j0 = panel * g->tile->cols, col = group * g->m + j0;
+	const size_t j0 = panel * g->cols, col = group * g->m + j0;
 	struct strip s = { .t = { .lo = j->lo, .hi = j->hi } };
 
-	s.width = min_z(g->tile->cols, g->ends - j0);
+	s.width = min_z(g->cols, g->ends - j0);
 	s.wide = s.width / g->tile->unit - 1;
 	s.s0 = block / g->cuts * g->by_spans;
 	s.t.first = block % g->cuts * g->by_len;
@@ -269,6 +284,54 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 	}
 }
 
+/* A piece whose rows lie evenly apart: from x on, to y; z: added there, or NULL. */
+struct piece { size_t group, p0, p1, rows, x_pitch, y_pitch; const real *x, *z; real *y, *sum; };
+
+/* A block of terms of a panel for rows [r0, r1) of a piece. */
+static void straight_rows(const struct job *j, const struct piece *w, size_t panel, size_t block, size_t r0, size_t r1)
+{
+	const gather *g = j->g;
+	const struct strip s = strip_of(j, w->group, panel, block, w->sum);
+	const bool ends = s.p.last && j->end->f.kind != ONX_FUSE_NONE;
+	struct ONX_R(onx_flat) f = { .rows = r1 - r0, .len = s.t.len, .x = w->x + r0 * w->x_pitch + s.t.first,
+				     .b = s.t.b, .bias = s.t.bias, .x_pitch = w->x_pitch, .add_pitch = g->cols,
+				     .y_pitch = g->cols, .clamp = s.p.last && j->clamp, .stream = s.t.stream,
+				     .lo = j->lo, .hi = j->hi };
+	real *const so_far = w->sum + r0 * g->cols;
+	size_t row[CHUNK];
+
+	f.y = so_far;
+	f.add = so_far;
+	if (s.p.last) {
+		f.y = w->y + r0 * w->y_pitch + panel * g->cols;
+		f.y_pitch = w->y_pitch;
+	}
+	if (s.p.first) {
+		f.add = w->z ? w->z + r0 * w->y_pitch + panel * g->cols : NULL;
+		f.add_pitch = w->y_pitch;
+	}
+	onx_flat_of(g->tile->isa, s.width / (g->tile->cols / 2))(&f);
+	if (!ends || j->clamp)
+		return;
+	for (size_t r = 0; r < f.rows; r++)
+		row[r] = r * f.y_pitch;
+	activate(&j->end->f, f.y, row, &(struct part){ .rows = f.rows, .cols = s.width });
+}
+
+static void straight(const struct job *j, const struct piece *w)
+{
+	const gather *g = j->g;
+	const bool acts = j->end->f.kind != ONX_FUSE_NONE && !j->clamp;
+	const size_t by = g->by_rows || acts ? CHUNK : max_z(w->rows, 1), chunks = onx_pieces(w->rows, by);
+	const size_t each = g->by_rows ? 1 : chunks;    /* chunks along a panel, then the next panel */
+
+	for (size_t c0 = 0; c0 < chunks; c0 += each)
+		for (size_t b = w->p0 * g->blocks; b < w->p1 * g->blocks; b++)
+			for (size_t c = c0; c < c0 + each; c++)
+				straight_rows(j, w, b / g->blocks, b % g->blocks, c * by,
+					      min_z((c + 1) * by, w->rows));
+}
+
 /* Rows [r0, r1) of a group. */
 ONX_CLONES
 static void copy_rows(const gather *g, size_t group, size_t r0, size_t r1, const real **at, real *to)
@@ -289,6 +352,31 @@ static void copy_rows(const gather *g, size_t group, size_t r0, size_t r1, const
 	}
 }
 
+struct run { size_t r0, r1, p0, p1; };  /* rows, panels */
+
+static void straight_piece(const struct job *j, size_t group, struct run r, char *mine)
+{
+	const gather *g = j->g;
+	const struct room room = room_of(g);
+	const real **const at = (const real **)(void *)(mine + room.at);
+	const size_t pitch = pitch_of(g, j->end), y0 = r.r0 * pitch + group * g->m, all = g->groups * g->c;
+	struct piece w = { .group = group, .p0 = r.p0, .p1 = r.p1, .rows = r.r1 - r.r0, .x_pitch = all,
+			   .y_pitch = pitch, .x = j->x + r.r0 * all + group * g->c,
+			   .z = j->end->z ? j->end->z + y0 : NULL, .y = j->y + y0,
+			   .sum = (real *)(void *)(mine + room.sum) };
+
+	if (g->copied) {
+		real *const stage = (real *)(void *)(mine + room.stage);
+
+		onx_gather_rows(g, j->x, group, r.r0, r.r1, g->tile->rows, j->zeros, stage, at);
+		copy_rows(g, group, r.r0, r.r1, at, stage);
+		w.x = stage;
+		w.x_pitch = copy_pitch(g);
+	}
+	straight(j, &w);
+	onx_tile_settle();
+}
+
 /* Pieces run over groups, then rows, then columns. */
 static void gather_piece(void *ctx, size_t piece, int worker)
 {
@@ -305,12 +393,16 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 
 	onx_piece(g->rows, rows, piece / runs % downs, &r0, &r1);
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
+	if (g->straight) {
+		straight_piece(j, group, (struct run){ r0, r1, p0, p1 }, mine);
+		return;
+	}
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
 	onx_gather_made(g, pitch_of(g, j->end), group, r0, r1, row);
 	if (g->copied)
 		copy_rows(g, group, r0, r1, at, (real *)(void *)(mine + room.stage));
 	for (size_t r = 0; g->blocks > 1 && r < rows; r++)
-		so_far[r] = r * g->tile->cols;
+		so_far[r] = r * g->cols;
 	if (g->by_rows)
 		rows_first(j, group, p0, p1, r1 - r0, at, row);
 	else
@@ -330,7 +422,7 @@ static bool streams(const gather *g, const struct ONX_R(onx_last_end) *end, cons
 	const size_t ch = pitch_of(g, end) * sizeof *y;
 
 	return end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
-	       g->m * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;
+	       g->m * sizeof *y % 64 == 0 && g->cols * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;
 }
 
 void onx_gather_run(struct onx_pool *pool, const gather *g, const real *x, const real *packed,

@@ -17,8 +17,9 @@
  * Blocks are summed from zero and then added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN
  * terms; until the last they gather in a run of memory of their own, so that y is written once.
  *
- * Rows that would throw each other out of the nearest cache, or that are scaled, are copied first, once for all
- * panels of a piece. */
+ * Rows that would throw each other out of the nearest cache, that are scaled or that many panels read without order are
+ * copied first, once for all panels of a piece.  Where rows then lie evenly apart, as those of pointwise convolutions
+ * do, no pointers are needed: one call (flat.h) goes over all rows of a piece. */
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
 #include "kernel/last.h"
@@ -37,6 +38,8 @@ struct ONX_R(onx_gather) {
 	bool alone;                     /* inside a piece: cut for the caches, not for threads */
 	/* By onx_gather_close(): */
 	bool merged, flat, even;        /* even: row r writes pixel r; flat: and reads it */
+	bool straight;                  /* rows of both sides lie evenly apart: flat.h's products do */
+	size_t cols;                    /* of a panel as packed */
 	size_t spans, len;              /* a row is `spans` spans of len numbers     */
 	size_t rows, panels, ends;      /* rows of all images; panels and columns of a group as packed */
 	size_t by_spans, by_len, blocks, cuts;  /* a block of terms; cuts: blocks of a span */

@@ -2,28 +2,14 @@
  * bodies are inlined for each number of rows and of vectors, so that the loops over them unroll and the
  * sums stay in registers. */
 #include "kernel/tile_i.h"
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
+#include "kernel/inside.h"
 
 typedef struct ONX_R(onx_tile_gather) gather;
 
-/* v held inside [lo, hi]; NaN stays.  x86's maximum and minimum give the second where one is NaN. */
-#define BLEND(V, mask, a, b) (V)(((__typeof__(mask))(a) & ~(mask)) | ((__typeof__(mask))(b) & (mask)))
-#define INSIDE(V, v, lo, hi) INSIDE_##V(v, lo, hi)
-#define INSIDE_ANY(V, v, lo, hi) BLEND(V, (v) > (hi), BLEND(V, (v) < (lo), v, lo), hi)
-#ifdef __x86_64__
-#ifdef ONX_F64
-#define LESSER(bits, v, lo, hi) _mm##bits##_min_pd(hi, _mm##bits##_max_pd(lo, v))
-#else
-#define LESSER(bits, v, lo, hi) _mm##bits##_min_ps(hi, _mm##bits##_max_ps(lo, v))
-#endif
-#define INSIDE_v16(v, lo, hi) (v16)LESSER(, v, lo, hi)
-#define INSIDE_v32(v, lo, hi) (v32)LESSER(256, v, lo, hi)
-#define INSIDE_v64(v, lo, hi) (v64)LESSER(512, v, lo, hi)
-#else
-#define INSIDE_v16(v, lo, hi) INSIDE_ANY(v16, v, lo, hi)
-#endif
+#define INSIDE(V, v, lo, hi) INSIDE_##V(V, v, lo, hi)
+#define INSIDE_v16 ONX_INSIDE_16
+#define INSIDE_v32 ONX_INSIDE_32
+#define INSIDE_v64 ONX_INSIDE_64
 
 /* To memory past the caches, where the instruction set can. */
 #define STREAM(V, to, v) STREAM_##V(to, v)
@@ -111,10 +97,10 @@ FOUR_WIDTHS(wide, AVX512, gather, WIDE_ROWS)
 const struct ONX_R(onx_tile) *onx_tile_of(enum onx_isa isa)
 {
 	static const struct ONX_R(onx_tile) table[ONX_ISAS] = {
-		[ONX_ISA_BASE] = { BASE_ROWS, 2 * LANES(v16), LANES(v16), TWO(base) },
+		[ONX_ISA_BASE] = { ONX_ISA_BASE, BASE_ROWS, 2 * LANES(v16), LANES(v16), TWO(base) },
 #ifdef ONX_BY_HAND
-		[ONX_ISA_AVX2] = { HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half) },
-		[ONX_ISA_AVX512] = { WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide) },
+		[ONX_ISA_AVX2] = { ONX_ISA_AVX2, HALF_ROWS, 2 * LANES(v32), LANES(v16), FOUR(half) },
+		[ONX_ISA_AVX512] = { ONX_ISA_AVX512, WIDE_ROWS, 2 * LANES(v64), LANES(v32), FOUR(wide) },
 #endif
 	};
 

@@ -35,6 +35,7 @@ struct ONX_R(onx_tile_gather) {
 	real lo, hi;
 };
 struct ONX_R(onx_tile) {
+	enum onx_isa isa;
 	size_t rows, cols, unit;
 	void (*gather[ONX_TILE_PARTS][ONX_TILE_WIDTHS])(const struct ONX_R(onx_tile_gather) *t);
 };

@@ -2,18 +2,18 @@
  *
  * Weights are packed [panel of columns][k][columns of a tile][l][column].  A piece is a run of tiles by a run of
  * panels.  It transforms its tiles of x once, V [k][tile][c]; then for each panel it makes the 36 products
- * M [k][tile][column] (tile.h, `gather`) and turns them into pixels.  V and M of a piece stay in the second-level
+ * M [k][tile][column] (flat.h) and turns them into pixels.  V and M of a piece stay in the second-level
  * cache where the channels are few; where they are many, the products are so long that the third feeds them.  Where
  * the weights themselves are beyond the caches a piece takes more tiles, so that they are read less often.
  *
  * Weights that are packed for one run only, beyond the caches, and more than the tiles (`by_panels`): V is made of all
  * tiles first; then a piece is a panel, which packs its own weights and uses them while it has them. */
 #include "kernel/wino.h"
+#include "kernel/flat.h"
 #include "kernel/fuse_row.h"
 #include <string.h>
 
 typedef struct ONX_R(onx_wino) wino;
-typedef struct ONX_R(onx_tile_gather) tile_args;
 
 enum { TILES = 48, TILES_MANY = 132, MANY = 1 << 24, PIECES = 8, RUN_LEAST = 2 };
 enum { AWAY = 16 };     /* numbers between the 36 parts, so that they do not fall into one set of the cache */
@@ -143,7 +143,7 @@ static bool by_panels(const wino *w)
 
 /* One worker's room, in bytes; distance of the 36 parts in V and in M, in numbers.  In front stands V of a run of
  * tiles; by panels, where V is that of all tiles and for all workers, the weights of a panel. */
-struct room { size_t m, at, row, bytes, v_step, m_step; };
+struct room { size_t m, bytes, v_step, m_step; };
 
 static struct room room_of(const wino *w, bool panels)
 {
@@ -151,9 +151,7 @@ static struct room room_of(const wino *w, bool panels)
 			  .m_step = w->t * ONX_WINO_COLS + AWAY };
 
 	r.m = bytes_of(ONX_WINO_K * (panels ? w->c * ONX_WINO_COLS : r.v_step));
-	r.at = r.m + bytes_of(ONX_WINO_K * r.m_step);
-	r.row = r.at + up(w->t * sizeof(real *), 64);
-	r.bytes = r.row + up(w->t * sizeof(size_t), 64);
+	r.bytes = r.m + bytes_of(ONX_WINO_K * r.m_step);
 	return r;
 }
 
@@ -172,26 +170,21 @@ size_t onx_wino_fresh_scratch(const wino *w, int threads)
 
 /* M of one panel for `rows` tiles; terms in blocks that are summed from zero. */
 static void products(const wino *w, const struct room *room, const real *packed, size_t width, size_t rows,
-		     const real *const *at, const size_t *row, real *m)
+		     const real *v, real *m)
 {
 	const struct ONX_R(onx_tile) *t = w->tile;
-	const size_t third = t->rows / ONX_TILE_PARTS, by = onx_pieces(w->c, onx_pieces(w->c, ONX_WINO_CHAIN));
+	const size_t by = onx_pieces(w->c, onx_pieces(w->c, ONX_WINO_CHAIN));
 
-	for (size_t k = 0; k < ONX_WINO_K; k++, packed += w->c * width, m += room->m_step)
+	for (size_t k = 0; k < ONX_WINO_K; k++, packed += w->c * width, v += room->v_step, m += room->m_step)
 		for (size_t l = 0; l < w->c; l += by)
 			for (size_t j = 0; j < width; j += t->cols) {
 				const size_t cols = min_z(t->cols, width - j);
-				tile_args a = { .spans = 1, .len = min_z(by, w->c - l), .first = k * room->v_step + l,
-						.b = packed + j * w->c + l * cols, .y = m + j,
-						.add = l ? m + j : NULL };
+				const struct ONX_R(onx_flat) f = {
+					.rows = rows, .len = min_z(by, w->c - l), .x = v + l, .x_pitch = w->c,
+					.b = packed + j * w->c + l * cols, .y = m + j, .y_pitch = ONX_WINO_COLS,
+					.add = l ? m + j : NULL, .add_pitch = ONX_WINO_COLS };
 
-				for (size_t r = 0; r < rows; r += t->rows) {
-					const size_t part = onx_pieces(min_z(t->rows, rows - r), third) - 1;
-
-					a.at = at + r;
-					a.row = a.add_row = row + r;
-					t->gather[part][cols / t->unit - 1](&a);
-				}
+				onx_flat_of(t->isa, cols / (t->cols / 2))(&f);
 			}
 }
 
@@ -244,16 +237,10 @@ static void panel(const struct job *q, const struct room *room, char *mine, cons
 	const wino *w = q->w;
 	const size_t width = min_z(ONX_WINO_COLS, w->m - j);
 	real *const m = (real *)(void *)(mine + room->m);
-	const real **const at = (const real **)(void *)(mine + room->at);
-	size_t *const row = (size_t *)(void *)(mine + room->row);
 
-	for (size_t t = 0; t < w->t; t++) {             /* a tile of rows may end behind the last */
-		at[t] = v + min_z(t, t1 - t0 - 1) * w->c;
-		row[t] = t * ONX_WINO_COLS;
-	}
-	products(w, room, packed, width, t1 - t0, at, row, m);
+	products(w, room, packed, width, t1 - t0, v, m);
 	for (size_t t = t0; t < t1; t++)
-		pixels(q, t, j, width, m + row[t - t0], room->m_step);
+		pixels(q, t, j, width, m + (t - t0) * ONX_WINO_COLS, room->m_step);
 }
 
 /* Pieces run over tiles, then panels. */
