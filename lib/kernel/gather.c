@@ -48,8 +48,9 @@ static void panels(gather *g)
 {
 	const size_t line = g->tile->cols / 2, most = ONX_FLAT_LINES * line;
 
-	g->copied = g->scale || (g->spans == 1 && !g->merged && onx_pieces(g->m, g->tile->cols) >= PANELS &&
-				 (!g->flat || g->groups * g->c * sizeof(real) % ALIKE == 0));
+	g->copied = g->scale || g->norm || g->shift ||
+		    (g->spans == 1 && !g->merged && onx_pieces(g->m, g->tile->cols) >= PANELS &&
+		     (!g->flat || g->groups * g->c * sizeof(real) % ALIKE == 0));
 	g->straight = g->even && (g->flat || g->copied) && g->m % line == 0;
 	g->cols = g->tile->cols;
 	if (g->straight && (g->m % most == 0 || (g->m % g->cols != 0 && g->m % most == g->cols)))
@@ -143,12 +144,18 @@ struct job {
 	real lo, hi;
 };
 
-/* One worker's room: pointers, offsets of the rows in y and in the sums so far, those sums, copied spans. */
-struct room { size_t at, row, so_far, sum, stage, bytes; };
+/* One worker's room: pointers, offsets of the rows in y and in the sums so far, those sums, copied spans, results for
+ * `after`. */
+struct room { size_t at, row, so_far, sum, stage, made, bytes; };
 
 static size_t copy_pitch(const gather *g)
 {
 	return up(g->len * sizeof(real), 64) / sizeof(real) + APART / sizeof(real);
+}
+
+static size_t made_pitch(const gather *g)
+{
+	return up(g->run * g->cols, 64 / sizeof(real));
 }
 
 static struct room room_of(const gather *g)
@@ -160,8 +167,9 @@ static struct room room_of(const gather *g)
 	r.so_far = r.row + up(rows * sizeof(size_t), 64);
 	r.sum = r.so_far + up(rows * sizeof(size_t), 64);
 	r.stage = r.sum + up(rows * cols * sizeof(real), 64);
-	r.bytes = r.stage + (g->merged ? up(rows * g->spans * g->len * sizeof(real), 64) : 0) +
-		  (g->copied ? rows * copy_pitch(g) * sizeof(real) : 0);
+	r.made = r.stage + (g->merged ? up(rows * g->spans * g->len * sizeof(real), 64) : 0) +
+		 (g->copied ? rows * copy_pitch(g) * sizeof(real) : 0);
+	r.bytes = r.made + (g->after ? rows * made_pitch(g) * sizeof(real) : 0);
 	return r;
 }
 
@@ -231,8 +239,9 @@ static void run_tile(const struct job *j, struct strip *s)
 		activate(&j->end->f, t->y, t->row, p);
 }
 
-/* Sums of several blocks gather in `sum` and go to y with the last. */
-static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block, real *sum)
+/* Sums of several blocks gather in `sum` and go to y, which stands at panel `from`, with the last. */
+static struct strip strip_of(const struct job *j, size_t group, size_t panel, size_t block, real *sum, real *y,
+			     size_t from)
 {
 	const gather *g = j->g;
 	const size_t j0 = panel * g->cols, col = group * g->m + j0;
@@ -248,7 +257,7 @@ static struct strip strip_of(const struct job *j, size_t group, size_t panel, si
 	s.p = (struct part){ .cols = min_z(s.width, g->m - j0), .first = block == 0, .last = block + 1 == g->blocks };
 	s.t.bias = s.p.first && j->end->b ? j->end->b + col : NULL;
 	s.t.add = !s.p.first ? sum : j->end->z ? j->end->z + j0 : NULL;
-	s.t.y = s.p.last ? j->y + j0 : sum;
+	s.t.y = s.p.last ? y + j0 - from * g->cols : sum;
 	s.t.stream = s.p.last && j->stream;
 	return s;
 }
@@ -268,7 +277,7 @@ static void run_strip(const struct job *j, struct strip *s, size_t r, size_t row
 
 /* All panels for a tile of rows, then the next tile; `AT_ONCE` panels at a time. */
 static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, size_t rows, const real *const *at,
-		       const size_t *row)
+		       const size_t *row, real *y, size_t from)
 {
 	enum { AT_ONCE = 16 };
 	struct strip s[AT_ONCE];
@@ -277,7 +286,7 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 		const size_t n = min_z(AT_ONCE, p1 - p);
 
 		for (size_t k = 0; k < n; k++)
-			s[k] = strip_of(j, group, p + k, 0, NULL);
+			s[k] = strip_of(j, group, p + k, 0, NULL, y, from);
 		for (size_t r = 0; r < rows; r += j->g->tile->rows)
 			for (size_t k = 0; k < n; k++)
 				run_strip(j, &s[k], r, rows, at, row, NULL, p + k == p0);
@@ -285,15 +294,22 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 }
 
 /* A piece whose rows lie evenly apart: from x on, to y; z: added there, or NULL. */
-struct piece { size_t group, p0, p1, rows, x_pitch, y_pitch; const real *x, *z; real *y, *sum; };
+struct piece {
+	size_t group, p0, p1, rows, x_pitch, y_pitch;
+	size_t x0, y0, left;            /* rows at x and at y, panel at y */
+	const real *x, *z;
+	real *y, *sum;
+	size_t piece, pixel;            /* of the whole */
+	real *stage, *made;             /* room for rows on their way in and out */
+};
 
 /* A block of terms of a panel for rows [r0, r1) of a piece. */
 static void straight_rows(const struct job *j, const struct piece *w, size_t panel, size_t block, size_t r0, size_t r1)
 {
 	const gather *g = j->g;
-	const struct strip s = strip_of(j, w->group, panel, block, w->sum);
+	const struct strip s = strip_of(j, w->group, panel, block, w->sum, NULL, 0);
 	const bool ends = s.p.last && j->end->f.kind != ONX_FUSE_NONE;
-	struct ONX_R(onx_flat) f = { .rows = r1 - r0, .len = s.t.len, .x = w->x + r0 * w->x_pitch + s.t.first,
+	struct ONX_R(onx_flat) f = { .rows = r1 - r0, .len = s.t.len, .x = w->x + (r0 - w->x0) * w->x_pitch + s.t.first,
 				     .b = s.t.b, .bias = s.t.bias, .x_pitch = w->x_pitch, .add_pitch = g->cols,
 				     .y_pitch = g->cols, .clamp = s.p.last && j->clamp, .stream = s.t.stream,
 				     .lo = j->lo, .hi = j->hi };
@@ -303,7 +319,7 @@ static void straight_rows(const struct job *j, const struct piece *w, size_t pan
 	f.y = so_far;
 	f.add = so_far;
 	if (s.p.last) {
-		f.y = w->y + r0 * w->y_pitch + panel * g->cols;
+		f.y = w->y + (r0 - w->y0) * w->y_pitch + (panel - w->left) * g->cols;
 		f.y_pitch = w->y_pitch;
 	}
 	if (s.p.first) {
@@ -318,18 +334,51 @@ static void straight_rows(const struct job *j, const struct piece *w, size_t pan
 	activate(&j->end->f, f.y, row, &(struct part){ .rows = f.rows, .cols = s.width });
 }
 
-static void straight(const struct job *j, const struct piece *w)
+/* Rows [r0, r1) of a piece as the product wants them, to stage: they are pixels side by side (last_norm.h). */
+static void bring(const struct job *j, struct piece *w, size_t r0, size_t r1)
+{
+	const gather *g = j->g;
+	const real *const from = j->x + (w->pixel + r0) * g->c;
+
+	w->x0 = r0;
+	w->x = w->stage;
+	if (g->norm)
+		onx_last_norm_rows(g->norm, from, g->c, 0, g->c, r1 - r0, w->stage, w->x_pitch);
+	else
+		onx_last_shift_rows(g->shift, from, (w->pixel + r0) * g->c, g->c, 0, g->c, r1 - r0, w->stage,
+				    w->x_pitch);
+}
+
+static void hand_over(const struct job *j, const struct piece *w, size_t r0, size_t r1)
+{
+	const gather *g = j->g;
+
+	g->after->run(g->after->ctx, &(struct ONX_R(onx_last_run)){
+		.piece = w->piece, .pixel = w->pixel + r0, .n = r1 - r0, .c0 = w->p0 * g->cols,
+		.c1 = min_z(w->p1 * g->cols, g->m), .pitch = w->y_pitch, .y = w->made });
+}
+
+static void straight(const struct job *j, struct piece *w)
 {
 	const gather *g = j->g;
 	const bool acts = j->end->f.kind != ONX_FUSE_NONE && !j->clamp;
 	const size_t by = g->by_rows || acts ? CHUNK : max_z(w->rows, 1), chunks = onx_pieces(w->rows, by);
 	const size_t each = g->by_rows ? 1 : chunks;    /* chunks along a panel, then the next panel */
 
-	for (size_t c0 = 0; c0 < chunks; c0 += each)
+	for (size_t c0 = 0; c0 < chunks; c0 += each) {
+		const size_t r0 = c0 * by, r1 = min_z((c0 + each) * by, w->rows);
+
+		if (g->norm || g->shift)
+			bring(j, w, r0, r1);
+		if (g->after)
+			w->y0 = r0;
 		for (size_t b = w->p0 * g->blocks; b < w->p1 * g->blocks; b++)
 			for (size_t c = c0; c < c0 + each; c++)
 				straight_rows(j, w, b / g->blocks, b % g->blocks, c * by,
 					      min_z((c + 1) * by, w->rows));
+		if (g->after)
+			hand_over(j, w, r0, r1);
+	}
 }
 
 /* Rows [r0, r1) of a group. */
@@ -338,23 +387,29 @@ static void copy_rows(const gather *g, size_t group, size_t r0, size_t r1, const
 {
 	const size_t image = max_z(volume(g->s.grid), 1);
 
+	if (g->norm)            /* they are pixels side by side */
+		onx_last_norm_rows(g->norm, *at, g->c, 0, g->c, r1 - r0, to, copy_pitch(g));
+	else if (g->shift)
+		onx_last_shift_rows(g->shift, *at, r0 * g->c, g->c, 0, g->c, r1 - r0, to, copy_pitch(g));
+	for (; (g->norm || g->shift) && r0 < r1; r0++, at++, to += copy_pitch(g))
+		*at = to;
 	for (size_t r = r0; r < r1; r++, at++, to += copy_pitch(g)) {
 		const real *restrict from = *at, *restrict scale = NULL;
 		real *restrict row = to;
 
+		*at = row;
 		if (g->scale)
 			scale = g->scale + (r / image * g->groups + group) * g->c;
 		for (size_t i = 0; scale && i < g->len; i++)
 			row[i] = from[i] * scale[i];
 		if (!scale)
 			memcpy(row, from, g->len * sizeof *row);
-		*at = row;
 	}
 }
 
 struct run { size_t r0, r1, p0, p1; };  /* rows, panels */
 
-static void straight_piece(const struct job *j, size_t group, struct run r, char *mine)
+static void straight_piece(const struct job *j, size_t piece, size_t group, struct run r, char *mine)
 {
 	const gather *g = j->g;
 	const struct room room = room_of(g);
@@ -363,15 +418,21 @@ static void straight_piece(const struct job *j, size_t group, struct run r, char
 	struct piece w = { .group = group, .p0 = r.p0, .p1 = r.p1, .rows = r.r1 - r.r0, .x_pitch = all,
 			   .y_pitch = pitch, .x = j->x + r.r0 * all + group * g->c,
 			   .z = j->end->z ? j->end->z + y0 : NULL, .y = j->y + y0,
-			   .sum = (real *)(void *)(mine + room.sum) };
+			   .sum = (real *)(void *)(mine + room.sum), .piece = piece, .pixel = r.r0,
+			   .stage = (real *)(void *)(mine + room.stage),
+			   .made = (real *)(void *)(mine + room.made) };
 
-	if (g->copied) {
-		real *const stage = (real *)(void *)(mine + room.stage);
-
-		onx_gather_rows(g, j->x, group, r.r0, r.r1, g->tile->rows, j->zeros, stage, at);
-		copy_rows(g, group, r.r0, r.r1, at, stage);
-		w.x = stage;
+	if (g->copied)
 		w.x_pitch = copy_pitch(g);
+	if (g->copied && !g->norm && !g->shift) {
+		onx_gather_rows(g, j->x, group, r.r0, r.r1, g->tile->rows, j->zeros, w.stage, at);
+		copy_rows(g, group, r.r0, r.r1, at, w.stage);
+		w.x = w.stage;
+	}
+	if (g->after) {
+		w.y = w.made;
+		w.y_pitch = made_pitch(g);
+		w.left = r.p0;
 	}
 	straight(j, &w);
 	onx_tile_settle();
@@ -387,6 +448,7 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	const real **const at = (const real **)(void *)(mine + room.at);
 	size_t *const row = (size_t *)(void *)(mine + room.row);
 	size_t *const so_far = (size_t *)(void *)(mine + room.so_far);
+	real *const y = g->after ? (real *)(void *)(mine + room.made) : j->y;
 	const size_t runs = onx_pieces(g->panels, g->run), rows = g->tiles * g->tile->rows, of = g->tile->rows;
 	const size_t downs = onx_pieces(g->rows, rows), group = piece / runs / downs;
 	size_t r0, r1, p0, p1;
@@ -394,26 +456,38 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 	onx_piece(g->rows, rows, piece / runs % downs, &r0, &r1);
 	onx_piece(g->panels, g->run, piece % runs, &p0, &p1);
 	if (g->straight) {
-		straight_piece(j, group, (struct run){ r0, r1, p0, p1 }, mine);
+		straight_piece(j, piece, group, (struct run){ r0, r1, p0, p1 }, mine);
 		return;
 	}
 	onx_gather_rows(g, j->x, group, r0, r1, of, j->zeros, (real *)(void *)(mine + room.stage), at);
-	onx_gather_made(g, pitch_of(g, j->end), group, r0, r1, row);
+	if (!g->after)
+		onx_gather_made(g, pitch_of(g, j->end), group, r0, r1, row);
+	for (size_t r = 0; g->after && r < rows; r++)
+		row[r] = r * made_pitch(g);
 	if (g->copied)
 		copy_rows(g, group, r0, r1, at, (real *)(void *)(mine + room.stage));
 	for (size_t r = 0; g->blocks > 1 && r < rows; r++)
 		so_far[r] = r * g->cols;
 	if (g->by_rows)
-		rows_first(j, group, p0, p1, r1 - r0, at, row);
+		rows_first(j, group, p0, p1, r1 - r0, at, row, y, g->after ? p0 : 0);
 	else
 		for (size_t b = p0 * g->blocks; b < p1 * g->blocks; b++) {
 			struct strip s = strip_of(j, group, b / g->blocks, b % g->blocks,
-						  (real *)(void *)(mine + room.sum));
+						  (real *)(void *)(mine + room.sum), y, g->after ? p0 : 0);
 
 			for (size_t r = 0; r < r1 - r0; r += of)
 				run_strip(j, &s, r, r1 - r0, at, row, so_far, b / g->blocks == p0);
 		}
 	onx_tile_settle();
+	if (g->after)
+		g->after->run(g->after->ctx, &(struct ONX_R(onx_last_run)){
+			.piece = piece, .pixel = r0, .n = r1 - r0, .c0 = p0 * g->cols,
+			.c1 = min_z(p1 * g->cols, g->m), .pitch = made_pitch(g), .y = y });
+}
+
+size_t onx_gather_pieces(const gather *g)
+{
+	return g->groups * onx_pieces(g->rows, g->tiles * g->tile->rows) * onx_pieces(g->panels, g->run);
 }
 
 /* Results that no cache holds until they are read need not pass through it; whole lines only. */
@@ -421,7 +495,7 @@ static bool streams(const gather *g, const struct ONX_R(onx_last_end) *end, cons
 {
 	const size_t ch = pitch_of(g, end) * sizeof *y;
 
-	return end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
+	return !g->after && end->z != y && g->n * volume(g->s.dst) * ch > STREAM && ch % 64 == 0 &&
 	       g->m * sizeof *y % 64 == 0 && g->cols * sizeof *y % 64 == 0 && (uintptr_t)y % 64 == 0;
 }
 
@@ -440,6 +514,5 @@ void onx_gather_run(struct onx_pool *pool, const gather *g, const real *x, const
 	}
 	j.stream = streams(g, end, y) && (j.clamp || f->kind == ONX_FUSE_NONE);
 	memset(scratch, 0, zeros_bytes(g));
-	onx_parallel(pool, g->groups * onx_pieces(g->rows, g->tiles * g->tile->rows) * onx_pieces(g->panels, g->run),
-		     gather_piece, &j);
+	onx_parallel(pool, onx_gather_pieces(g), gather_piece, &j);
 }

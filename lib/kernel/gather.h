@@ -17,12 +17,12 @@
  * Blocks are summed from zero and then added, so that rounding stays near that of a sum of ONX_GATHER_CHAIN
  * terms; until the last they gather in a run of memory of their own, so that y is written once.
  *
- * Rows that would throw each other out of the nearest cache, that are scaled or that many panels read without order are
- * copied first, once for all panels of a piece.  Where rows then lie evenly apart, as those of pointwise convolutions
- * do, no pointers are needed: one call (flat.h) goes over all rows of a piece. */
+ * Rows that would throw each other out of the nearest cache, that are scaled, normalised or shifted (last_norm.h) or
+ * that many panels read without order are copied first, once for all panels of a piece.  Where rows then lie evenly
+ * apart, as those of pointwise convolutions do, no pointers are needed: one call (flat.h) goes over all of a piece. */
 #ifndef ONX_GATHER_H
 #define ONX_GATHER_H
-#include "kernel/last.h"
+#include "kernel/last_norm.h"
 #include "kernel/slide.h"
 #include "kernel/tile.h"
 
@@ -35,6 +35,9 @@ struct ONX_R(onx_gather) {
 	/* The weights as stored: w[g * w_group + l * w_l + j * w_j + k], k = onx_slide_tap(). */
 	size_t w_group, w_l, w_j;
 	const real *scale;              /* [n][groups * c], multiplies x; NULL: none.  Of single spans alone */
+	const struct ONX_R(onx_last_norm) *norm;        /* x is f(u) of it; NULL: it is itself.  Of one group, flat */
+	const struct ONX_R(onx_last_shift) *shift;      /* the same for x that is a gradient                    */
+	const struct ONX_R(onx_last_after) *after;      /* takes the results in place of y, where rows are flat */
 	bool alone;                     /* inside a piece: cut for the caches, not for threads */
 	/* By onx_gather_close(): */
 	bool merged, flat, even;        /* even: row r writes pixel r; flat: and reads it */
@@ -52,6 +55,7 @@ struct ONX_R(onx_gather) {
 #define onx_gather_packed ONX_R(onx_gather_packed)
 #define onx_gather_pack ONX_R(onx_gather_pack)
 #define onx_gather_scratch ONX_R(onx_gather_scratch)
+#define onx_gather_pieces ONX_R(onx_gather_pieces)
 #define onx_gather_run ONX_R(onx_gather_run)
 #define onx_gather_rows ONX_R(onx_gather_rows)
 #define onx_gather_made ONX_R(onx_gather_made)
@@ -60,6 +64,7 @@ void onx_gather_close(struct ONX_R(onx_gather) *g);
 size_t onx_gather_packed(const struct ONX_R(onx_gather) *g);    /* bytes */
 void onx_gather_pack(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *w, real *to);
 size_t onx_gather_scratch(const struct ONX_R(onx_gather) *g, int threads);      /* bytes */
+size_t onx_gather_pieces(const struct ONX_R(onx_gather) *g);
 void onx_gather_run(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *x, const real *packed,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
 

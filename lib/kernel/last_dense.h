@@ -21,8 +21,12 @@ void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size
 size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
 void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,
 			 const real *dy, real *dx, bool add, void *scratch);
-size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
-void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
-			    const real *dy, real *dw, bool add, void *scratch);
+/* norm and shift: NULL, or of a pointwise convolution what x and dy go through first (last_norm.h). */
+size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa,
+				      const struct ONX_R(onx_last_norm) *norm,
+				      const struct ONX_R(onx_last_shift) *shift, int threads);
+void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa,
+			    const struct ONX_R(onx_last_norm) *norm, const real *x, const real *dy,
+			    const struct ONX_R(onx_last_shift) *shift, real *dw, bool add, void *scratch);
 
 #endif

@@ -7,8 +7,9 @@
  * of dw, which stays in the second-level cache.  x and dy are read where they lie; while a block is worked on, the next
  * one is asked for, since a block of a layer with few channels is read from far away in as much time as its products
  * take.  What does not fill whole tiles is copied into panels as wide as the tile, and so are rows so far
- * apart that they would drive each other out of the cache.  Parts of several runs of pixels are added in order at the
- * end, when dw is brought into the order of the file. */
+ * apart that they would drive each other out of the cache.  Rows that are normalised or shifted on the way (last_norm.h)
+ * go beside each other, too.  Parts of several runs of pixels are added in order at the end, when dw is brought into
+ * the order of the file. */
 #include "kernel/last_dense.h"
 #include "kernel/outer.h"
 #include <string.h>
@@ -76,6 +77,7 @@ enum { APART = 8192, ASIDE = 1024, SERVES = 96 };
 struct sums {
 	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
 	const struct ONX_R(onx_outers) *outers;
+	const struct ONX_R(onx_last_shift) *shift;
 	size_t m;
 	bool copy_x, copy_dy;
 	size_t s_run, s_cuts, l_run, l_cuts, j_run, j_cuts, pixels, splits;
@@ -87,11 +89,14 @@ static size_t parts_of(const struct sums *s)
 	return s->x.groups * s->s_cuts * s->l_cuts * s->j_cuts;
 }
 
-static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
+static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa, const struct ONX_R(onx_last_norm) *norm,
+			   const struct ONX_R(onx_last_shift) *shift)
 {
 	struct sums s = { .m = g->m, .outers = onx_outers_of(isa) };
 
 	onx_last_dense_forward_of(g, isa, &s.x);
+	s.x.norm = norm;
+	s.shift = shift;
 	const struct ONX_R(onx_tile) *t = s.x.tile;
 
 	s.l_run = up(onx_pieces(s.x.len, max_z(onx_pieces(s.x.len, L_MOST), 1)), t->rows);
@@ -108,14 +113,21 @@ static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa)
 	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts_of(&s), 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
 	s.pixels = max_z(up(onx_pieces(s.x.rows, s.splits), DEPTH), DEPTH);
 	s.splits = max_z(onx_pieces(s.x.rows, s.pixels), 1);
-	s.copy_x = s.x.groups * s.x.c * sizeof(real) >= APART;
-	s.copy_dy = s.m % t->unit != 0 || s.x.groups * s.m * sizeof(real) >= APART ||
-		    (s.x.groups * s.m * sizeof(real) >= ASIDE && s.l_run >= SERVES);
+	s.copy_x = s.x.groups * s.x.c * sizeof(real) >= APART && !norm;
+	s.copy_dy = s.m % t->unit != 0 ||
+		    (!shift && (s.x.groups * s.m * sizeof(real) >= APART ||
+				(s.x.groups * s.m * sizeof(real) >= ASIDE && s.l_run >= SERVES)));
 	return s;
 }
 
-/* One worker's room: panels of x and dy, copied spans, pointers to those and to rows. */
-struct desk { size_t l, j, stage, spans, at, bytes; };
+/* One worker's room: panels of x and dy, copied spans, shifted rows of dy, pointers to spans and to rows. */
+struct desk { size_t l, j, stage, shifted, spans, at, bytes; };
+
+/* From row to row of n numbers beside each other: by single lines out of each other's sets. */
+static size_t beside(size_t n)
+{
+	return up(n, 64 / sizeof(real)) + 64 / sizeof(real);
+}
 
 static struct desk desk_of(const struct sums *s)
 {
@@ -123,15 +135,19 @@ static struct desk desk_of(const struct sums *s)
 
 	r.j = bytes_of(s->l_run * DEPTH);
 	r.stage = r.j + bytes_of(up(s->j_room, s->x.tile->cols) * DEPTH);
-	r.spans = r.stage + (s->x.merged ? bytes_of(s->x.spans * s->x.len * DEPTH) : 0);
+	r.shifted = r.stage + (s->x.merged ? bytes_of(s->x.spans * s->x.len * DEPTH) : 0) +
+		    (s->x.norm ? bytes_of(beside(s->l_run) * DEPTH) : 0);
+	r.spans = r.shifted + (s->shift ? bytes_of(beside(s->j_run) * DEPTH) : 0);
 	r.at = r.spans + up(s->x.spans * DEPTH * sizeof(real *), 64);
 	r.bytes = r.at + up(DEPTH * sizeof(real *), 64);
 	return r;
 }
 
-size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
+size_t onx_last_dense_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa,
+				      const struct ONX_R(onx_last_norm) *norm,
+				      const struct ONX_R(onx_last_shift) *shift, int threads)
 {
-	const struct sums s = sums_of(g, isa);
+	const struct sums s = sums_of(g, isa, norm, shift);
 
 	return bytes_of(s.x.len) + bytes_of(parts_of(&s) * s.splits * s.part) + desk_of(&s).bytes * (size_t)threads;
 }
@@ -240,6 +256,14 @@ static void products(const struct sums *s, const struct block *k)
 	}
 }
 
+/* Channels [l0, l1) of rows that are pixels side by side; then they begin where their pointers do. */
+static void normalise(const struct sums *s, size_t l0, size_t l1, size_t depth, const real **at, real *to)
+{
+	onx_last_norm_rows(s->x.norm, at[0] + l0, s->x.c, l0, l1 - l0, depth, to, beside(s->l_run));
+	for (size_t k = 0; k < depth; k++)
+		at[k] = to + k * beside(s->l_run);
+}
+
 /* Pieces run over runs of pixels, then groups, then spans, then l, then j. */
 static void sums_piece(void *ctx, size_t piece, int worker)
 {
@@ -249,6 +273,7 @@ static void sums_piece(void *ctx, size_t piece, int worker)
 	char *const desk = w->desks + d.bytes * (size_t)worker;
 	real *const l = (real *)(void *)(desk + d.l), *const j = (real *)(void *)(desk + d.j);
 	real *const stage = (real *)(void *)(desk + d.stage), *const part = w->part + piece * s->part;
+	real *const shifted = (real *)(void *)(desk + d.shifted);
 	const real **const spans = (const real **)(void *)(desk + d.spans);
 	const real **const at = (const real **)(void *)(desk + d.at);
 	const size_t cuts = s->l_cuts * s->j_cuts, all = s->x.groups * s->m;
@@ -270,15 +295,26 @@ static void sums_piece(void *ctx, size_t piece, int worker)
 				   .by = s->copy_dy ? DEPTH * s->x.tile->cols : s->x.tile->cols,
 				   .pitch = all, .l = l, .at = at, .add = p > p0 };
 
+		if (s->shift)
+			onx_last_shift_rows(s->shift, dy, p * all + j0, all, j0, j1 - j0, depth, shifted,
+					    beside(s->j_run));
+		if (s->shift && !s->copy_dy) {
+			b.dy = shifted;
+			b.ldb = beside(s->j_run);
+		}
 		for (size_t k = 0; k < depth; k++)
-			at[k] = dy + k * all;
+			at[k] = s->shift ? shifted + k * beside(s->j_run) : dy + k * all;
 		if (s->copy_dy)
 			panels(at, 0, depth, j1 - j0, s->x.tile->cols, j);
 		onx_gather_rows(&s->x, w->x, group, p, p + depth, DEPTH, w->zeros, stage, spans);
+		if (s->x.norm) {
+			normalise(s, l0, l1, depth, spans, stage);
+			b.first = 0;
+		}
 		for (size_t i = s0; i < s1; i++) {
 			b.x = spans + i * DEPTH;
 			b.ask = more && i == s0 ? dy + DEPTH * all : NULL;
-			b.ask_x = more && i == s0 ? DEPTH * s->x.groups * s->x.c : 0;
+			b.ask_x = more && i == s0 && !s->x.norm ? DEPTH * s->x.groups * s->x.c : 0;
 			b.part = part + (i - s0) * s->l_part;
 			products(s, &b);
 		}
@@ -333,10 +369,11 @@ static void gather_piece(void *ctx, size_t piece, int worker)
 		gather_columns(w, piece / runs / w->s.j_cuts, j0, min_z(j0 + COLUMNS, end));
 }
 
-void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
-			    const real *dy, real *dw, bool add, void *scratch)
+void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa,
+			    const struct ONX_R(onx_last_norm) *norm, const real *x, const real *dy,
+			    const struct ONX_R(onx_last_shift) *shift, real *dw, bool add, void *scratch)
 {
-	struct job w = { .s = sums_of(g, isa), .x = x, .dy = dy, .dw = dw, .zeros = scratch, .add = add };
+	struct job w = { .s = sums_of(g, isa, norm, shift), .x = x, .dy = dy, .dw = dw, .zeros = scratch, .add = add };
 	const size_t parts = parts_of(&w.s), zeros = bytes_of(w.s.x.len);
 
 	memset(scratch, 0, zeros);
@@ -351,7 +388,7 @@ void onx_last_dense_weights(struct onx_pool *pool, const struct onx_conv_geo *g,
 static size_t scratch_of(const struct onx_conv_geo *g, int threads)
 {
 	return max_z(onx_last_dense_data_scratch(g, onx_isa(), threads),
-		     onx_last_dense_weights_scratch(g, onx_isa(), threads));
+		     onx_last_dense_weights_scratch(g, onx_isa(), NULL, NULL, threads));
 }
 
 static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, real *dx,
@@ -363,7 +400,7 @@ static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real
 static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *dy, real *dw,
 		    bool add, void *scratch)
 {
-	onx_last_dense_weights(pool, g, onx_isa(), x, dy, dw, add, scratch);
+	onx_last_dense_weights(pool, g, onx_isa(), NULL, x, dy, NULL, dw, add, scratch);
 }
 
 const struct ONX_R(onx_last_grad) onx_last_grad_dense = { "dense", fits, scratch_of, data, weights };

@@ -91,22 +91,10 @@ void onx_bn_last_stats(struct onx_pool *pool, const struct onx_bn_last *g, const
 	}
 }
 
-/* p = (x - m) * a + b [+ z], within lo and hi: Relu, Clip and nothing in one loop. */
-ONX_INLINE void banded_row(const struct job *j, const real *x, const real *z, size_t col, size_t n, real *restrict y)
-{
-	const real *restrict m = j->m + col, *restrict a = j->a + col, *restrict b = j->b + col;
-	const real lo = j->band.lo, hi = j->band.hi;
-
-	for (size_t i = 0; i < n; i++) {
-		const real p = (x[i] - m[i]) * a[i] + b[i] + (z ? z[i] : 0), q = p < lo ? lo : p;
-
-		y[i] = q > hi ? hi : q;
-	}
-}
-
 ONX_CLONES
 static void apply_banded(const struct job *j, const struct onx_tile *t)
 {
+	const real *const m = j->m + t->col, *const a = j->a + t->col, *const b = j->b + t->col;
 	real row[ONX_TILE_COLS];
 
 	for (size_t r = 0; r < t->rows; r++) {
@@ -114,9 +102,9 @@ static void apply_banded(const struct job *j, const struct onx_tile *t)
 		real *const y = j->far ? row : j->to + at;
 
 		if (j->z)
-			banded_row(j, j->x + at, j->z + at, t->col, t->n, y);
+			onx_bn_banded_row(&j->band, j->x + at, m, a, b, j->z + at, t->n, y);
 		else
-			banded_row(j, j->x + at, NULL, t->col, t->n, y);
+			onx_bn_banded_row(&j->band, j->x + at, m, a, b, NULL, t->n, y);
 		if (j->far)
 			onx_far_row(row, t->n, j->to + at);
 	}
@@ -158,10 +146,9 @@ static void apply_tile(const void *job, const struct onx_tile *t)
 static void apply_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const bool banded = j->f.kind == ONX_FUSE_RELU || j->f.kind == ONX_FUSE_CLIP;
 
 	(void)worker;
-	onx_stripes_each(&j->s, piece, banded ? banded_tile : apply_tile, j);
+	onx_stripes_each(&j->s, piece, onx_bn_banded(&j->f) ? banded_tile : apply_tile, j);
 	if (j->far)
 		onx_far_done();
 }

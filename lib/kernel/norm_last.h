@@ -17,8 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/pool.h"
-#include "kernel/fuse.h"
-#include "kernel/real.h"
+#include "kernel/last_norm.h"
 
 struct onx_bn_last { size_t rows, c; struct onx_fuse f; };
 
@@ -41,12 +40,49 @@ struct ONX_R(onx_bn_last_grad) {
 	const real *x, *mean, *inv, *scale, *bias;
 	const real *y;                  /* NULL: f' from x and bias, any f; else from y: f with a slope in y */
 	real *dy;                       /* overwritten                                                  */
+	bool ready;                     /* dy is g, and sum holds its sums (onx_bn_last_masked)         */
 	bool batch, sums;               /* statistics of this batch; are the sums wanted in any case?    */
 	real *dx, *dz;                  /* each may be NULL; one of them may be dy                       */
 	bool add_x, add_z;
 };
-/* sum [2][c]: sum of g, then of g * xhat; filled with `batch` or `sums`. */
+/* sum [2][c]: sum of g, then of g * xhat; filled with `batch` or `sums` unless `ready`. */
 void onx_bn_last_backward(struct onx_pool *pool, const struct onx_bn_last *g, const struct ONX_R(onx_bn_last_grad) *t,
 			  double *sum, void *scratch);
+
+/* ---- norm_last_runs.c: run by run as a convolution's results come (last_norm.h) ---- */
+
+/* The first of the two passes of backward. */
+struct ONX_R(onx_bn_last_runs) {
+	struct ONX_R(onx_last_norm) norm;
+	size_t c;
+	const real *x;
+	real *g;                        /* NULL: not wanted                                             */
+	bool scaled;                    /* a * g is stored: with statistics that are given that is dx   */
+	bool far;                       /* it is stored past the caches (far.h)                         */
+	double *part;                   /* [pieces][2][c], zero before the first run                    */
+};
+#define onx_bn_last_masked ONX_R(onx_bn_last_masked)
+#define onx_bn_last_runs_fold ONX_R(onx_bn_last_runs_fold)
+/* ONX_R(onx_last_after).run: g = dy f', its sums by channel with 1 and with x - m. */
+void onx_bn_last_masked(void *runs, const struct ONX_R(onx_last_run) *r);
+/* sum [2][c] as onx_bn_last_backward has it. */
+void onx_bn_last_runs_fold(struct onx_pool *pool, const struct ONX_R(onx_bn_last_runs) *runs, size_t pieces,
+			   const real *inv, double *sum);
+
+/* Mean and population variance of y by channel as it comes out of a convolution, and y stored. */
+struct ONX_R(onx_bn_last_moments) {
+	size_t c;
+	real *y;
+	bool far;
+	double *part;                   /* [pieces][3][c]: how many, mean, sum of squares about it; zero at first */
+};
+#define onx_bn_last_gather ONX_R(onx_bn_last_gather)
+#define onx_bn_last_moments_fold ONX_R(onx_bn_last_moments_fold)
+#define onx_bn_last_zero ONX_R(onx_bn_last_zero)
+void onx_bn_last_gather(void *moments, const struct ONX_R(onx_last_run) *r);            /* ONX_R(onx_last_after).run */
+void onx_bn_last_moments_fold(struct onx_pool *pool, const struct ONX_R(onx_bn_last_moments) *t, size_t pieces,
+			      real *mean, real *var);       /* each may be NULL */
+/* part [n] = 0 */
+void onx_bn_last_zero(struct onx_pool *pool, double *part, size_t n);
 
 #endif

@@ -15,12 +15,6 @@ struct job {
 	double *part;
 };
 
-/* dy f'(p); f piecewise linear */
-ONX_INLINE real inside(const struct onx_bn_band *k, real p, real dy)
-{
-	return ((p > k->lo) & !(p >= k->hi)) ? dy : k->slope * dy;
-}
-
 /* s0 += g, s1 += g * (x - m), g = dy [f'] */
 ONX_INLINE void products_tile(const struct job *j, const struct onx_tile *t, const real *dy, size_t dy_step,
 			      real *restrict s0, real *restrict s1, const bool banded)
@@ -33,7 +27,7 @@ ONX_INLINE void products_tile(const struct job *j, const struct onx_tile *t, con
 
 		ONX_IN_ORDER;
 		for (size_t i = 0; i < t->n; i++) {
-			const real d = x[i] - m[i], g = banded ? inside(&band, d * a[i] + b[i], u[i]) : u[i];
+			const real d = x[i] - m[i], g = banded ? onx_bn_inside(&band, d * a[i] + b[i], u[i]) : u[i];
 
 			s0[i] += g;
 			s1[i] += g * d;
@@ -119,7 +113,7 @@ ONX_INLINE void gradient_row(const struct job *j, const real *x, const real *dy,
 	ONX_ALIKE
 	for (size_t i = 0; i < n; i++) {
 		const real u = banded || batch ? x[i] - m[i] : 0;
-		const real g = banded ? inside(&band, u * a[i] + b[i], dy[i]) : dy[i];
+		const real g = banded ? onx_bn_inside(&band, u * a[i] + b[i], dy[i]) : dy[i];
 		const real v = batch ? a[i] * g + (e[i] * u + d[i]) : a[i] * g;
 
 		dx[i] = add ? dx[i] + v : v;
@@ -230,8 +224,10 @@ void onx_bn_last_backward(struct onx_pool *pool, const struct onx_bn_last *g, co
 	j.a = onx_bn_spread(&j.s, t->inv, t->scale, onx_bn_param(&j.s, scratch, 1));
 	j.b = onx_bn_spread(&j.s, t->bias, NULL, onx_bn_param(&j.s, scratch, 2));
 	j.part = onx_bn_parts(&j.s, scratch);
+	if (t->ready)
+		j.f.kind = ONX_FUSE_NONE;
 	j.banded = onx_bn_band_of(&j.f, &j.band) && !t->y;
-	if (t->batch || t->sums) {
+	if ((t->batch || t->sums) && !t->ready) {
 		j.over = j.f.kind != ONX_FUSE_NONE && !j.banded && (t->y || costly(j.f.kind));
 		take_sums(pool, &j, t->inv, sum);
 	}

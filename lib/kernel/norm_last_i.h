@@ -1,6 +1,8 @@
-/* kernel/norm_last_i.h -- what the two halves of batch normalisation with channels last share. */
+/* kernel/norm_last_i.h -- what the files of batch normalisation with channels last share, and what is made of it while
+ * something else goes on (last_norm_i.h). */
 #ifndef ONX_NORM_LAST_I_H
 #define ONX_NORM_LAST_I_H
+#include "kernel/cpu.h"
 #include "kernel/norm_last.h"
 #include "kernel/stripe.h"
 
@@ -40,6 +42,32 @@ static inline bool onx_bn_band_of(const struct onx_fuse *f, struct onx_bn_band *
 	b->hi = f->kind == ONX_FUSE_CLIP ? (real)f->b : (real)NAN;
 	b->slope = f->kind == ONX_FUSE_LEAKY ? (real)f->a : 0;
 	return f->kind == ONX_FUSE_CLIP || f->kind == ONX_FUSE_RELU || f->kind == ONX_FUSE_LEAKY;
+}
+
+/* dy f'(p); f piecewise linear */
+ONX_INLINE real onx_bn_inside(const struct onx_bn_band *k, real p, real dy)
+{
+	return ((p > k->lo) & !(p >= k->hi)) ? dy : k->slope * dy;
+}
+
+/* Where forward is onx_bn_banded_row. */
+static inline bool onx_bn_banded(const struct onx_fuse *f)
+{
+	return f->kind == ONX_FUSE_RELU || f->kind == ONX_FUSE_CLIP;
+}
+
+/* y = (x - m) * a + b + z, within lo and hi: Relu and Clip in one loop.  z may be NULL (0); y may be x. */
+ONX_INLINE void onx_bn_banded_row(const struct onx_bn_band *band, const real *x, const real *m, const real *a,
+				  const real *b, const real *z, size_t n, real *y)
+{
+	const real lo = band->lo, hi = band->hi;
+
+	ONX_ALIKE
+	for (size_t i = 0; i < n; i++) {
+		const real p = (x[i] - m[i]) * a[i] + b[i] + (z ? z[i] : 0), q = p < lo ? lo : p;
+
+		y[i] = q > hi ? hi : q;
+	}
 }
 
 #endif

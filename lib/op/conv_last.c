@@ -1,10 +1,9 @@
 /* op/conv_last.c -- ConvLast: Y = f(W * X + B + Z) with channels last, a step of the plan that stands in no file.
  * X [n][spatial][channels], W as Conv has it, B [channels of Y], Z like Y.  lib/plan/lower.c makes it of Conv and
  * of what follows it. */
+#include "op/conv_last.h"
 #include "kernel/last.h"
 #include "op/fuse.h"
-#include "op/infer.h"
-#include "op/window.h"
 
 struct last_attr {
 	struct onx_win_attr win;
@@ -46,55 +45,63 @@ static const struct ONX_R(onx_last_grad) *grad_of(const struct last_geo *g)
 	return grads[k];
 }
 
-static int check(struct onx_infer *s, const struct last_attr *a, struct onx_err *e)
+static int check(const struct onx_infer *s, int w, int64_t group, struct onx_err *e)
 {
-	const struct onx_shape *x = &s->in[0].shape, *w = &s->in[1].shape;
+	const struct onx_shape *x = &s->in[0].shape, *k = &s->in[w].shape;
+	const int64_t ch = x->rank ? x->dim[x->rank - 1] : 0;
+	int rc;
+
+	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 5, e)) < 0 ||
+	    (rc = onx_want_rank(s, w, x->rank, x->rank, e)) < 0)
+		return rc;
+	if (ch % group != 0 || k->dim[1] != ch / group || k->dim[0] % group != 0)
+		return onx_fail(e, ONX_SHAPE, "input has %lld channels in %lld groups, the weights are %lld by %lld",
+				(long long)ch, (long long)group, (long long)k->dim[0], (long long)k->dim[1]);
+	if (onx_has_in(s, w + 1) && (s->in[w + 1].shape.rank != 1 || s->in[w + 1].shape.dim[0] != k->dim[0]))
+		return onx_fail(e, ONX_SHAPE, "the bias has not %lld elements", (long long)k->dim[0]);
+	return ONX_OK;
+}
+
+int onx_conv_last_read(const struct onx_infer *s, int w, const struct onx_win_attr *win, int64_t group,
+		       struct onx_conv_geo *to, struct onx_shape *y, struct onx_err *e)
+{
+	const struct onx_shape *x = &s->in[0].shape, *k = &s->in[w].shape;
+	const int nd = x->rank - 2;
+	size_t n;
 	int rc = ONX_OK;
 
 	for (int i = 0; i < s->n_in && rc == ONX_OK; i++)
 		if (onx_has_in(s, i))
 			rc = onx_want_same_type(s, 0, i, e);
-	if (rc < 0 || (rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 5, e)) < 0 ||
-	    (rc = onx_want_rank(s, 1, x->rank, x->rank, e)) < 0)
+	if (rc < 0 || (rc = check(s, w, group, e)) < 0 ||
+	    (rc = onx_win_read(win, nd, x->dim + 1, k->dim + 2, &to->w, e)) < 0 ||
+	    (rc = onx_win_slide(win, nd, false, &to->w, e)) < 0)
 		return rc;
-	const int64_t ch = x->dim[x->rank - 1];
-
-	if (ch % a->group != 0 || w->dim[1] != ch / a->group || w->dim[0] % a->group != 0)
-		return onx_fail(e, ONX_SHAPE, "input has %lld channels in %lld groups, the weights are %lld by %lld",
-				(long long)ch, (long long)a->group, (long long)w->dim[0], (long long)w->dim[1]);
-	if (onx_has_in(s, 2) && (s->in[2].shape.rank != 1 || s->in[2].shape.dim[0] != w->dim[0]))
-		return onx_fail(e, ONX_SHAPE, "the bias has not %lld elements", (long long)w->dim[0]);
-	return ONX_OK;
+	to->n = (size_t)x->dim[0];
+	to->groups = (size_t)group;
+	to->c = (size_t)k->dim[1];
+	to->m = (size_t)(k->dim[0] / group);
+	*y = (struct onx_shape){ .rank = x->rank, .dim = { x->dim[0] } };
+	for (int i = 0; i < nd; i++)
+		y->dim[1 + i] = (int64_t)to->w.out[3 - nd + i];
+	y->dim[x->rank - 1] = k->dim[0];
+	return onx_count(y->rank, y->dim, &n, e);
 }
 
 static int last_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct last_attr *a = attr;
 	struct last_geo *g = ONX_NEW(s->mem, struct last_geo);
-	const struct onx_shape *x = &s->in[0].shape, *w = &s->in[1].shape;
-	struct onx_shape y = { .rank = x->rank, .dim = { x->dim[0] } };
-	const int nd = x->rank - 2;
-	size_t n;
+	struct onx_shape y;
 	int rc;
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "ConvLast");
-	if ((rc = check(s, a, e)) < 0 ||
-	    (rc = onx_win_read(&a->win, nd, x->dim + 1, w->dim + 2, &g->conv.w, e)) < 0 ||
-	    (rc = onx_win_slide(&a->win, nd, false, &g->conv.w, e)) < 0 ||
+	if ((rc = onx_conv_last_read(s, 1, &a->win, a->group, &g->conv, &y, e)) < 0 ||
 	    (rc = onx_fuse_read(a->activation, a->params.v, a->params.n, &g->f, e)) < 0)
 		return rc;
-	g->conv.n = (size_t)x->dim[0];
-	g->conv.groups = (size_t)a->group;
-	g->conv.c = (size_t)w->dim[1];
-	g->conv.m = (size_t)(w->dim[0] / a->group);
-	g->ch = (size_t)w->dim[0];
+	g->ch = g->conv.groups * g->conv.m;
 	g->rows = g->conv.n * g->conv.w.out_n;
-	for (int i = 0; i < nd; i++)
-		y.dim[1 + i] = (int64_t)g->conv.w.out[3 - nd + i];
-	y.dim[x->rank - 1] = w->dim[0];
-	if ((rc = onx_count(y.rank, y.dim, &n, e)) < 0)
-		return rc;
 	if (onx_has_in(s, 3) && !onx_shape_equal(&s->in[3].shape, &y))
 		return onx_fail(e, ONX_SHAPE, "input 3 has another shape than the output");
 	s->geo = g;
@@ -107,7 +114,7 @@ static double last_macs(const struct onx_infer *s, const void *attr)
 	const struct last_geo *g = s->geo;
 
 	(void)attr;
-	return (double)g->rows * (double)g->ch * (double)g->conv.c * (double)g->conv.w.kern_n;
+	return onx_conv_last_macs(&g->conv);
 }
 
 static size_t rounded(size_t bytes)

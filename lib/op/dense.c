@@ -198,7 +198,7 @@ static void packed_weights_back(const struct onx_call *c, const real *d)
 	const struct onx_conv_geo conv = conv_of(g);
 	const real *x = c->x[0].v;
 
-	onx_last_dense_weights(c->pool, &conv, onx_isa(), g->mat.tb ? x : d, g->mat.tb ? d : x, c->dx[1].v,
+	onx_last_dense_weights(c->pool, &conv, onx_isa(), NULL, g->mat.tb ? x : d, g->mat.tb ? d : x, NULL, c->dx[1].v,
 			       c->dx[1].add, c->scratch);
 }
 
@@ -237,7 +237,7 @@ static size_t packed_scratch(const struct onx_infer *s, const void *attr, int th
 	const struct ONX_R(onx_gather) p = back ? data_of(s->geo) : gather_of(s->geo);
 	const struct onx_conv_geo conv = conv_of(s->geo);
 	const size_t product = onx_gather_packed(&p) + onx_gather_scratch(&p, threads);
-	const size_t weights = back ? onx_last_dense_weights_scratch(&conv, onx_isa(), threads) : 0;
+	const size_t weights = back ? onx_last_dense_weights_scratch(&conv, onx_isa(), NULL, NULL, threads) : 0;
 
 	(void)attr;
 	return product > weights ? product : weights;

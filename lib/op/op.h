@@ -50,6 +50,7 @@ enum onx_op_flag {
 	ONX_OP_SECOND = 32768,  /* its outputs are gradients; gradients of those are not computed            */
 	ONX_OP_SEQUENCE = 65536, /* with RULE: inputs with a gradient may be tensors that are not known (onx_unknown in
 				   tensor/seq.h); geo is left where the plan has to write it out        */
+	ONX_OP_SETS_DX0 = 262144, /* backward sets dx[0] and never adds: a later writer has a piece of its own       */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

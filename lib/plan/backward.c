@@ -174,7 +174,8 @@ static int pass_on(struct onx_builder *b, uint32_t k, uint32_t v, const struct o
 }
 
 /* Where this step writes.  A value that the node reads twice (x * x) gets its second gradient in a piece of
- * its own, which a sum step adds: the order of writes inside a kernel stays the kernel's matter. */
+ * its own, which a sum step adds: the order of writes inside a kernel stays the kernel's matter.  So does one that
+ * holds a gradient already where the operator does not add to it. */
 static int write_back(struct onx_builder *b, uint32_t id, struct onx_step *s, uint32_t at, struct onx_err *e)
 {
 	const struct onx_node *n = &b->g->node[id];
@@ -183,7 +184,7 @@ static int write_back(struct onx_builder *b, uint32_t id, struct onx_step *s, ui
 		int rc;
 		if (v == ONX_NONE || !b->grad[v] || onx_op_grad(n->op, (int)k) != ONX_G_DIFF)
 			continue;
-		if (seen_before(n, k)) {
+		if (seen_before(n, k) || (k == 0 && b->written[v] && (n->op->flags & ONX_OP_SETS_DX0))) {
 			rc = gradient_block(b, v, at, &s->dx[k], e);
 		} else {
 			rc = pass_on(b, k, v, s, e);
@@ -202,7 +203,8 @@ static int sum_twins(struct onx_builder *b, uint32_t id, uint32_t step, struct o
 {
 	const struct onx_node *n = &b->g->node[id];
 	for (uint32_t k = 0; k < n->n_in; k++) {
-		if (n->in[k] == ONX_NONE || b->p->step[step].dx[k] == ONX_NONE || !seen_before(n, k))
+		if (n->in[k] == ONX_NONE || b->p->step[step].dx[k] == ONX_NONE ||
+		    b->p->step[step].dx[k] == b->grad_tensor[n->in[k]])
 			continue;
 		int rc = sum_step(b, id, b->p->step[step].dx[k], n->in[k], e);
 		if (rc < 0)

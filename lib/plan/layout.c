@@ -148,18 +148,77 @@ static int scaled(struct onx_lower *l, const struct onx_chain *c, struct onx_err
 	return rc < 0 ? rc : step(l, c, &bare, "ConvScaledLast", in, n_in, e);
 }
 
-static int convolution(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
+/* A convolution and the normalization in front of it: the attributes of both. */
+static int normed(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
+{
+	static const char *const own[2] = { "epsilon", "momentum" };
+	const struct onx_node *bn = &l->from->node[c->norm->head];
+	uint32_t in[9] = { ONX_NONE, bn->in[1], bn->in[2], bn->in[3], bn->in[4], ONX_NONE, ONX_NONE, ONX_NONE,
+			   ONX_NONE };
+	uint32_t n_in = 6;
+	struct onx_node both = { .n_new_attr = 0 };
+	size_t count;
+	const struct onx_file_attr *conv = onx_lower_attr(&l->from->node[c->head], &count);
+	struct onx_file_attr *a = ONX_NEWS(&l->to->arena, struct onx_file_attr, count + 2);
+	if (!a)
+		return onx_nomem(e, (double)count * sizeof *a, "the plan");
+	for (size_t i = 0; i < count; i++)
+		a[both.n_new_attr++] = conv[i];
+	for (int k = 0; k < 2; k++)
+		if (onx_lower_find(bn, own[k]))
+			a[both.n_new_attr++] = *onx_lower_find(bn, own[k]);
+	both.new_attr = a;
+	int rc = onx_lower_last(l, c->head, bn->in[0], &in[0], e);
+	for (int i = 1; rc == ONX_OK && i < 5; i++)
+		rc = first(l, c->head, in[i], e);
+	if (rc == ONX_OK)
+		rc = onx_lower_coefficients(l, c, &in[5], &in[6], e);
+	const struct onx_chain as_one = { .head = c->head, .end = c->end, .activation = c->norm->activation,
+					  .par = { c->norm->par[0], c->norm->par[1] }, .n_par = c->norm->n_par };
+	if (c->norm->from) {
+		in[7] = c->norm->from->mean;
+		in[8] = c->norm->from->var;
+		n_in = 9;
+	} else if (in[6] != ONX_NONE) {
+		n_in = 7;
+	}
+	if (rc == ONX_OK)
+		rc = step(l, &as_one, &both, "NormConvLast", in, n_in, e);
+	if (rc == ONX_OK)
+		l->train[l->to->n_node - 1] = l->f->infer[c->norm->head]->train;
+	return rc;
+}
+
+/* Outputs of the convolution that was written last: mean and variance, behind the running statistics if it has any. */
+static int with_moments(struct onx_lower *l, struct onx_chain *c, struct onx_err *e)
+{
+	const uint32_t y = l->from->node[c->head].out[0];
+	uint32_t out[5] = { l->last[y], ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE }, at = c->norm ? 3 : 1;
+	int rc = onx_lower_value(l, y, &c->mean, e);
+	if (rc == ONX_OK)
+		rc = onx_lower_value(l, y, &c->var, e);
+	out[at] = c->mean;
+	out[at + 1] = c->var;
+	return rc < 0 ? rc : onx_lower_outs(l, out, at + 2, e);
+}
+
+static int plain(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
 {
 	const struct onx_node *n = &l->from->node[c->head];
 	uint32_t in[4] = { ONX_NONE, ONX_NONE, ONX_NONE, ONX_NONE };
-	if (c->scale != ONX_NONE)
-		return scaled(l, c, e);
 	int rc = onx_lower_last(l, c->head, n->in[0], &in[0], e);
 	if (rc == ONX_OK)
 		rc = onx_lower_coefficients(l, c, &in[1], &in[2], e);
 	if (rc == ONX_OK && c->z != ONX_NONE)
 		rc = onx_lower_last(l, c->head, c->z, &in[3], e);
-	return rc < 0 ? rc : step(l, c, n, "ConvLast", in, c->z != ONX_NONE ? 4 : in[2] != ONX_NONE ? 3 : 2, e);
+	return rc < 0 ? rc : step(l, c, n, c->moments ? "ConvMomentsLast" : "ConvLast", in,
+				  c->z != ONX_NONE ? 4 : in[2] != ONX_NONE ? 3 : 2, e);
+}
+
+static int convolution(struct onx_lower *l, struct onx_chain *c, struct onx_err *e)
+{
+	int rc = c->scale != ONX_NONE ? scaled(l, c, e) : c->norm ? normed(l, c, e) : plain(l, c, e);
+	return rc == ONX_OK && c->moments ? with_moments(l, c, e) : rc;
 }
 
 static int normalization(struct onx_lower *l, const struct onx_chain *c, struct onx_err *e)
@@ -291,7 +350,7 @@ int onx_lower_nodes(struct onx_lower *l, struct onx_err *e)
 	int rc = ONX_OK;
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
-		const struct onx_chain *c = l->chain[id];
+		struct onx_chain *c = l->chain[id];
 		if (!l->f->run[id] || l->inner[id])
 			continue;
 		if (l->swap[id])

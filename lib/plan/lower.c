@@ -68,6 +68,21 @@ int onx_lower_node(struct onx_lower *l, const char *domain, const char *type, ui
 	return ONX_OK;
 }
 
+int onx_lower_outs(struct onx_lower *l, const uint32_t *out, uint32_t n_out, struct onx_err *e)
+{
+	struct onx_graph *g = l->to;
+	struct onx_node *n = &g->node[g->n_node - 1];
+	n->out = ONX_NEWS(&g->arena, uint32_t, n_out);
+	if (!n->out)
+		return onx_nomem(e, n_out * 4.0, "the plan");
+	memcpy(n->out, out, n_out * sizeof *out);
+	n->n_out = n_out;
+	for (uint32_t i = 0; i < n_out; i++)
+		if (out[i] != ONX_NONE)
+			g->value[out[i]].def = g->n_node - 1;
+	return ONX_OK;
+}
+
 int onx_lower_feed(struct onx_lower *l, const struct onx_feed *f, struct onx_err *e)
 {
 	if (l->n_feed == l->cap_feed) {
@@ -241,6 +256,7 @@ int onx_plan_lower(const struct onx_graph *g, const struct onx_facts *f, const s
 		onx_lower_strips(&l);
 		onx_lower_scales(&l);
 		onx_lower_concats(&l);
+		onx_lower_norms(&l);
 	}
 	if (rc == ONX_OK)
 		rc = onx_lower_blocks(&l, e);

@@ -16,6 +16,10 @@ struct onx_chain {
 	uint32_t x, scale;              /* `scale` is none, or the head's input is x * scale (lower_scale.c) */
 	const char *activation;         /* NULL: none                                          */
 	float par[2]; size_t n_par;
+	struct onx_chain *norm;         /* the normalization in front that goes into it (lower_norm.c), or NULL */
+	bool moments;                   /* it makes mean and variance of its result, too; twin values:          */
+	uint32_t mean, var;
+	struct onx_chain *from;         /* of a normalization: the convolution that made them, or NULL         */
 	struct onx_chain *before;       /* one that is computed with it, strip by strip, or NULL */
 };
 
@@ -43,6 +47,8 @@ int onx_lower_value(struct onx_lower *l, uint32_t like, uint32_t *id, struct onx
 int onx_lower_node(struct onx_lower *l, const char *domain, const char *type, uint32_t like, const uint32_t *in,
 		   uint32_t n_in, uint32_t out, const struct onx_file_attr *attr, size_t n_attr, struct onx_err *e)
 	ONX_MUST;
+/* All outputs of the last node, ONX_NONE: absent. */
+int onx_lower_outs(struct onx_lower *l, const uint32_t *out, uint32_t n_out, struct onx_err *e) ONX_MUST;
 /* A new value with numbers known now: `count` elements that the caller fills through *out. */
 int onx_lower_known(struct onx_lower *l, uint32_t like, enum onx_dtype type, const struct onx_shape *shape,
 		    uint32_t *id, struct onx_view **out, struct onx_err *e) ONX_MUST;
@@ -66,8 +72,12 @@ int onx_lower_stages(struct onx_lower *l, size_t n, struct onx_lower_stages *to,
 void onx_lower_stage(const struct onx_lower *l, const struct onx_chain *c, size_t i, struct onx_lower_stages *to);
 int onx_lower_stages_node(struct onx_lower *l, const char *type, uint32_t like, const uint32_t *in, uint32_t n_in,
 			  uint32_t out, const struct onx_lower_stages *s, struct onx_err *e) ONX_MUST;
+bool onx_lower_depthwise(const struct onx_lower *l, const struct onx_chain *c);
 /* lower_scale.c: finds scales of channels that pointwise convolutions take in. */
 void onx_lower_scales(struct onx_lower *l);
+bool onx_lower_pointwise(const struct onx_lower *l, const struct onx_node *n);
+/* lower_norm.c: finds trained normalizations that go into the convolution behind them. */
+void onx_lower_norms(struct onx_lower *l);
 /* lower_concat.c: finds what is joined behind convolutions that can write their part of it; writes that step. */
 void onx_lower_concats(struct onx_lower *l);
 int onx_lower_concat(struct onx_lower *l, uint32_t id, struct onx_err *e) ONX_MUST;

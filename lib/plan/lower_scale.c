@@ -17,7 +17,7 @@ static bool all(const struct onx_node *n, const char *name, int64_t one)
 }
 
 /* SAME pads a window of one number nowhere, as VALID does. */
-static bool pointwise(const struct onx_lower *l, const struct onx_node *n)
+bool onx_lower_pointwise(const struct onx_lower *l, const struct onx_node *n)
 {
 	const struct onx_file_attr *group = onx_lower_find(n, "group");
 	const struct onx_shape *w = &l->f->fact[n->in[1]].shape;
@@ -62,7 +62,7 @@ void onx_lower_scales(struct onx_lower *l)
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		struct onx_chain *c = l->inner[g->order[i]] ? NULL : l->chain[g->order[i]];
 
-		if (c && !c->before && pointwise(l, &g->node[c->head]))
+		if (c && !c->before && onx_lower_pointwise(l, &g->node[c->head]))
 			take(l, c);
 	}
 }

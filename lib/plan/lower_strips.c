@@ -30,7 +30,7 @@ bool onx_lower_fixed(const struct onx_lower *l, const struct onx_chain *c)
 	       (n->n_in < 3 || n->in[2] == ONX_NONE || l->f->fact[n->in[2]].value);
 }
 
-static bool depthwise(const struct onx_lower *l, const struct onx_chain *c)
+bool onx_lower_depthwise(const struct onx_lower *l, const struct onx_chain *c)
 {
 	const struct onx_file_attr *group = onx_lower_find(&l->from->node[c->head], "group");
 	const struct onx_shape *w = weights(l, c);
@@ -84,8 +84,8 @@ void onx_lower_strips(struct onx_lower *l)
 		if (!c || !onx_lower_fixed(l, c) || !(p = onx_lower_maker(l, g->node[c->head].in[0])) ||
 		    !onx_lower_fixed(l, p) || !joined(l, p, c))
 			continue;
-		if (depthwise(l, c) ? !depthwise(l, p) && !p->before && small_weights(l, p)
-				    : depthwise(l, p) && pointwise(l, c) && small_weights(l, c))
+		if (onx_lower_depthwise(l, c) ? !onx_lower_depthwise(l, p) && !p->before && small_weights(l, p)
+				    : onx_lower_depthwise(l, p) && pointwise(l, c) && small_weights(l, c))
 			join(l, p, c);
 	}
 }

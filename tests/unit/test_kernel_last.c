@@ -291,8 +291,8 @@ static real *gradient(const struct onx_conv_geo *g, const struct data *t, enum w
 		scratch = garbage(onx_wino_fresh_scratch(&q, threads));
 		onx_wino_fresh(pool, &q, t->dy, t->w, &end, d, scratch);
 	} else if (way == DENSE && of_w) {
-		scratch = garbage(onx_last_dense_weights_scratch(g, isa, threads));
-		onx_last_dense_weights(pool, g, isa, t->x, t->dy, d, add, scratch);
+		scratch = garbage(onx_last_dense_weights_scratch(g, isa, NULL, NULL, threads));
+		onx_last_dense_weights(pool, g, isa, NULL, t->x, t->dy, NULL, d, add, scratch);
 	} else if (way == DENSE) {
 		scratch = garbage(onx_last_dense_data_scratch(g, isa, threads));
 		onx_last_dense_data(pool, g, isa, t->w, t->dy, d, add, scratch);
