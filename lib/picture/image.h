@@ -5,7 +5,8 @@
  * their first bytes.  Colours become what Pillow's convert('RGB') or convert('L') makes of them: alpha is dropped, 16
  * bits keep the high byte (of a PGM or PPM: are rounded), CMYK and YCCK are taken as Adobe writes them.
  * EXIF orientation (picture/exif.c, libexif) of the first three, and that of a TIFF, is applied: pixels come out
- * upright.
+ * upright.  JPEG 2000 is named and refused: it would be one more library for everybody to install, for pictures that
+ * few have in such folders; `opj_decompress` makes PNG or TIFF of them.
  *
  * Files are untrusted: a picture above 2^28 pixels or 65,500 on a side is refused before memory is
  * taken; a truncated file is a fault, not a half-grey picture.  Faults name the file.
