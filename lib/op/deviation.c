@@ -1,5 +1,6 @@
 /* op/deviation.c -- normalisations without weights along axes: LpNormalization, MeanVarianceNormalization. */
-#include "kernel/real.h"
+#include "kernel/cpu.h"
+#include "kernel/lanes.h"
 #include "op/infer.h"
 #include "op/loop.h"
 
@@ -22,7 +23,6 @@ static size_t place(size_t i, int rank, const size_t *dim, const size_t *step)
 	return at;
 }
 static size_t group_at(const struct groups *g, size_t i) { return place(i, g->n_out, g->dim_out, g->step_out); }
-static size_t in_group(const struct groups *g, size_t k) { return place(k, g->n_in, g->dim_in, g->step_in); }
 
 static int groups_infer(struct onx_infer *s, const int *axes, int n, struct onx_err *e)
 {
@@ -176,29 +176,88 @@ static int mvn_trial_infer(struct onx_infer *s, const void *attr, struct onx_err
 	return rc;
 }
 
+/* A group is runs of n elements, `step` apart. */
+struct runs { size_t rows, n, step; };
+
+static struct runs runs_of(const struct groups *g)
+{
+	const size_t n = g->n_in > 0 ? g->dim_in[0] : 1;
+
+	return (struct runs){ n ? g->len / n : 0, n, g->n_in > 0 ? g->step_in[0] : 1 };
+}
+
+static size_t run_at(const struct groups *g, size_t r)
+{
+	return g->n_in > 0 ? place(r, g->n_in - 1, g->dim_in + 1, g->step_in + 1) : 0;
+}
+
+ONX_CLONES static double sum_run(const real *x, const struct runs *k)
+{
+	double sum = 0;
+
+	if (k->step == 1)
+		return onx_sum(x, k->n);
+	for (size_t i = 0; i < k->n; i++)
+		sum += (double)x[i * k->step];
+	return sum;
+}
+
+/* Sum of a (b - mean); a NULL: of (b - mean)^2 */
+ONX_CLONES static double sum_run_products(const real *a, const real *b, double mean, const struct runs *k)
+{
+	double sum = 0;
+
+	if (k->step == 1)
+		return a ? onx_sum_product(a, b, mean, k->n) : onx_sum_square(b, mean, k->n);
+	for (size_t i = 0; i < k->n; i++) {
+		const double d = (double)b[i * k->step] - mean;
+		sum += (a ? (double)a[i * k->step] : d) * d;
+	}
+	return sum;
+}
+
+/* to (+)= (a - mean) by - b with; b NULL: nothing */
+ONX_CLONES static void put_run(const real *a, double mean, double by, const real *b, double with, const struct runs *k,
+			       bool add, real *to)
+{
+	const size_t step = k->step;
+
+	if (step == 1 && !add && !b) {
+		ONX_ALIKE for (size_t i = 0; i < k->n; i++)
+			to[i] = (real)(((double)a[i] - mean) * by);
+		return;
+	}
+	if (step == 1 && !add) {
+		ONX_ALIKE for (size_t i = 0; i < k->n; i++)
+			to[i] = (real)(((double)a[i] - mean) * by - (double)b[i] * with);
+		return;
+	}
+	for (size_t i = 0; i < k->n; i++)
+		onx_put(&to[i * step], add, (real)(((double)a[i * step] - mean) * by -
+						   (b ? (double)b[i * step] * with : 0)));
+}
+
 static void mvn_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct groups *g = c->geo;
-	const real *x = c->x[0].v;
-	real *y = c->y[0].v, *deviation = c->save;
+	const struct runs k = runs_of(g);
+	real *deviation = c->save;
 
 	for (size_t i = lo; i < hi; i++) {
-		const size_t at = group_at(g, i);
+		const real *x = (const real *)c->x[0].v + group_at(g, i);
+		real *y = (real *)c->y[0].v + group_at(g, i);
 		double mean = 0, var = 0;
-		for (size_t k = 0; k < g->len; k++)
-			mean += x[at + in_group(g, k)];
+		for (size_t r = 0; r < k.rows; r++)
+			mean += sum_run(x + run_at(g, r), &k);
 		mean /= (double)g->len;
-		for (size_t k = 0; k < g->len; k++) {
-			const double d = x[at + in_group(g, k)] - mean;
-			var += d * d;
-		}
+		for (size_t r = 0; r < k.rows; r++)
+			var += sum_run_products(NULL, x + run_at(g, r), mean, &k);
 		const double s = sqrt(var / (double)g->len);
 		deviation[i] = (real)s;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t o = at + in_group(g, k);
-			y[o] = (real)(g->mean_only ? x[o] - mean : (x[o] - mean) / (s + MVN_EPSILON));
-		}
+		for (size_t r = 0; r < k.rows; r++)
+			put_run(x + run_at(g, r), mean, g->mean_only ? 1 : 1 / (s + MVN_EPSILON), NULL, 0, &k, false,
+				y + run_at(g, r));
 	}
 }
 
@@ -212,25 +271,23 @@ static void mvn_dx_range(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
 	const struct groups *g = c->geo;
-	const real *y = c->y[0].v, *dy = c->dy[0].v, *deviation = c->save;
-	real *dx = c->dx[0].v;
+	const struct runs k = runs_of(g);
+	const real *deviation = c->save;
 
 	for (size_t i = lo; i < hi; i++) {
 		const size_t first = group_at(g, i);
-		const double n = (double)g->len, s = g->mean_only ? 0 : deviation[i];
-		const double wide = g->mean_only ? 1 : s + MVN_EPSILON;
+		const real *y = (const real *)c->y[0].v + first, *dy = (const real *)c->dy[0].v + first;
+		const double n = (double)g->len, s = g->mean_only ? 0 : (double)deviation[i];
 		double mean = 0, both = 0;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t at = first + in_group(g, k);
-			mean += dy[at];
-			both += (double)dy[at] * y[at];
+		for (size_t r = 0; r < k.rows; r++) {
+			mean += sum_run(dy + run_at(g, r), &k);
+			both += sum_run_products(dy + run_at(g, r), y + run_at(g, r), 0, &k);
 		}
 		mean /= n;
 		both = s > 0 ? both / (n * s) : 0;
-		for (size_t k = 0; k < g->len; k++) {
-			const size_t at = first + in_group(g, k);
-			onx_put(&dx[at], c->dx[0].add, (real)((dy[at] - mean) / wide - y[at] * both));
-		}
+		for (size_t r = 0; r < k.rows; r++)
+			put_run(dy + run_at(g, r), mean, g->mean_only ? 1 : 1 / (s + MVN_EPSILON), y + run_at(g, r),
+				both, &k, c->dx[0].add, (real *)c->dx[0].v + first + run_at(g, r));
 	}
 }
 
