@@ -1,6 +1,7 @@
 /* kernel/blocked.c -- see the header. */
 #include "kernel/blocked.h"
 #include <string.h>
+#include "kernel/flat.h"
 #include "kernel/tile.h"
 
 enum { DEPTH = ONX_BLOCKED_DEPTH, ROWS = 96 };                          /* rows of A that pass along a panel in turn */
@@ -113,6 +114,23 @@ static void run_tile(const struct pass *p, size_t i, size_t rows)
 			c[r * g->ldc + j] = sum[r * p->width + j] + (p->add ? c[r * g->ldc + j] : 0);
 }
 
+static void run_tiles(const struct pass *p)
+{
+	for (size_t i = p->i0; i < p->i1; i += p->tile->rows)
+		run_tile(p, i, min_z(p->tile->rows, p->i1 - i));
+}
+
+/* The same along a panel that fills vectors. */
+static void run_flat(const struct pass *p)
+{
+	real *const c = p->c + p->i0 * p->g->ldc + p->j0;
+	const struct ONX_R(onx_flat) f = { .rows = p->i1 - p->i0, .len = p->depth, .x = p->a, .x_pitch = p->lda,
+					   .b = p->b, .add = p->add ? c : NULL, .add_pitch = p->g->ldc, .y = c,
+					   .y_pitch = p->g->ldc };
+
+	onx_flat_of(p->tile->isa, p->width / (p->tile->cols / 2))(&f);
+}
+
 /* The rows of a block along all panels of columns [j0, j1), which lie one behind the other. */
 static void run_block(struct pass *p, size_t j0, size_t j1, const real *panels)
 {
@@ -120,8 +138,10 @@ static void run_block(struct pass *p, size_t j0, size_t j1, const real *panels)
 		p->cols = min_z(p->tile->cols, j1 - p->j0);
 		p->width = onx_pieces(p->cols, p->tile->unit) * p->tile->unit;
 		p->b = panels + p->skip * p->width;
-		for (size_t i = p->i0; i < p->i1; i += p->tile->rows)
-			run_tile(p, i, min_z(p->tile->rows, p->i1 - i));
+		if (p->cols == p->width && p->width % (p->tile->cols / 2) == 0)
+			run_flat(p);
+		else
+			run_tiles(p);
 	}
 }
 
