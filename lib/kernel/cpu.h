@@ -46,6 +46,13 @@
  * column's sum in a register, walks memory in strides, at half the speed. */
 #define ONX_IN_ORDER __asm__ volatile ("")
 
+/* A vector that several products read: GCC would load it anew for each, as an operand in memory. */
+#ifdef __x86_64__
+#define ONX_IN_REGISTER(v) __asm__ ("" : "+x"(v))
+#else
+#define ONX_IN_REGISTER(v) ((void)0)
+#endif
+
 /* For kernels written by hand for one instruction set: what they are compiled for, and what this processor has. */
 #define ONX_SET_AVX2 "avx2,fma"
 #define ONX_SET_AVX512 "avx512f,avx512vl,avx512dq,fma"

@@ -297,41 +297,42 @@ static void rows_first(const struct job *j, size_t group, size_t p0, size_t p1, 
 struct piece {
 	size_t group, p0, p1, rows, x_pitch, y_pitch;
 	size_t x0, y0, left;            /* rows at x and at y, panel at y */
-	const real *x, *z;
+	const real *x, *packed, *z;
 	real *y, *sum;
 	size_t piece, pixel;            /* of the whole */
 	real *stage, *made;             /* room for rows on their way in and out */
 };
 
-/* A block of terms of a panel for rows [r0, r1) of a piece. */
-static void straight_rows(const struct job *j, const struct piece *w, size_t panel, size_t block, size_t r0, size_t r1)
+/* Block k of terms of a panel for rows [r0, r1) of a piece. */
+static void straight_rows(const struct job *j, const struct piece *w, size_t panel, size_t k, size_t r0, size_t r1)
 {
 	const gather *g = j->g;
-	const struct strip s = strip_of(j, w->group, panel, block, w->sum, NULL, 0);
-	const bool ends = s.p.last && j->end->f.kind != ONX_FUSE_NONE;
-	struct ONX_R(onx_flat) f = { .rows = r1 - r0, .len = s.t.len, .x = w->x + (r0 - w->x0) * w->x_pitch + s.t.first,
-				     .b = s.t.b, .bias = s.t.bias, .x_pitch = w->x_pitch, .add_pitch = g->cols,
-				     .y_pitch = g->cols, .clamp = s.p.last && j->clamp, .stream = s.t.stream,
-				     .lo = j->lo, .hi = j->hi };
+	const size_t j0 = panel * g->cols, first = k * g->by_len, lines = g->tile->cols / 2;
+	const size_t width = min_z(g->cols, g->ends - j0);
+	const bool last = k + 1 == g->blocks, acts = last && j->end->f.kind != ONX_FUSE_NONE && !j->clamp;
 	real *const so_far = w->sum + r0 * g->cols;
+	struct ONX_R(onx_flat) f = { .rows = r1 - r0, .len = min_z(g->by_len, g->len - first),
+				     .x = w->x + (r0 - w->x0) * w->x_pitch + first, .x_pitch = w->x_pitch,
+				     .b = w->packed + j0 * g->len + first * width, .add = so_far, .y = so_far,
+				     .add_pitch = g->cols, .y_pitch = g->cols, .lo = j->lo, .hi = j->hi };
 	size_t row[CHUNK];
 
-	f.y = so_far;
-	f.add = so_far;
-	if (s.p.last) {
-		f.y = w->y + (r0 - w->y0) * w->y_pitch + (panel - w->left) * g->cols;
-		f.y_pitch = w->y_pitch;
-	}
-	if (s.p.first) {
-		f.add = w->z ? w->z + r0 * w->y_pitch + panel * g->cols : NULL;
+	if (k == 0) {
+		f.bias = j->end->b ? j->end->b + w->group * g->m + j0 : NULL;
+		f.add = w->z ? w->z + r0 * w->y_pitch + j0 : NULL;
 		f.add_pitch = w->y_pitch;
 	}
-	onx_flat_of(g->tile->isa, s.width / (g->tile->cols / 2))(&f);
-	if (!ends || j->clamp)
-		return;
-	for (size_t r = 0; r < f.rows; r++)
+	if (last) {
+		f.y = w->y + (r0 - w->y0) * w->y_pitch + j0 - w->left * g->cols;
+		f.y_pitch = w->y_pitch;
+		f.clamp = j->clamp;
+		f.stream = j->stream;
+	}
+	onx_flat_of(g->tile->isa, width == g->tile->cols ? 2 : width / lines)(&f);
+	for (size_t r = 0; acts && r < f.rows; r++)
 		row[r] = r * f.y_pitch;
-	activate(&j->end->f, f.y, row, &(struct part){ .rows = f.rows, .cols = s.width });
+	if (acts)
+		activate(&j->end->f, f.y, row, &(struct part){ .rows = f.rows, .cols = width });
 }
 
 /* Rows [r0, r1) of a piece as the product wants them, to stage: they are pixels side by side (last_norm.h). */
@@ -372,10 +373,10 @@ static void straight(const struct job *j, struct piece *w)
 			bring(j, w, r0, r1);
 		if (g->after)
 			w->y0 = r0;
-		for (size_t b = w->p0 * g->blocks; b < w->p1 * g->blocks; b++)
-			for (size_t c = c0; c < c0 + each; c++)
-				straight_rows(j, w, b / g->blocks, b % g->blocks, c * by,
-					      min_z((c + 1) * by, w->rows));
+		for (size_t p = w->p0; p < w->p1; p++)
+			for (size_t k = 0; k < g->blocks; k++)
+				for (size_t c = c0; c < c0 + each; c++)
+					straight_rows(j, w, p, k, c * by, min_z((c + 1) * by, w->rows));
 		if (g->after)
 			hand_over(j, w, r0, r1);
 	}
@@ -418,6 +419,7 @@ static void straight_piece(const struct job *j, size_t piece, size_t group, stru
 	struct piece w = { .group = group, .p0 = r.p0, .p1 = r.p1, .rows = r.r1 - r.r0, .x_pitch = all,
 			   .y_pitch = pitch, .x = j->x + r.r0 * all + group * g->c,
 			   .z = j->end->z ? j->end->z + y0 : NULL, .y = j->y + y0,
+			   .packed = j->packed + group * g->ends * g->len,
 			   .sum = (real *)(void *)(mine + room.sum), .piece = piece, .pixel = r.r0,
 			   .stage = (real *)(void *)(mine + room.stage),
 			   .made = (real *)(void *)(mine + room.made) };
