@@ -7,9 +7,9 @@
  * of dw, which stays in the second-level cache.  x and dy are read where they lie; while a block is worked on, the next
  * one is asked for, since a block of a layer with few channels is read from far away in as much time as its products
  * take.  What does not fill whole tiles is copied into panels as wide as the tile, and so are rows so far
- * apart that they would drive each other out of the cache.  Rows that are normalised or shifted on the way (last_norm.h)
- * go beside each other, too.  Parts of several runs of pixels are added in order at the end, when dw is brought into
- * the order of the file. */
+ * apart that they would drive each other out of the cache.  Rows that are normalised or shifted on the way
+ * (last_norm.h) go beside each other, too.  Parts of several runs of pixels are added in order at the end, when dw is
+ * brought into the order of the file. */
 #include "kernel/last_dense.h"
 #include "kernel/outer.h"
 #include <string.h>

@@ -1,5 +1,6 @@
 /* kernel/last_dense_norm.c -- a pointwise convolution with channels last between two normalizations (last_norm.h): rows
- * are normalised, and those of the gradient shifted, as they are copied for the products (gather.h, last_dense_grad.c). */
+ * are normalised, and those of the gradient shifted, as they are copied for the products (gather.h,
+ * last_dense_grad.c). */
 #include "kernel/last_dense.h"
 
 typedef struct ONX_R(onx_gather) gather;

@@ -44,7 +44,8 @@ void onx_last_shift_rows(const struct ONX_R(onx_last_shift) *p, const real *dy, 
 			 size_t n, size_t rows, real *to, size_t to_pitch);
 
 /* One way: those that last.h has under the same name, with what stands in front and behind.  norm, after, shift and
- * bias may be NULL: x itself; the result goes to y (dx); dy itself; none.  add: to what dx holds, if there is no after. */
+ * bias may be NULL: x itself; the result goes to y (dx); dy itself; none.  add: to what dx holds, if there is no
+ * after. */
 struct ONX_R(onx_last_normed) {
 	bool (*fits)(const struct onx_conv_geo *g);
 	size_t (*pieces)(const struct onx_conv_geo *g, bool data);      /* of forward, of the data's gradient */

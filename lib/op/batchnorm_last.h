@@ -1,6 +1,6 @@
 /* op/batchnorm_last.h -- batch normalization with channels last as part of a step: what BatchNormLast
- * (batchnorm_last.c) and NormConvLast (conv_norm.c) have in common.  Inputs 0 to 4 are X [..][c], scale, B, mean, var; outputs 1 and 2 the
- * running statistics. */
+ * (batchnorm_last.c) and NormConvLast (conv_norm.c) have in common.  Inputs 0 to 4 are X [..][c], scale, B, mean, var;
+ * outputs 1 and 2 the running statistics. */
 #ifndef ONX_BATCHNORM_LAST_H
 #define ONX_BATCHNORM_LAST_H
 #include "kernel/norm_last.h"

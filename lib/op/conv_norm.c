@@ -467,12 +467,12 @@ const struct onx_op ONX_R(onx_ops_conv_norm)[] = {
 		  ONX_KEEP_Y(3),
 	  .flags = ONX_OP_TRAIN | ONX_OP_APART | ONX_OP_SETS_DX0,
 	  .weight = 1 << SCALE | 1 << B | 1 << NORMED | 1 << (NORMED + 1), .stat = 1 << MEAN | 1 << VAR,
-	  .attr = &nc_table, .infer = nc_infer, .macs = nc_macs, .saved = nc_saved, .scratch = scratch_ref, .forward = forward_ref,
-	  .backward = backward_ref, .impl = nc_impl },
+	  .attr = &nc_table, .infer = nc_infer, .macs = nc_macs, .saved = nc_saved, .scratch = scratch_ref,
+	  .forward = forward_ref, .backward = backward_ref, .impl = nc_impl },
 	{ .domain = "onnx_adapt", .type = "ConvMomentsLast", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1,
 	  .max_out = 3, .grad = { ONX_G_DIFF }, .n_grad = 1,
 	  .keep = ONX_KEEP_X(X) | ONX_KEEP_X(W_BARE) | ONX_KEEP_Y(0) | ONX_KEEP_Y(1),
-	  .weight = 1 << W_BARE | 1 << (W_BARE + 1), .attr = &cm_table, .infer = cm_infer, .macs = nc_macs, .saved = nc_saved, .scratch = scratch_ref,
-	  .forward = forward_ref, .backward = backward_ref, .impl = nc_impl },
+	  .weight = 1 << W_BARE | 1 << (W_BARE + 1), .attr = &cm_table, .infer = cm_infer, .macs = nc_macs,
+	  .saved = nc_saved, .scratch = scratch_ref, .forward = forward_ref, .backward = backward_ref, .impl = nc_impl },
 	{ .type = NULL }
 };
