@@ -1,5 +1,5 @@
 /* kernel/last_dw_i.h -- what the files of depthwise convolutions with channels last share: the loops over a row of
- * pixels (last_dw.c), which read an image, or lines of it that are normalised as they are needed. */
+ * pixels (last_dw_rows.c), which read an image, or lines of it that are normalised as they are needed. */
 #ifndef ONX_LAST_DW_I_H
 #define ONX_LAST_DW_I_H
 #include "kernel/last_dw.h"
@@ -14,13 +14,19 @@ struct ONX_R(onx_dw_job) {
 	size_t phases[3], stride[3];
 	size_t ch, rows;                /* rows of y in all */
 	bool far;                       /* strips of y are stored past the caches */
+	bool near;                      /* x is in the second-level cache already */
+	bool clamp;                     /* the activation is one, to [lo, hi]     */
+	real lo, hi;
 	const real *x;
 	const struct ONX_R(onx_last_end) *end;
 	real *y;
 };
 
-/* An image of x, lines of `line` numbers.  lines != 0: line i of the image in place (first + i) % lines of x. */
-struct ONX_R(onx_dw_image) { const real *x; size_t line, first, lines; };
+enum { ONX_DW_NEAR = 1 << 19 }; /* bytes that the second-level cache holds where they were just made */
+
+/* An image of x, lines of `line` numbers.  lines != 0: line i of the image in place (first + i) % lines of x.  near:
+ * what a row of y meets is in the second-level cache, and so is the row once it is stored. */
+struct ONX_R(onx_dw_image) { const real *x; size_t line, first, lines; bool near; };
 
 /* Normalised lines of all images of x: line i in place i % lines, where tag says so. */
 struct ONX_R(onx_dw_ring) {

@@ -89,6 +89,7 @@ struct forward {
 	job j;
 	ring ring;                      /* of a worker; spread NULL: x as it is */
 	size_t by, room;                /* rows in a piece; bytes of a worker */
+	bool near;                      /* of each image */
 	const after_fn *after;
 	char *rooms;
 };
@@ -116,7 +117,7 @@ static void forward_piece(void *ctx, size_t piece, int worker)
 	const size_t line = s->dst[2] * f->j.ch;
 	const after_fn *const after = f->after;
 	ring own = f->ring;
-	image im = { .line = own.line };
+	image im = { .line = own.line, .near = f->near };
 	char *const room = f->rooms + (size_t)worker * f->room;
 	real *const row = (real *)(void *)(room + onx_dw_ring_bytes(&own));
 	size_t lo, hi;
@@ -157,6 +158,7 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const s
 	if (norm)
 		onx_last_spread_of(norm, g->groups, (char *)scratch + weights_room(g), &spread);
 	f.ring.spread = norm ? &spread : NULL;
+	f.near = norm ? after && f.room <= ONX_DW_NEAR : f.j.near;
 	f.ring.x = x;
 	f.after = after;
 	f.rooms = (char *)scratch + weights_room(g) + onx_last_spread_bytes(g->groups);
@@ -213,7 +215,8 @@ static void data_piece(void *ctx, size_t piece, int worker)
 	const size_t line = s->dst[2] * t->j.ch;
 	char *const room = t->rooms + (size_t)worker * t->room;
 	real *const row = (real *)(void *)room;
-	image im = { .line = s->src[2] * t->j.ch, .lines = t->shift ? t->ring.lines : 0 };
+	image im = { .line = s->src[2] * t->j.ch, .lines = t->shift ? t->ring.lines : 0,
+		     .near = t->shift ? t->after && t->room <= ONX_DW_NEAR : t->j.near };
 	ring own = t->ring;
 	size_t r, end;
 
