@@ -473,6 +473,7 @@ const struct onx_op ONX_R(onx_ops_conv_norm)[] = {
 	  .max_out = 3, .grad = { ONX_G_DIFF }, .n_grad = 1,
 	  .keep = ONX_KEEP_X(X) | ONX_KEEP_X(W_BARE) | ONX_KEEP_Y(0) | ONX_KEEP_Y(1),
 	  .weight = 1 << W_BARE | 1 << (W_BARE + 1), .attr = &cm_table, .infer = cm_infer, .macs = nc_macs,
-	  .saved = nc_saved, .scratch = scratch_ref, .forward = forward_ref, .backward = backward_ref, .impl = nc_impl },
+	  .saved = nc_saved, .scratch = scratch_ref, .forward = forward_ref, .backward = backward_ref,
+	  .impl = nc_impl },
 	{ .type = NULL }
 };
