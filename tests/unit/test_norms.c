@@ -66,7 +66,8 @@ static struct block block_of(struct net *n, enum change c)
 		h = OP2(n, "Add", h, OP1(n, "Tanh", h));
 	sum = LOSS(n, OP1(n, "Flatten", OP1(n, "GlobalAveragePool", OP1(n, "Sigmoid", h))), SAMPLES, OUT);
 	if (c == READ_TWICE)
-		sum = OP2(n, "Add", sum, LOSS(n, OP1(n, "Flatten", OP1(n, "GlobalAveragePool", b.first)), SAMPLES, WIDE));
+		sum = OP2(n, "Add", sum, LOSS(n, OP1(n, "Flatten", OP1(n, "GlobalAveragePool", b.first)), SAMPLES,
+					      WIDE));
 	b.loss = sum;
 	return b;
 }
