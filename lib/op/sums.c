@@ -24,7 +24,7 @@ struct block { size_t n, m; int64_t to, off[ONX_SUM_FROM]; };
 
 void onx_sum_dim(struct onx_sum *s, const struct onx_sum_axis *d)
 {
-	struct onx_sum_axis *last = &s->dim[s->rank - 1];
+	struct onx_sum_axis *last = &s->dim[s->rank > 0 ? s->rank - 1 : 0];
 	bool merges = s->rank > 0;
 
 	if (d->size == 1)
