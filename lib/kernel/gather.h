@@ -60,11 +60,16 @@ struct ONX_R(onx_gather) {
 #define onx_gather_rows ONX_R(onx_gather_rows)
 #define onx_gather_made ONX_R(onx_gather_made)
 
+/* ---- gather_cut.c: what follows from the fields above, and the weights ---- */
+
 void onx_gather_close(struct ONX_R(onx_gather) *g);
 size_t onx_gather_packed(const struct ONX_R(onx_gather) *g);    /* bytes */
 void onx_gather_pack(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *w, real *to);
+
+/* ---- gather.c: the products ---- */
+
 size_t onx_gather_scratch(const struct ONX_R(onx_gather) *g, int threads);      /* bytes */
-size_t onx_gather_pieces(const struct ONX_R(onx_gather) *g);
+size_t onx_gather_pieces(const struct ONX_R(onx_gather) *g);    /* of onx_gather_run */
 void onx_gather_run(struct onx_pool *pool, const struct ONX_R(onx_gather) *g, const real *x, const real *packed,
 		    const struct ONX_R(onx_last_end) *end, real *y, void *scratch);
 
