@@ -50,6 +50,8 @@ enum onx_op_flag {
 	ONX_OP_SECOND = 32768,  /* its outputs are gradients; gradients of those are not computed            */
 	ONX_OP_SEQUENCE = 65536, /* with RULE: inputs with a gradient may be tensors that are not known (onx_unknown in
 				   tensor/seq.h); geo is left where the plan has to write it out        */
+	ONX_OP_REPEATS = 524288, /* as AGAIN may be run again, from its inputs and what it saved, to give y[0] alone
+				   (onx_call.again), but it is not cheap: its multiply-adds decide     */
 	ONX_OP_SETS_DX0 = 262144, /* backward sets dx[0] and never adds: a later writer has a piece of its own       */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
@@ -142,6 +144,11 @@ struct onx_op {
 	void   (*backward)(const struct onx_call *c);           /* NULL if no input is ONX_G_DIFF    */
 	const struct onx_impl *impl;    /* ends with .name == NULL; NULL: only the reference         */
 };
+
+static inline bool onx_op_repeats(const struct onx_op *op)
+{
+	return op->flags & (ONX_OP_AGAIN | ONX_OP_REPEATS);
+}
 
 static inline enum onx_grad onx_op_grad(const struct onx_op *op, int i)
 {

@@ -73,7 +73,7 @@ static int outputs(struct onx_builder *b, const struct onx_step *f, struct onx_s
 		   struct onx_err *e)
 {
 	struct onx_plan *p = b->p;
-	const uint32_t n = f->op->flags & ONX_OP_AGAIN ? 1 : f->n_y;
+	const uint32_t n = onx_op_repeats(f->op) ? 1 : f->n_y;
 	for (uint32_t k = 0; k < n && k < f->n_y; k++) {
 		if (!in_block(b, f->y[k]))
 			continue;
@@ -99,7 +99,7 @@ static int memory(struct onx_builder *b, uint32_t i, const struct onx_step *f, s
 {
 	struct onx_plan *p = b->p;
 	s->save = f->save;
-	if (f->save != ONX_NONE && (f->op->flags & ONX_OP_AGAIN)) {
+	if (f->save != ONX_NONE && onx_op_repeats(f->op)) {
 		onx_life_reach(&p->life[f->save], at);
 	} else if (f->save != ONX_NONE) {
 		s->save = onx_plan_add_life(b, "saved", f->node, p->life[f->save].bytes, at);

@@ -27,7 +27,7 @@ static bool cheap(const struct onx_builder *b, const struct onx_step *s, double 
 {
 	if (s->op->flags & ONX_OP_AGAIN)
 		return true;
-	if (s->train || (s->op->flags & ONX_OP_RANDOM))
+	if ((s->train && !onx_op_repeats(s->op)) || (s->op->flags & ONX_OP_RANDOM))
 		return false;
 	if (s->op->flags & ONX_OP_EACH)
 		return true;
@@ -37,7 +37,7 @@ static bool cheap(const struct onx_builder *b, const struct onx_step *s, double 
 /* Running it a second time changes nothing but y. */
 static bool pure(const struct onx_builder *b, const struct onx_step *s)
 {
-	if (s->op->flags & ONX_OP_AGAIN)
+	if (onx_op_repeats(s->op))
 		return true;
 	if (s->train && s->op->stat)
 		return false;
@@ -150,7 +150,7 @@ static void find_light(struct onx_builder *b, const struct onx_keep *how)
 		const double macs = !how->broad ? 0 : i < how->until && how->macs > FEW ? how->macs : FEW;
 		bool yes = how->depth > 0 && cheap(b, s, macs) && pure(b, s) && in_block(b, s->y[0]);
 		uint32_t depth = 1;
-		for (uint32_t k = 1; k < s->n_y; k++)
+		for (uint32_t k = 1; k < s->n_y && !onx_op_repeats(s->op); k++)
 			yes &= !in_block(b, s->y[k]);
 		for (uint32_t k = 0; yes && k < s->n_x; k++) {
 			const uint32_t r = in_block(b, s->x[k]) ? b->root[s->x[k]] : ONX_NONE;
@@ -233,11 +233,11 @@ int onx_plan_keep(struct onx_builder *b, const struct onx_keep *how, bool **by_l
 	const uint32_t rest = segments(b, how);
 	for (uint32_t i = 0; i < b->n_run; i++) {
 		const struct onx_step *s = &p->step[i];
-		const bool once = !pure(b, s), same = s->op->flags & ONX_OP_AGAIN;
+		const bool once = !pure(b, s), same = onx_op_repeats(s->op);
 		b->lost[i] = s->save != ONX_NONE && i < rest && !once && !same && p->life[s->save].bytes >= WORTH;
 		for (uint32_t k = 0; k < s->n_y; k++) {
 			const uint32_t t = s->y[k];
-			if (in_block(b, t) && (once || (same && k > 0 && b->needed[t]) ||
+			if (in_block(b, t) && (once || (same && k > 0) ||
 					       (i >= rest && b->needed[t] && !b->light[t])))
 				b->kept[t] = true;
 		}

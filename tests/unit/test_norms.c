@@ -1,11 +1,11 @@
 /* Which trained normalizations go into the convolution behind them and have their statistics from the one in front
  * (plan/lower_norm.c), and that gradients and running statistics stay: beside the plan in double, where nothing is
- * lowered. */
+ * lowered; and that they are made again where memory is short. */
 #include <math.h>
 #include "unit/lib/net.h"
 
 enum { SAMPLES = 3, FROM = 8, WIDE = 16, OUT = 24, SIDE = 9 };
-enum change { NONE, READ_TWICE, ASKED_FOR, NO_ACTIVATION, WINDOW, FIXED, STRIDE, BIAS, SUM, CHANGES };
+enum change { NONE, READ_TWICE, ASKED_FOR, NO_ACTIVATION, WINDOW, FIXED, STRIDE, BIAS, SUM, DEEP, CHANGES };
 /* Steps of both directions are counted. */
 static const struct { const char *name; int norms, moments; } changes[CHANGES] = {
 	[NONE] = { "nothing", 4, 2 },
@@ -17,11 +17,12 @@ static const struct { const char *name; int norms, moments; } changes[CHANGES] =
 	[STRIDE] = { "a stride at the end", 2, 2 },
 	[BIAS] = { "biases", 4, 2 },
 	[SUM] = { "a sum behind the last normalization", 4, 2 },
+	[DEEP] = { "more layers", 12, 2 },
 };
 
-struct block { uint32_t first, loss, stat[6]; };
+struct block { uint32_t first, loss; };
 
-static uint32_t norm(struct net *n, uint32_t x, int64_t c, bool train, uint32_t *stat)
+static uint32_t norm(struct net *n, uint32_t x, int64_t c, bool train)
 {
 	const uint32_t in[5] = { x, POSITIVE(n, true, c), W(n, c), FROZEN(n, c), POSITIVE(n, false, c) };
 	uint32_t y;
@@ -29,7 +30,7 @@ static uint32_t norm(struct net *n, uint32_t x, int64_t c, bool train, uint32_t 
 
 	n->train[id] = train;
 	for (int k = 0; k < 2; k++)
-		n->variable[stat[k] = in[3 + k]] = train;
+		n->variable[in[3 + k]] = train;
 	return y;
 }
 
@@ -57,11 +58,13 @@ static struct block block_of(struct net *n, enum change c)
 
 	net_new(n);
 	h = OP1(n, "Tanh", conv(n, IN(n, "x", SAMPLES, FROM, SIDE, SIDE), FROM, FROM, 3, 1, 1, false));
-	h = norm(n, conv(n, h, FROM, WIDE, 1, 1, 1, bias), WIDE, train, b.stat);
+	h = norm(n, conv(n, h, FROM, WIDE, 1, 1, 1, bias), WIDE, train);
 	b.first = h = act ? OP1(n, "Relu", h) : h;
-	h = norm(n, conv(n, h, WIDE, WIDE, 3, c == WINDOW ? 1 : WIDE, 2, bias), WIDE, train, b.stat + 2);
+	h = norm(n, conv(n, h, WIDE, WIDE, 3, c == WINDOW ? 1 : WIDE, c == DEEP ? 1 : 2, bias), WIDE, train);
 	h = act ? OP1(n, "HardSwish", h) : h;
-	h = norm(n, conv(n, h, WIDE, OUT, 1, 1, c == STRIDE ? 2 : 1, bias), OUT, train, b.stat + 4);
+	for (int k = 0; k < 4 && c == DEEP; k++)
+		h = OP1(n, "Relu", norm(n, conv(n, h, WIDE, WIDE, 1, 1, 1, false), WIDE, true));
+	h = norm(n, conv(n, h, WIDE, OUT, 1, 1, c == STRIDE ? 2 : 1, bias), OUT, train);
 	if (c == SUM)
 		h = OP2(n, "Add", h, OP1(n, "Tanh", h));
 	sum = LOSS(n, OP1(n, "Flatten", OP1(n, "GlobalAveragePool", OP1(n, "Sigmoid", h))), SAMPLES, OUT);
@@ -119,6 +122,44 @@ static void one(enum change c)
 	net_free(&n);
 }
 
+static int again(const struct onx_plan *p, const char *type)
+{
+	int n = 0;
+	for (uint32_t i = 0; i < p->n_step; i++)
+		n += p->step[i].again && strcmp(p->step[i].op->type, type) == 0;
+	return n;
+}
+
+/* In less memory the steps are run again amid backward: the same bits, statistics and all. */
+static void made_again(void **state)
+{
+	struct onx_err e = { 0 };
+	struct net n;
+	struct run r[2];
+	const struct block b = block_of(&n, DEEP);
+	struct onx_plan_want want = net_want(&n, &b.loss, 1, b.loss, false);
+	size_t least = 0;
+	(void)state;
+	want.budget = 1;
+	want.least = &least;
+	assert_int_equal(run_with(&r[0], &n, want, 0, &e), ONX_NOMEM);
+	onx_consts_release(&r[0].consts);
+	want.budget = least;
+	must(run_with(&r[1], &n, want, 0, &e), &e);
+	run_open(&r[0], &n, &b.loss, 1, b.loss, false, 0);
+	assert_true(again(r[1].plan, "NormConvLast") > 0 && again(r[1].plan, "ConvMomentsLast") > 0);
+	assert_true(r[1].plan->bytes < r[0].plan->bytes);
+	for (int k = 0; k < 2; k++) {
+		run_forward(&r[k], &n);
+		onx_exec_backward(r[k].exec, false, 1);
+	}
+	assert_memory_equal(r[0].params->grad, r[1].params->grad, r[0].params->n * sizeof(float));
+	assert_memory_equal(r[0].params->weight, r[1].params->weight, r[0].params->n * sizeof(float));
+	for (int k = 0; k < 2; k++)
+		run_close(&r[k]);
+	net_free(&n);
+}
+
 static void same_numbers(void **state)
 {
 	(void)state;
@@ -128,7 +169,7 @@ static void same_numbers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(same_numbers) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(same_numbers), cmocka_unit_test(made_again) };
 
 	return RUN(tests);
 }
