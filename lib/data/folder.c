@@ -94,14 +94,16 @@ static int walk(struct onx_source *s, const struct onx_source_ask *ask, struct f
 {
 	struct names class = { 0 };
 	size_t loose = 0;
+	char endings[128];
 	int rc = list(&s->arena, s->spec, true, &class, &loose, e);
 
 	for (size_t i = 0; rc == ONX_OK && i < class.n; i++)
 		rc = walk_class(s, ask, class.v[i], f, e);
+	onx_image_endings(endings, sizeof endings);
 	if (rc == ONX_OK && !f->path.n)
-		rc = onx_fail(e, ONX_USAGE, "no pictures in '%s'; wanted one sub-folder a class with .jpg, "
-			      ".jpeg, .png or .webp files (found %zu sub-folders, %zu other files)",
-			      s->spec, class.n, loose + f->other);
+		rc = onx_fail(e, ONX_USAGE, "no pictures in '%s'; wanted one sub-folder a class with %s files "
+			      "(found %zu sub-folders, %zu other files)", s->spec, endings, class.n,
+			      loose + f->other);
 	else if (rc == ONX_OK && f->other)
 		onx_say(ask->note, ONX_WARN, "%zu files in '%s' are not pictures by name and are ignored",
 			f->other, s->spec);

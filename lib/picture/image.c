@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -82,6 +83,21 @@ bool onx_image_named(const char *path)
 			if (c->ending[i] && strcasecmp(dot, c->ending[i]) == 0)
 				return true;
 	return false;
+}
+
+void onx_image_endings(char *to, size_t n)
+{
+	const char *last = NULL;
+	size_t at = 0;
+
+	for (const struct codec *c = codecs; c->name; c++)
+		for (int i = 0; i < 4 && c->ending[i]; i++) {
+			if (last && at < n)
+				at += (size_t)snprintf(to + at, n - at, "%s%s", at ? ", " : "", last);
+			last = c->ending[i];
+		}
+	if (at < n)
+		snprintf(to + at, n - at, " or %s", last);
 }
 
 int onx_image_bound(uint64_t w, uint64_t h, const char *what, struct onx_err *e)

@@ -43,9 +43,10 @@ void onx_image_release(struct onx_image *m);
 
 /* "JPEG", "PNG", "WebP", "BMP", "PNM", "TIFF" by the first bytes (12 suffice), or NULL. */
 const char *onx_image_kind(const void *data, size_t n);
-/* By the ending of a file name: .jpg .jpeg .png .webp .bmp .pnm .ppm .pgm .pbm .tif .tiff in any
- * case. */
+/* By the ending of a file name, in any case. */
 bool onx_image_named(const char *path);
+/* Those endings, ".jpg, .jpeg, ... or .tiff", as a text of at most n bytes. */
+void onx_image_endings(char *to, size_t n);
 
 /* An empty picture of that size (zeroed pixels). */
 int onx_image_new(int w, int h, int c, struct onx_image *out, struct onx_err *e) ONX_MUST;
