@@ -1,5 +1,6 @@
 /* kernel/last_dense.c -- convolution with channels last as gathered products (gather.h): the way forward is one,
- * with the weights packed [panel][tap][channel][column]. */
+ * with the weights packed [panel][tap][channel][column]; the gradient of the data is one over dy for each phase of the
+ * strides (slide.h), channels exchanged. */
 #include "kernel/gather.h"
 #include "kernel/last_dense.h"
 
@@ -61,3 +62,42 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const r
 
 const struct ONX_R(onx_last_way) onx_last_way_dense = {
 	"dense", fits, packed, pack, scratch_of, forward, NULL, NULL };
+
+/* ---- gradient of the data --------------------------------------------------------------------------- */
+
+void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t index, gather *p)
+{
+	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->m, .m = g->c,
+		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->c * g->w.kern_n, .w_j = g->w.kern_n };
+	onx_slide_phase(&g->w, index, &p->s);
+	onx_gather_close(p);
+}
+
+size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
+{
+	size_t most = 0;
+	gather p;
+
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
+		onx_last_dense_data_of(g, isa, i, &p);
+		const size_t bytes = onx_gather_packed(&p) + onx_gather_scratch(&p, threads);
+
+		most = bytes > most ? bytes : most;
+	}
+	return most;
+}
+
+void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,
+			 const real *dy, real *dx, bool add, void *scratch)
+{
+	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
+	gather p;
+
+	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
+		onx_last_dense_data_of(g, isa, i, &p);
+		if (p.spans == 0 && add)
+			continue;
+		onx_gather_pack(pool, &p, w, scratch);
+		onx_gather_run(pool, &p, dy, scratch, &end, dx, (char *)scratch + onx_gather_packed(&p));
+	}
+}

@@ -16,7 +16,7 @@ void onx_last_dense_forward_of(const struct onx_conv_geo *g, enum onx_isa isa, s
 void onx_last_dense_scaled_of(const struct onx_conv_geo *g, enum onx_isa isa, const real *scale,
 			      struct ONX_R(onx_gather) *p);
 
-/* last_dense_grad.c.  The gradients as in last.h; scratch in bytes. */
+/* The gradients as in last.h; scratch in bytes. */
 void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t phase, struct ONX_R(onx_gather) *p);
 size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
 void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,

@@ -1,8 +1,7 @@
-/* kernel/last_dense_grad.c -- gradients of a convolution with channels last, as products.
+/* kernel/last_dense_grad.c -- the gradient of the weights of a convolution with channels last, as products (that of the
+ * data is in last_dense.c).
  *
- * Data.  For each phase of the strides (slide.h) dx is a gathered product (gather.h) over dy, channels exchanged.
- *
- * Weights.  For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is a run of taps,
+ * For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is a run of taps,
  * of l, of j and of pixels.  It goes over its pixels in blocks of DEPTH and adds the tiles' sums (outer.h) to its part
  * of dw, which stays in the second-level cache.  x and dy are read where they lie; while a block is worked on, the next
  * one is asked for, since a block of a layer with few channels is read from far away in as much time as its products
@@ -24,49 +23,10 @@ static size_t max_z(size_t a, size_t b) { return a > b ? a : b; }
 static size_t up(size_t a, size_t to) { return (a + to - 1) / to * to; }
 static size_t bytes_of(size_t n) { return up(n * sizeof(real), 64); }
 
-/* ---- data ------------------------------------------------------------------------------------------- */
-
 static bool fits(const struct onx_conv_geo *g)
 {
 	return g->c * g->m > 1 && g->c > 0 && g->w.kern_n <= TAPS_MOST && onx_slide_phases(&g->w) <= ONX_SLIDE_PHASES;
 }
-
-void onx_last_dense_data_of(const struct onx_conv_geo *g, enum onx_isa isa, size_t index, gather *p)
-{
-	*p = (gather){ .tile = onx_tile_of(isa), .n = g->n, .groups = g->groups, .c = g->m, .m = g->c,
-		       .w_group = g->m * g->c * g->w.kern_n, .w_l = g->c * g->w.kern_n, .w_j = g->w.kern_n };
-	onx_slide_phase(&g->w, index, &p->s);
-	onx_gather_close(p);
-}
-
-size_t onx_last_dense_data_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads)
-{
-	size_t most = 0;
-	gather p;
-
-	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
-		onx_last_dense_data_of(g, isa, i, &p);
-		most = max_z(most, onx_gather_packed(&p) + onx_gather_scratch(&p, threads));
-	}
-	return most;
-}
-
-void onx_last_dense_data(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *w,
-			 const real *dy, real *dx, bool add, void *scratch)
-{
-	const struct ONX_R(onx_last_end) end = { .z = add ? dx : NULL };
-	gather p;
-
-	for (size_t i = 0; i < onx_slide_phases(&g->w); i++) {
-		onx_last_dense_data_of(g, isa, i, &p);
-		if (p.spans == 0 && add)
-			continue;
-		onx_gather_pack(pool, &p, w, scratch);
-		onx_gather_run(pool, &p, dy, scratch, &end, dx, (char *)scratch + onx_gather_packed(&p));
-	}
-}
-
-/* ---- weights ---------------------------------------------------------------------------------------- */
 
 /* Pixels of a block: as many terms are summed from zero; numbers of x and of dy, bytes of a part, pieces at least. */
 enum { DEPTH = 128, L_MOST = 264, J_MOST = 256, PART = 1 << 18, PIECES = 16 };

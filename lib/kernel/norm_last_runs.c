@@ -16,6 +16,26 @@ enum { COLS = 512, ROWS = ONX_STRIPE_TERMS };
 /* Columns [col, col + n) of rows [lo, hi) of a run. */
 struct block { size_t lo, hi, col, n; };
 
+typedef void block_fn(const void *job, const run *r, const struct block *b, real *s0, real *s1);
+
+/* fn over all blocks of a run, each with two sums [n] that are zero. */
+static void each_block(const run *r, block_fn *fn, const void *job)
+{
+	struct block b;
+
+	for (b.col = 0; b.col < r->c1 - r->c0; b.col += COLS) {
+		b.n = r->c1 - r->c0 - b.col < COLS ? r->c1 - r->c0 - b.col : COLS;
+		for (b.lo = 0; b.lo < r->n; b.lo += ROWS) {
+			real s0[COLS], s1[COLS];
+
+			b.hi = b.lo + ROWS < r->n ? b.lo + ROWS : r->n;
+			memset(s0, 0, b.n * sizeof *s0);
+			memset(s1, 0, b.n * sizeof *s1);
+			fn(job, r, &b, s0, s1);
+		}
+	}
+}
+
 /* s0 += g, s1 += g * (x - m) */
 ONX_INLINE void banded_block(const runs *t, const run *r, const struct block *b, const struct onx_bn_band *band,
 			     real *restrict s0, real *restrict s1, const bool scaled)
@@ -83,32 +103,27 @@ static void any(const runs *t, const run *r, const struct block *b, real *restri
 	}
 }
 
+static void masked_block(const void *job, const run *r, const struct block *b, real *s0, real *s1)
+{
+	const runs *t = job;
+	double *const part = t->part + 2 * r->piece * t->c + r->c0 + b->col;
+	struct onx_bn_band band;
+
+	if (onx_bn_band_of(&t->norm.f, &band))
+		banded(t, r, b, &band, s0, s1);
+	else
+		any(t, r, b, s0, s1);
+	for (size_t j = 0; j < b->n; j++) {
+		part[j] += (double)s0[j];
+		part[t->c + j] += (double)s1[j];
+	}
+}
+
 void onx_bn_last_masked(void *ctx, const run *r)
 {
 	const runs *t = ctx;
-	double *const part = t->part + 2 * r->piece * t->c + r->c0;
-	struct onx_bn_band band;
-	const bool in_band = onx_bn_band_of(&t->norm.f, &band);
-	struct block b;
 
-	for (b.col = 0; b.col < r->c1 - r->c0; b.col += COLS) {
-		b.n = r->c1 - r->c0 - b.col < COLS ? r->c1 - r->c0 - b.col : COLS;
-		for (b.lo = 0; b.lo < r->n; b.lo += ROWS) {
-			real s0[COLS], s1[COLS];
-
-			b.hi = b.lo + ROWS < r->n ? b.lo + ROWS : r->n;
-			memset(s0, 0, b.n * sizeof *s0);
-			memset(s1, 0, b.n * sizeof *s1);
-			if (in_band)
-				banded(t, r, &b, &band, s0, s1);
-			else
-				any(t, r, &b, s0, s1);
-			for (size_t j = 0; j < b.n; j++) {
-				part[b.col + j] += (double)s0[j];
-				part[t->c + b.col + j] += (double)s1[j];
-			}
-		}
-	}
+	each_block(r, masked_block, t);
 	if (t->far)
 		onx_far_done();
 }
@@ -151,36 +166,30 @@ static inline struct set together(struct set a, struct set b)
 	return n > 0 ? (struct set){ n, a.mean + delta * b.n / n, a.m2 + b.m2 + delta * delta * a.n * b.n / n } : a;
 }
 
+static void moments_block(const void *job, const run *r, const struct block *b, real *s0, real *s1)
+{
+	const moments *t = job;
+	double *const part = t->part + 3 * r->piece * t->c + r->c0 + b->col;
+	const real *y0 = r->y + b->lo * r->pitch + b->col;
+	const double n = (double)(b->hi - b->lo);
+
+	about_first(t, r, b, s0, s1);
+	for (size_t j = 0; j < b->n; j++) {
+		double *const p = part + j, s = (double)s0[j];
+		const struct set all = together((struct set){ p[0], p[t->c], p[2 * t->c] },
+						(struct set){ n, (double)y0[j] + s / n, (double)s1[j] - s * s / n });
+
+		p[0] = all.n;
+		p[t->c] = all.mean;
+		p[2 * t->c] = all.m2;
+	}
+}
+
 void onx_bn_last_gather(void *ctx, const run *r)
 {
 	const moments *t = ctx;
-	double *const part = t->part + 3 * r->piece * t->c + r->c0;
-	struct block b;
 
-	for (b.col = 0; b.col < r->c1 - r->c0; b.col += COLS) {
-		b.n = r->c1 - r->c0 - b.col < COLS ? r->c1 - r->c0 - b.col : COLS;
-		for (b.lo = 0; b.lo < r->n; b.lo += ROWS) {
-			real s0[COLS], s1[COLS];
-
-			b.hi = b.lo + ROWS < r->n ? b.lo + ROWS : r->n;
-			memset(s0, 0, b.n * sizeof *s0);
-			memset(s1, 0, b.n * sizeof *s1);
-			about_first(t, r, &b, s0, s1);
-			const double n = (double)(b.hi - b.lo);
-
-			for (size_t j = 0; j < b.n; j++) {
-				double *const p = part + b.col + j, s = (double)s0[j];
-				const struct set all = together(
-					(struct set){ p[0], p[t->c], p[2 * t->c] },
-					(struct set){ n, (double)r->y[b.lo * r->pitch + b.col + j] + s / n,
-						      (double)s1[j] - s * s / n });
-
-				p[0] = all.n;
-				p[t->c] = all.mean;
-				p[2 * t->c] = all.m2;
-			}
-		}
-	}
+	each_block(r, moments_block, t);
 	if (t->far)
 		onx_far_done();
 }

@@ -1,10 +1,6 @@
-/* op/roi.c -- RoiAlign and MaxRoiPool: features of rectangles of pictures, at a fixed size.
- * X [n][c][h][w]; Y [rois][c][ph][pw].  Rectangles and the pictures that they lie in may be computed
- * while running: a picture that does not exist gives zeros. */
+/* op/roi.c -- RoiAlign: the mean or the largest of samples between the elements of each cell; see roi.h. */
 #include <inttypes.h>
-#include "kernel/real.h"
-#include "op/infer.h"
-#include "op/loop.h"
+#include "op/roi.h"
 
 struct roi_attr { int mode, shift; int64_t height, width, samples; double scale; };
 static const char *const modes[] = { "avg", "max", NULL };
@@ -30,43 +26,11 @@ static const struct onx_field align16_field[] = {
 static const struct onx_table align10_attr = { "RoiAlign", sizeof(struct roi_attr), align10_field, .check = NULL };
 static const struct onx_table align16_attr = { "RoiAlign", sizeof(struct roi_attr), align16_field, .check = NULL };
 
-struct pool_attr { struct onx_ints shape; double scale; };
-static const struct onx_field pool_field[] = {
-	{ "pooled_shape", F_INTS, offsetof(struct pool_attr, shape), .help = "cells: height, width" },
-	{ "spatial_scale", F_REAL, offsetof(struct pool_attr, scale), .def = "1", .help = "factor of the rectangles" },
-	{ .name = NULL }
-};
-static const struct onx_table pool_attr = { "MaxRoiPool", sizeof(struct pool_attr), pool_field, .check = NULL };
-
-struct roi_geo { int64_t n, c, h, w, rois, ph, pw; bool shift; };
-
-static int roi_geometry(struct onx_infer *s, int64_t ph, int64_t pw, int64_t numbers, struct roi_geo **out,
-			struct onx_err *e)
-{
-	const int64_t *x = s->in[0].shape.dim, *rois = s->in[1].shape.dim;
-	struct roi_geo *g = *out = ONX_NEW(s->mem, struct roi_geo);
-	size_t n;
-	int rc;
-
-	if (!g)
-		return onx_nomem(e, sizeof *g, "rectangles");
-	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_same_type(s, 0, 1, e)) < 0 ||
-	    (rc = onx_want_rank(s, 0, 4, 4, e)) < 0 || (rc = onx_want_rank(s, 1, 2, 2, e)) < 0)
-		return rc;
-	if (rois[1] != numbers)
-		return onx_fail(e, ONX_SHAPE, "rectangles of %" PRId64 " numbers, wanted %" PRId64, rois[1], numbers);
-	*g = (struct roi_geo){ x[0], x[1], x[2], x[3], rois[0], ph, pw, false };
-	s->geo = g;
-	const struct onx_shape y = { 4, { g->rois, g->c, ph, pw } };
-	onx_set_out(s, 0, s->in[0].type, &y);
-	return onx_count(4, y.dim, &n, e);
-}
-
 static int align_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct roi_attr *a = attr;
-	struct roi_geo *g;
-	int rc = roi_geometry(s, a->height, a->width, 4, &g, e);
+	struct onx_roi_geo *g;
+	int rc = onx_roi_geometry(s, a->height, a->width, 4, &g, e);
 
 	if (rc < 0 || (rc = onx_want_rank(s, 2, 1, 1, e)) < 0 || (rc = onx_want_type(s, 2, ONX_INT64, e)) < 0)
 		return rc;
@@ -77,23 +41,17 @@ static int align_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* A bounded whole number of a place that may be anything. */
-static int64_t bounded(double v, double lo, double hi)
-{
-	return (int64_t)(v > lo ? v < hi ? v : hi : lo);        /* NaN: lo */
-}
-
 /* One axis of a rectangle: where it starts, how long a cell is, how many samples a cell has. */
 struct span { double start, cell; int64_t samples; };
 
-static struct span span_of(const struct roi_attr *a, const struct roi_geo *g, double from, double to, int64_t cells)
+static struct span span_of(const struct roi_attr *a, const struct onx_roi_geo *g, double from, double to, int64_t cells)
 {
 	const double start = from * a->scale - (g->shift ? 0.5 : 0);
 	double length = to * a->scale - from * a->scale;
 
 	length = g->shift || length > 1 ? length : 1;
 	const double cell = length / (double)cells;
-	return (struct span){ start, cell, a->samples ? a->samples : bounded(ceil(cell), 0, 65536) };
+	return (struct span){ start, cell, a->samples ? a->samples : onx_roi_place(ceil(cell), 0, 65536) };
 }
 
 /* The two elements around a sample and their weights; false: it lies outside. */
@@ -118,7 +76,7 @@ static bool near_of(const struct span *s, int64_t cell, int64_t i, int64_t n, st
 }
 
 /* One cell of one plane.  d: NULL, or the plane's gradient, to which g times the slopes are added. */
-static double align_cell(const struct roi_attr *a, const struct roi_geo *g, const struct span s[2], int64_t ph,
+static double align_cell(const struct roi_attr *a, const struct onx_roi_geo *g, const struct span s[2], int64_t ph,
 			 int64_t pw, const real *x, double *d, double dy)
 {
 	const double count = (double)(s[0].samples * s[1].samples > 1 ? s[0].samples * s[1].samples : 1);
@@ -153,7 +111,7 @@ static double align_cell(const struct roi_attr *a, const struct roi_geo *g, cons
 static bool roi_spans(const struct onx_call *c, size_t r, struct span s[2], int64_t *picture)
 {
 	const struct roi_attr *a = c->attr;
-	const struct roi_geo *g = c->geo;
+	const struct onx_roi_geo *g = c->geo;
 	const real *roi = (const real *)c->x[1].v + 4 * r;
 
 	*picture = onx_view_int(&c->x[2], r);
@@ -187,7 +145,8 @@ static void add_samples(const struct samples *t, const real *x, size_t plane, si
 }
 
 /* The mean of one cell's samples, for n planes that follow each other: what align_cell() gives for each. */
-static void mean_cell(const struct roi_geo *g, const struct span s[2], int64_t cell, const real *x, size_t n, double *y)
+static void mean_cell(const struct onx_roi_geo *g, const struct span s[2], int64_t cell, const real *x, size_t n,
+		      double *y)
 {
 	const double count = (double)(s[0].samples * s[1].samples > 1 ? s[0].samples * s[1].samples : 1);
 	const size_t plane = (size_t)(g->h * g->w);
@@ -220,7 +179,7 @@ static void mean_cell(const struct roi_geo *g, const struct span s[2], int64_t c
 /* n planes of one rectangle's result, from number `at` of all on. */
 static void align_run(const struct onx_call *c, size_t at, size_t n)
 {
-	const struct roi_geo *g = c->geo;
+	const struct onx_roi_geo *g = c->geo;
 	const struct roi_attr *a = c->attr;
 	const int64_t cells = g->ph * g->pw, plane = g->h * g->w;
 	real *to = (real *)c->y[0].v + (int64_t)at * cells;
@@ -244,7 +203,7 @@ static void align_run(const struct onx_call *c, size_t at, size_t n)
 static void align_planes(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_call *c = ctx;
-	const size_t channels = (size_t)((const struct roi_geo *)c->geo)->c;
+	const size_t channels = (size_t)((const struct onx_roi_geo *)c->geo)->c;
 
 	for (size_t n; lo < hi; lo += n) {
 		const size_t left = channels - lo % channels;
@@ -256,52 +215,15 @@ static void align_planes(const void *ctx, size_t lo, size_t hi)
 
 static void align_forward(const struct onx_call *c)
 {
-	const struct roi_geo *g = c->geo;
+	const struct onx_roi_geo *g = c->geo;
 
 	onx_each(c->pool, (size_t)(g->rois * g->c), TOGETHER, align_planes, c);
-}
-
-static size_t roi_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
-{
-	const struct roi_geo *g = s->geo;
-
-	(void)attr;
-	return backward ? (size_t)threads * (size_t)(g->h * g->w) * sizeof(double) : 0;
-}
-
-typedef void add_fn(const struct onx_call *c, size_t roi, int64_t picture, int64_t channel, double *d);
-struct plane_job { const struct onx_call *c; add_fn *add; };
-
-/* The gradient of one plane of X: every rectangle in turn, so always in the same order. */
-static void plane_back(void *ctx, size_t i, int worker)
-{
-	const struct plane_job *j = ctx;
-	const struct onx_call *c = j->c;
-	const struct roi_geo *g = c->geo;
-	const size_t n = (size_t)(g->h * g->w);
-	double *d = (double *)c->scratch + (size_t)worker * n;
-
-	for (size_t k = 0; k < n; k++)
-		d[k] = 0;
-	for (size_t r = 0; r < (size_t)g->rois; r++)
-		j->add(c, r, (int64_t)i / g->c, (int64_t)i % g->c, d);
-	for (size_t k = 0; k < n; k++)
-		onx_put((real *)c->dx[0].v + i * n + k, c->dx[0].add, (real)d[k]);
-}
-
-static void all_planes(const struct onx_call *c, add_fn *add)
-{
-	const struct roi_geo *g = c->geo;
-	struct plane_job j = { c, add };
-
-	if (c->dx[0].v)
-		onx_parallel(c->pool, (size_t)(g->n * g->c), plane_back, &j);
 }
 
 static void align_add(const struct onx_call *c, size_t roi, int64_t picture, int64_t channel, double *d)
 {
 	const struct roi_attr *a = c->attr;
-	const struct roi_geo *g = c->geo;
+	const struct onx_roi_geo *g = c->geo;
 	const real *dy = (const real *)c->dy[0].v + ((int64_t)roi * g->c + channel) * g->ph * g->pw;
 	const real *x = a->mode == 1 ? (const real *)c->x[0].v + (picture * g->c + channel) * g->h * g->w : NULL;
 	struct span s[2];
@@ -316,110 +238,11 @@ static void align_add(const struct onx_call *c, size_t roi, int64_t picture, int
 /* avg: each sample's weights; max: the weight of the largest term, which the maximum is taken of */
 static void align_backward(const struct onx_call *c)
 {
-	all_planes(c, align_add);
+	onx_roi_back(c, align_add);
 }
 
-/* ---- MaxRoiPool: the largest element of each cell, whose edges are whole numbers ---- */
-
-static int pool_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const struct pool_attr *a = attr;
-	struct roi_geo *g;
-
-	if (a->shape.n != 2 || a->shape.v[0] < 1 || a->shape.v[1] < 1)
-		return onx_fail(e, ONX_SHAPE, "pooled_shape has %zu numbers, wanted 2 positive ones", a->shape.n);
-	return roi_geometry(s, a->shape.v[0], a->shape.v[1], 5, &g, e);
-}
-
-/* Cell k of an axis: elements [lo, hi).  In single precision, as everybody does: an edge at a half must fall on
- * the same side. */
-static void pool_edges(real from, real to, double scale, int64_t cells, int64_t k, int64_t n, int64_t *lo,
-		       int64_t *hi)
-{
-	const float first = roundf((float)from * (float)scale), last = roundf((float)to * (float)scale);
-	const float length = last - first + 1 > 1 ? last - first + 1 : 1, cell = length / (float)cells;
-
-	*lo = bounded((double)(floorf((float)k * cell) + first), 0, (double)n);
-	*hi = bounded((double)(ceilf((float)(k + 1) * cell) + first), 0, (double)n);
-}
-
-/* The place of the largest element of a cell; -1: an empty cell, whose value is 0. */
-static int64_t pool_best(const struct onx_call *c, size_t roi, int64_t k, const real *x)
-{
-	const double scale = ((const struct pool_attr *)c->attr)->scale;
-	const struct roi_geo *g = c->geo;
-	const real *r = (const real *)c->x[1].v + 5 * roi;
-	int64_t y0, y1, x0, x1, best = -1;
-
-	pool_edges(r[2], r[4], scale, g->ph, k / g->pw, g->h, &y0, &y1);
-	pool_edges(r[1], r[3], scale, g->pw, k % g->pw, g->w, &x0, &x1);
-	for (int64_t i = y0; i < y1; i++)
-		for (int64_t j = x0; j < x1; j++)
-			if (best < 0 || x[i * g->w + j] > x[best])
-				best = i * g->w + j;
-	return best;
-}
-
-static int64_t pool_picture(const struct onx_call *c, size_t roi)
-{
-	return bounded(((const real *)c->x[1].v)[5 * roi], -1, (double)((const struct roi_geo *)c->geo)->n);
-}
-
-static void pool_planes(const void *ctx, size_t lo, size_t hi)
-{
-	const struct onx_call *c = ctx;
-	const struct roi_geo *g = c->geo;
-
-	for (size_t i = lo; i < hi; i++) {
-		const size_t roi = i / (size_t)g->c;
-		const int64_t picture = pool_picture(c, roi);
-		const bool there = picture >= 0 && picture < g->n;
-		const real *x = (const real *)c->x[0].v +
-				(there ? (picture * g->c + (int64_t)i % g->c) * g->h * g->w : 0);
-		real *y = (real *)c->y[0].v + (int64_t)i * g->ph * g->pw;
-		for (int64_t k = 0; k < g->ph * g->pw; k++) {
-			const int64_t best = there ? pool_best(c, roi, k, x) : -1;
-			y[k] = best < 0 ? 0 : x[best];
-		}
-	}
-}
-
-static void pool_forward(const struct onx_call *c)
-{
-	const struct roi_geo *g = c->geo;
-
-	onx_each(c->pool, (size_t)(g->rois * g->c), 16, pool_planes, c);
-}
-
-static void pool_add(const struct onx_call *c, size_t roi, int64_t picture, int64_t channel, double *d)
-{
-	const struct roi_geo *g = c->geo;
-	const real *dy = (const real *)c->dy[0].v + ((int64_t)roi * g->c + channel) * g->ph * g->pw;
-	const real *x = (const real *)c->x[0].v + (picture * g->c + channel) * g->h * g->w;
-
-	if (pool_picture(c, roi) != picture)
-		return;
-	for (int64_t k = 0; k < g->ph * g->pw; k++) {
-		const int64_t best = pool_best(c, roi, k, x);
-		if (best >= 0)
-			d[best] += dy[k];
-	}
-}
-
-static void pool_backward(const struct onx_call *c)
-{
-	all_planes(c, pool_add);
-}
-
-#define KEEP3 (ONX_KEEP_X(0) | ONX_KEEP_X(1) | ONX_KEEP_X(2))
-#define ROI(name, version, ins, table, part)                                                     \
-	{ .domain = "", .type = name, .since = version, .min_in = ins, .max_in = ins, .min_out = 1, \
-	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .keep = KEEP3,          \
-	  .attr = &table, .infer = part##_infer, .scratch = roi_scratch, .forward = part##_forward, \
-	  .backward = part##_backward }
 const struct onx_op ONX_R(onx_ops_roi)[] = {
-	ROI("RoiAlign", 10, 3, align10_attr, align),
-	ROI("RoiAlign", 16, 3, align16_attr, align),
-	ROI("MaxRoiPool", 1, 2, pool_attr, pool),
+	ONX_ROI_ROW("RoiAlign", 10, 3, align10_attr, align),
+	ONX_ROI_ROW("RoiAlign", 16, 3, align16_attr, align),
 	{ .type = NULL }
 };
