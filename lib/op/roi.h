@@ -1,6 +1,6 @@
 /* op/roi.h -- features of rectangles of pictures at a fixed size: what RoiAlign (roi.c) and MaxRoiPool (roi_pool.c)
- * share.  X [n][c][h][w]; Y [rois][c][ph][pw].  Rectangles and the pictures that they lie in may be computed while running: a
- * picture that does not exist gives zeros. */
+ * share.  X [n][c][h][w]; Y [rois][c][ph][pw].  Rectangles and the pictures that they lie in may be computed while
+ * running: a picture that does not exist gives zeros. */
 #ifndef ONX_ROI_H
 #define ONX_ROI_H
 #include "kernel/real.h"
