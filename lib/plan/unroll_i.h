@@ -22,6 +22,11 @@ struct unroll {
 	bool mixes;                     /* a node may have float and double inputs                 */
 };
 
+/* unroll_copy.c: a fault of memory; n elements of `old` copied to where `room` have place, NULL: none. */
+int onx_unroll_nomem(double bytes, struct onx_err *e) ONX_MUST;
+void *onx_unroll_longer(struct onx_arena *a, const void *old, size_t n, size_t room, size_t width) ONX_MUST;
+/* Node id runs behind all others. */
+int onx_unroll_order(struct unroll *u, uint32_t id, struct onx_err *e) ONX_MUST;
 /* A new value without a maker. */
 int onx_unroll_value(struct unroll *u, enum onx_dtype type, uint32_t *id, struct onx_err *e) ONX_MUST;
 /* A node of the default domain beside the bodies' own; out are values without a maker. */
