@@ -46,8 +46,8 @@ def ours(bin_dir, work, model, x, y, options, bn, batch, frozen=()):
                           stdout=subprocess.PIPE).stdout
     subprocess.run([os.path.join(bin_dir, "onnx-train"), "--data",
                     os.path.join(work, "x.npy") + "," + os.path.join(work, "y.npy"), "--batch", str(batch),
-                    "--epochs", "1", "--no-shuffle", "--schedule", "constant", "--bn", bn, "--no-keep-best",
-                    "--events", log, "-q", "-o", out] + options, input=free, check=True)
+                    "--threads", "1", "--epochs", "1", "--no-shuffle", "--schedule", "constant", "--bn", bn,
+                    "--no-keep-best", "--events", log, "-q", "-o", out] + options, input=free, check=True)
     losses = [e["loss"] for e in map(json.loads, open(log)) if e["event"] == "step"]
     return np.array(losses), stored(out)
 

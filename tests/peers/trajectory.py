@@ -91,7 +91,7 @@ def compare(name, net, shape, bin_dir, work, rule, bn):
 
 def main():
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)      # another script runs beside this one: two would wait for each other
     bin_dir, work = sys.argv[1], sys.argv[2]
     os.makedirs(work, exist_ok=True)
     good = True
