@@ -40,7 +40,7 @@ struct onx_forest {
 	size_t n_label;
 };
 
-/* mltree_read.c: infer leaves the forest in s->geo. */
+/* mltree_read.c, mltree_five.c: infer leaves the forest in s->geo. */
 #define onx_tree_classifier_table ONX_R(onx_tree_classifier_table)
 #define onx_tree_classifier_infer ONX_R(onx_tree_classifier_infer)
 #define onx_tree_regressor_table ONX_R(onx_tree_regressor_table)
@@ -53,5 +53,12 @@ extern const struct onx_table onx_tree_regressor_table;
 int onx_tree_regressor_infer(struct onx_infer *s, const void *attr, struct onx_err *e);
 extern const struct onx_table onx_tree_ensemble_table;
 int onx_tree_ensemble_infer(struct onx_infer *s, const void *attr, struct onx_err *e);
+
+/* What both check: a list is as long as it must be (optional: or empty); every branch node is reached at most once, and
+ * those never reached are roots. */
+#define onx_tree_want_n ONX_R(onx_tree_want_n)
+#define onx_tree_reach ONX_R(onx_tree_reach)
+int onx_tree_want_n(const char *name, size_t have, size_t n, bool optional, struct onx_err *e) ONX_MUST;
+int onx_tree_reach(bool *reached, const struct onx_forest *f, uint32_t to, struct onx_err *e) ONX_MUST;
 
 #endif
