@@ -361,7 +361,7 @@ same() {
 long_run() {
 	onnx-train -q --epochs "$1" --val 0.25 --data images,labels --events log "${@:2}" m &
 	pid=$!
-	for _ in $(seq 600); do
+	for _ in $(seq 6000); do
 		[ "$(cat log 2>/dev/null | wc -l)" -lt 40 ] || break
 		kill -0 $pid 2>/dev/null || break
 		sleep 0.02
@@ -373,7 +373,7 @@ long_run() {
 	pictures 480
 	onnx-train -q --epochs 60 --val 0.25 --data images,labels -o straight m
 	long_run 60 --checkpoint ck -o cut
-	kill -9 $pid
+	kill -9 $pid || true
 	wait $pid || true
 	[ ! -e cut ] || skip "it was done before it could be killed"
 	[ -s ck/state.ckpt ]
