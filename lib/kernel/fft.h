@@ -1,7 +1,7 @@
 /* kernel/fft.h -- the discrete Fourier transform of one line, any length.
  *
- * X[k] = sum over t of x[t] exp(sign 2 pi i t k / n): Cooley and Tukey's decomposition by the prime
- * factors of n, decimation in time, in the self-sorting order of Stockham, so nothing is permuted.
+ * X[k] = sum over t of x[t] exp(sign 2 pi i t k / n): Cooley and Tukey's decomposition by fours and
+ * the prime factors of n, decimation in time, in the self-sorting order of Stockham, so nothing is permuted.
  * Cost: n times the sum of the prime factors.  Complex numbers are pairs of double, in both
  * precisions: sums are long.  Nothing here allocates or fails. */
 #ifndef ONX_FFT_H
