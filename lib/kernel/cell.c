@@ -250,8 +250,8 @@ void onx_cell_forward(struct onx_pool *pool, const struct onx_cell *g, const str
 
 	p.reset = p.prod + g->b * gh;
 	real *room = p.reset + g->b * n;
-	p.now = onx_cell_product(&now, d->r, &room);
-	p.rest = onx_cell_product(&rest, d->r + 2 * n * n, &room);
+	p.now = onx_cell_product(&now, g->t, d->r, &room);
+	p.rest = onx_cell_product(&rest, g->t, d->r + 2 * n * n, &room);
 	input_sums(pool, &p);
 	first_states(&p);
 	for (size_t b = 0; d->y && d->len && b < g->b; b++)     /* behind the end of a sequence */

@@ -315,8 +315,8 @@ void onx_cell_backward(struct onx_pool *pool, const struct onx_cell *g, const st
 	p.dc = p.dh + state;
 	p.drh = p.dc + state;
 	real *room = p.drh + state;
-	p.now = onx_cell_product(&now, d->r, &room);
-	p.rest = onx_cell_product(&rest, d->r + 2 * n * n, &room);
+	p.now = onx_cell_product(&now, g->t, d->r, &room);
+	p.rest = onx_cell_product(&rest, g->t, d->r + 2 * n * n, &room);
 	memset(p.gx, 0, (2 * wide + rows * g->h) * sizeof(real));
 	last_gradients(&p);
 	for (p.s = g->t; p.s-- > 0; )

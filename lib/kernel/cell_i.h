@@ -3,6 +3,7 @@
 #define ONX_CELL_I_H
 #include "kernel/cell.h"
 #include "kernel/gemm.h"
+#include "kernel/sliver.h"
 
 /* In save.  By row of x: pre [t*b][gates*h] (sums before f and g), lin [t*b][h] (late_reset: h R' + Rb);
  * by step: hs and cs [t+1][b][h], the states, the first the initial one. */
@@ -84,11 +85,19 @@ static inline void onx_cell_each(struct onx_pool *pool, const struct onx_cell *g
 	onx_parallel(g->b * g->h * g->gates < 4096 ? NULL : pool, g->b, onx_cell_piece, &r);
 }
 
-/* C = A op(R) (+ C) at each step: R as panels, which onx_cell_product makes at *room and moves it behind them. */
+/* C = A op(R) (+ C) at each step: R as panels, which onx_cell_product makes at *room and moves it behind them.  That
+ * goes for one sample, too, whose product reads R only once a step: panels are read in the order of memory, twice as
+ * fast as R's rows side by side.  Over a few steps that does not pay for the copy. */
+enum { ONX_CELL_STEPS = 4 };
 struct onx_cell_product { struct onx_mat m; const real *r, *panels; };
-static inline struct onx_cell_product onx_cell_product(const struct onx_mat *m, const real *r, real **room)
+static inline struct onx_cell_product onx_cell_product(const struct onx_mat *m, size_t steps, const real *r,
+						       real **room)
 {
-	const size_t n = onx_gemm_panels(m);
+	struct onx_mat wide = *m;
+
+	if (wide.m < ONX_SLIVER && steps >= ONX_CELL_STEPS)
+		wide.m = ONX_SLIVER;
+	const size_t n = onx_gemm_panels(&wide);
 
 	if (n == 0)
 		return (struct onx_cell_product){ *m, r, NULL };
