@@ -5,6 +5,7 @@
 #include "kernel/fuse_row.h"
 #include "kernel/sliver.h"
 #include "kernel/tile.h"
+#include "kernel/tiny.h"
 
 enum {
 	TILE_WORK = 1 << 21,    /* multiply-adds that are worth a tile of their own */
@@ -12,7 +13,8 @@ enum {
 	TILE_TALL = 2,          /* rows for each column                             */
 	TILE_SIDE = 32,         /* no tile is cut below this                        */
 	TILE_WIDE = 96,         /* nor, with TILE_FEW of them, below this: packing would cost too much */
-	TILE_FEW  = 8
+	TILE_FEW  = 8,
+	TINY_WORK = 1 << 16     /* multiply-adds of a piece of tiny products */
 };
 
 void onx_gemm_naive(const struct onx_mat *g, real alpha, const real *a, const real *b, real beta,
@@ -36,6 +38,8 @@ void onx_gemm_one(const struct onx_mat *g, real alpha, const real *a, const real
 		return;
 	if (g->k == 0 || (beta != 0 && beta != 1))
 		onx_gemm_naive(g, alpha, a, b, beta, c);
+	else if (onx_is_tiny(g))
+		onx_tiny(g, alpha, a, b, beta == 1, c);
 	else if (onx_is_sliver(g))
 		onx_sliver(g, alpha, a, b, beta == 1, c);
 	else
@@ -51,6 +55,7 @@ struct job {
 	const real *panels;             /* of op(B), instead of b */
 	real *c;
 	size_t tm, tn, rows, cols;      /* tile sides, tiles down and across */
+	size_t all, grain;              /* tiles of all batches; of a piece  */
 };
 
 /* Halves a side until there are enough tiles for the work; each copies its columns of B, so they are tall. */
@@ -205,21 +210,31 @@ static size_t volume(int rank, const size_t *dim)
 	return n;
 }
 
-static void batch_piece(void *ctx, size_t piece, int worker)
+static void batch_tile(const struct job *j, size_t tile, size_t inner)
 {
-	const struct job *j = ctx;
 	const struct onx_batch *b = j->batch;
-	const size_t tiles = j->rows * j->cols, inner = volume(b->n_inner, b->inner);
+	const size_t tiles = j->rows * j->cols;
 	size_t at[3] = { 0 };
 
-	(void)worker;
-	locate(piece / tiles, b->n_outer, b->outer, b->outer_a, b->outer_b, b->outer_c, at);
+	locate(tile / tiles, b->n_outer, b->outer, b->outer_a, b->outer_b, b->outer_c, at);
 	for (size_t i = 0; i < inner; i++) {
 		size_t in[3] = { at[0], at[1], 0 };
 
 		locate(i, b->n_inner, b->inner, b->inner_a, b->inner_b, NULL, in);
-		run_tile(j, piece % tiles, j->a + in[0], j->b + in[1], i ? 1 : j->beta, j->c + at[2]);
+		run_tile(j, tile % tiles, j->a + in[0], j->b + in[1], i ? 1 : j->beta, j->c + at[2]);
 	}
+}
+
+static void batch_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const size_t inner = volume(j->batch->n_inner, j->batch->inner);
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(j->all, j->grain, piece, &lo, &hi);
+	for (; lo < hi; lo++)
+		batch_tile(j, lo, inner);
 }
 
 void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct onx_batch *batch,
@@ -239,5 +254,8 @@ void onx_gemm_batch(struct onx_pool *pool, const struct onx_mat *g, const struct
 		j.batch = &once;
 	}
 	cut(&j, outer);
-	onx_parallel(pool, outer * j.rows * j.cols, batch_piece, &j);
+	j.all = outer * j.rows * j.cols;
+	const size_t each = g->m * g->n * (g->k + 1) * volume(batch->n_inner, batch->inner) + ONX_TINY;
+	j.grain = onx_is_tiny(g) ? TINY_WORK / each + 1 : 1;
+	onx_parallel(pool, onx_pieces(j.all, j.grain), batch_piece, &j);
 }

@@ -1,7 +1,7 @@
 /* kernel/gemm.h -- matrix products.
  *
- * All matrices are row-major.  Products of a few rows or columns are slivers (sliver.h), all others go in blocks
- * through the instruction set's tiles (blocked.h).  C is cut into tiles whose number depends on the sizes only, and
+ * All matrices are row-major.  Products of a few numbers are written out (tiny.h), those of a few rows or columns are
+ * slivers (sliver.h), others go in blocks through the set's tiles (blocked.h).  C is cut into tiles by size alone, and
  * each element of C is one sum taken by one call, so the bits do not depend on the number of threads.
  * beta == 0 means that C is not read (it may hold anything); beta == 1 adds to C, which is also how a
  * bias is given: write it into C first. */
