@@ -85,6 +85,16 @@ ONX_INLINE void soft_loop(const struct slopes *s, size_t one)
 	}
 }
 
+/* One loop for each kind: v is the element, g part what dy gives. */
+#define SLOPES(LOOP)                                                                         \
+	switch (kind) {                                                                      \
+	case MAX: case MIN: LOOP(v == y ? g * part : 0);                                     \
+	case L1:          LOOP(g * ((v > 0) - (v < 0)));                                     \
+	case L2:          LOOP(y == 0 ? 0 : g * (v / y));                                    \
+	case SUM_SQUARE:  LOOP(g * (2 * v));                                                 \
+	default:          LOOP(g * part);                                                    \
+	}
+
 ONX_INLINE void slope_loop(enum onx_reduction kind, const struct slopes *s, size_t one)
 {
 	const real *restrict x = s->x;
@@ -99,15 +109,14 @@ ONX_INLINE void slope_loop(enum onx_reduction kind, const struct slopes *s, size
 		dx[i] = (add ? dx[i] : 0) + (real)(f);                                       \
 	}                                                                                    \
 	return
-	switch (kind) {
-	case MAX: case MIN: LOOP(v == y ? g * part : 0);
-	case L1:          LOOP(g * ((v > 0) - (v < 0)));
-	case L2:          LOOP(y == 0 ? 0 : g * (v / y));
-	case LOG_SUM_EXP: soft_loop(s, one); return;
-	case PROD:        LOOP(g * part * (v == 0 ? holes[i * one] : y / v));
-	case SUM_SQUARE:  LOOP(g * (2 * v));
-	default:          LOOP(g * part);
+	if (kind == LOG_SUM_EXP) {
+		soft_loop(s, one);
+		return;
 	}
+	if (kind == PROD) {
+		LOOP(g * part * (v == 0 ? holes[i * one] : y / v));
+	}
+	SLOPES(LOOP)
 #undef LOOP
 }
 
@@ -154,6 +163,79 @@ static void slopes_at(const struct onx_call *c, size_t off, struct slopes *s)
 	s->x = c->x[0].v ? (const real *)c->x[0].v + off : s->dx;       /* sums do without */
 }
 
+/* Runs too short for loops of their own, one after the other: `results` runs of n each, which are dense.  y and x may
+ * be NULL where the kind does without. */
+enum { SHORT = 16 };
+struct shorts { const real *x, *y, *dy; real *dx; size_t n, results; bool add; };
+
+static bool is_short(const struct onx_reduce_geo *g, enum onx_reduction kind)
+{
+	return g->gone.n == 1 && g->gone.size[0] <= SHORT && g->kept.n <= 1 && kind != PROD && kind != LOG_SUM_EXP;
+}
+
+ONX_INLINE void spread_loop(const struct shorts *s, double part, size_t n)
+{
+	const real *restrict dy = s->dy;
+	real *restrict dx = s->dx;
+
+	for (size_t o = 0; o < s->results; o++) {
+		const real v = (real)((double)dy[o] * part);
+		for (size_t i = 0; i < n; i++)
+			dx[o * n + i] = (s->add ? dx[o * n + i] : 0) + v;
+	}
+}
+
+ONX_CLONES static void short_spread(const struct shorts *s, double part)
+{
+	switch (s->n) {         /* widths of points and boxes: a count that is known makes it a shuffle */
+	case 2: spread_loop(s, part, 2); break;
+	case 3: spread_loop(s, part, 3); break;
+	case 4: spread_loop(s, part, 4); break;
+	case 8: spread_loop(s, part, 8); break;
+	default: spread_loop(s, part, s->n);
+	}
+}
+
+ONX_CLONES static void short_slopes(enum onx_reduction kind, const struct shorts *s)
+{
+	const real *restrict x = s->x, *restrict ys = s->y, *restrict dy = s->dy;
+	real *restrict dx = s->dx;
+	const size_t n = s->n;
+	const bool extreme = kind == MAX || kind == MIN, add = s->add;
+#define LOOP(f)                                                                              \
+	for (size_t o = 0; o < s->results; o++) {                                            \
+		const double y = (double)ys[o], g = (double)dy[o];                           \
+		size_t ties = 0;                                                             \
+		for (size_t i = 0; extreme && i < n; i++)                                    \
+			ties += (double)x[o * n + i] == y;                                   \
+		const double part = share(kind, y, n) / (ties > 0 ? (double)ties : 1);       \
+		(void)part;                                                                  \
+		for (size_t i = 0; i < n; i++) {                                             \
+			const double v = (double)x[o * n + i];                               \
+			(void)v;                                                             \
+			dx[o * n + i] = (add ? dx[o * n + i] : 0) + (real)(f);               \
+		}                                                                            \
+	}                                                                                    \
+	return
+
+	SLOPES(LOOP)
+#undef LOOP
+}
+
+static void short_range(const struct onx_reduce_job *j, size_t lo, size_t hi)
+{
+	const struct onx_call *c = j->c;
+	const size_t n = j->g->gone.size[0];
+	const struct shorts s = { .x = plain(j->kind) ? NULL : (const real *)c->x[0].v + lo * n,
+		.y = plain(j->kind) ? NULL : (const real *)c->y[0].v + lo, .dy = (const real *)c->dy[0].v + lo,
+		.dx = (real *)c->dx[0].v + lo * n, .n = n, .results = hi - lo, .add = c->dx[0].add };
+
+	if (plain(j->kind))
+		short_spread(&s, share(j->kind, 0, n));
+	else
+		short_slopes(j->kind, &s);
+}
+
 static void inner_slopes(const void *ctx, size_t lo, size_t hi)
 {
 	const struct onx_reduce_job *j = ctx;
@@ -163,6 +245,10 @@ static void inner_slopes(const void *ctx, size_t lo, size_t hi)
 	const bool extreme = j->kind == MAX || j->kind == MIN;
 	struct onx_reduce_spot at = onx_reduce_seek(kept, 0, lo);
 
+	if (is_short(j->g, j->kind)) {
+		short_range(j, lo, hi);
+		return;
+	}
 	for (size_t o = lo; o < hi; o++, onx_reduce_next(kept, 0, &at)) {
 		double y = plain(j->kind) ? 0 : (double)((const real *)c->y[0].v)[o];
 		double dy = (double)((const real *)c->dy[0].v)[o], hole = 0;

@@ -13,12 +13,7 @@ static double start(enum onx_reduction kind)
 
 static double join(enum onx_reduction kind, double a, double b)
 {
-	switch (kind) {
-	case MAX: case LOG_SUM_EXP: return b > a || isnan(b) ? b : a;
-	case MIN:                   return b < a || isnan(b) ? b : a;
-	case PROD:                  return a * b;
-	default:                    return a + b;
-	}
+	return kind == PROD ? a * b : a + b;
 }
 
 static double finish(enum onx_reduction kind, double acc, size_t n)
@@ -92,6 +87,25 @@ ONX_CLONES static void top_run(bool max, const real *restrict x, size_t n, real 
 #undef LOOP
 }
 
+/* The extreme of all lanes, halves onto halves. */
+ONX_CLONES static real top_of(bool max, real *restrict lane)
+{
+#define LOOP(less)                                                                           \
+	ONX_UNROLL                                                                           \
+	for (size_t n = TOPS / 2; n > 0; n /= 2)                                             \
+		for (size_t l = 0; l < n; l++) {                                             \
+			const real a = lane[l], v = lane[l + n];                             \
+			lane[l] = ((a less v) | (v != v)) ? v : a;                           \
+		}
+	if (max) {
+		LOOP(<)
+	} else {
+		LOOP(>)
+	}
+#undef LOOP
+	return lane[0];
+}
+
 ONX_CLONES static void top_row(bool max, const real *restrict x, size_t n, real *restrict acc)
 {
 #define LOOP(less)                                                                           \
@@ -129,9 +143,11 @@ static double fold_runs(enum onx_reduction kind, const real *x, const struct onx
 			top_run(kind != MIN, x + row.off, n, top);
 		else
 			fold_run(kind, x + row.off, n, lane);
-	acc = is_extreme(kind) ? (double)top[0] : lane[0];
-	for (size_t l = 1; l < (is_extreme(kind) ? TOPS : 8); l++)
-		acc = join(kind, acc, is_extreme(kind) ? (double)top[l] : lane[l]);
+	if (is_extreme(kind))
+		return (double)top_of(kind != MIN, top);
+	acc = lane[0];
+	for (size_t l = 1; l < 8; l++)
+		acc = join(kind, acc, lane[l]);
 	return acc;
 }
 
