@@ -1,11 +1,12 @@
 /* kernel/softmax.c -- see the header.
  * Lines of neighbours (inner == 1) are vector loops along the line; else up to WIDE lines side by side are
- * vector loops across them. */
+ * vector loops across them.  Lines of a few neighbours, as the weights of a few points or experts, are turned for
+ * that. */
 #include "kernel/softmax.h"
 #include "kernel/lanes.h"
 #include "kernel/vmath.h"
 
-enum { PIECE = 1 << 12, WIDE = 64, LANES = 16 };
+enum { PIECE = 1 << 12, WIDE = 64, LANES = 16, SHORT = 16 };
 
 struct job {
 	const struct onx_lines *g;
@@ -193,6 +194,46 @@ static void backward_block(const struct job *j, size_t at, size_t w)
 		back_line(j->y + at, j->dy + at, g->len, j->add, j->to + at);
 }
 
+ONX_CLONES
+static void turn_in(const real *restrict x, size_t n, size_t lines, real *restrict to)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < lines; k++)
+			to[i * WIDE + k] = x[k * n + i];
+}
+
+ONX_CLONES
+static void turn_out(const real *restrict from, size_t n, size_t lines, bool add, real *restrict y)
+{
+	for (size_t k = 0; k < lines; k++)
+		for (size_t i = 0; i < n; i++)
+			onx_put(&y[k * n + i], add, from[i * WIDE + k]);
+}
+
+/* Lines lo..hi-1 of a few neighbours. */
+static void short_lines(const struct job *j, size_t lo, size_t hi)
+{
+	const size_t n = j->g->len;
+	const bool logs = j->kind == ONX_LOG_SOFTMAX;
+
+	for (size_t lines; lo < hi; lo += lines) {
+		const size_t at = lo * n;
+		real a[SHORT * WIDE], b[SHORT * WIDE];
+
+		lines = hi - lo < WIDE ? hi - lo : WIDE;
+		if (j->dy) {
+			turn_in(j->y + at, n, lines, a);
+			turn_in(j->dy + at, n, lines, b);
+			back_lines(a, b, n, WIDE, lines, logs, false, b);
+			turn_out(b, n, lines, j->add, j->to + at);
+		} else {
+			turn_in(j->x + at, n, lines, a);
+			soft_block(a, n, WIDE, lines, logs, b);
+			turn_out(b, n, lines, false, j->to + at);
+		}
+	}
+}
+
 static void piece_of(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
@@ -201,6 +242,10 @@ static void piece_of(void *ctx, size_t piece, int worker)
 
 	(void)worker;
 	onx_piece(g->outer * j->across, j->grain, piece, &lo, &hi);
+	if (g->inner == 1 && g->len <= SHORT && j->kind != ONX_HARDMAX) {
+		short_lines(j, lo, hi);
+		return;
+	}
 	for (size_t i = lo; i < hi; i++) {
 		const size_t col = i % j->across * WIDE, w = g->inner - col < WIDE ? g->inner - col : WIDE;
 		const size_t at = i / j->across * g->len * g->inner + col;
