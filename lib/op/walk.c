@@ -1,5 +1,6 @@
 /* op/walk.c -- see walk.h.  A walk runs row by row: the innermost dimension is a loop over bytes of one
- * width, the others are an odometer.  Rows are numbered, so any piece of rows can start by itself. */
+ * width, the dimension around it a loop over such rows, the others are an odometer.  Rows are numbered, so any piece of
+ * rows can start by itself. */
 #include "op/walk.h"
 #include <stdlib.h>
 #include <string.h>
@@ -44,62 +45,80 @@ static void seek(const struct onx_walk *w, int rank, size_t row, int64_t *idx, i
 	}
 }
 
-static inline void step(const struct onx_walk *w, int rank, int64_t *idx, int64_t *to, int64_t *from)
+/* What a run of rows has in common: `m` of them, of n elements with strides to and from; the rows themselves are
+ * row_to and row_from apart. */
+struct rows { int64_t m, n, to, from, row_to, row_from; };
+
+/* Elements of type T, which has no trap values: bytes are moved. */
+#define ROWS(name, T)                                                                         \
+static void name(const struct rows *k, void *to, const void *from)                             \
+{                                                                                             \
+	const int64_t n = k->n, st = k->to, sf = k->from;                                     \
+	T *t = to;                                                                            \
+	const T *f = from;                                                                    \
+	for (int64_t r = 0; r < k->m; r++, t += k->row_to, f += k->row_from)                  \
+		for (int64_t i = 0; i < n; i++)                                               \
+			t[i * st] = f[i * sf];                                                \
+}
+ROWS(rows1, uint8_t)
+ROWS(rows2, uint16_t)
+ROWS(rows4, uint32_t)
+ROWS(rows8, uint64_t)
+#undef ROWS
+
+/* Dense rows of `bytes`: a call of memcpy for each of a million rows of two numbers takes longer than the numbers. */
+static void dense_rows(const struct rows *k, char *to, const char *from, size_t width)
 {
-	for (int i = rank - 1; i >= 0; i--) {
-		*to += w->to[i];
-		*from += w->from[i];
-		if (++idx[i] < w->dim[i])
-			return;
-		idx[i] = 0;
-		*to -= w->dim[i] * w->to[i];
-		*from -= w->dim[i] * w->from[i];
+	const int64_t row_to = k->row_to * (int64_t)width, row_from = k->row_from * (int64_t)width;
+	const size_t bytes = (size_t)k->n * width;
+
+	switch (bytes) {
+#define SHORT(n) \
+	case n: \
+		for (int64_t r = 0; r < k->m; r++) \
+			memcpy(to + r * row_to, from + r * row_from, n); \
+		break;
+	SHORT(1) SHORT(2) SHORT(4) SHORT(8) SHORT(12) SHORT(16) SHORT(20) SHORT(24) SHORT(28) SHORT(32) SHORT(48)
+	SHORT(64)
+#undef SHORT
+	default:
+		for (int64_t r = 0; r < k->m; r++)
+			memcpy(to + r * row_to, from + r * row_from, bytes);
 	}
 }
 
-/* n elements of type T (which has no trap values: bytes are moved) with strides. */
-#define ROW(name, T)                                                                          \
-static void name(void *to, const void *from, int64_t n, int64_t st, int64_t sf)                \
-{                                                                                             \
-	T *t = to;                                                                            \
-	const T *f = from;                                                                    \
-	for (int64_t i = 0; i < n; i++)                                                       \
-		t[i * st] = f[i * sf];                                                        \
-}
-ROW(row1, uint8_t)
-ROW(row2, uint16_t)
-ROW(row4, uint32_t)
-ROW(row8, uint64_t)
-#undef ROW
-
-static void row(void *to, const void *from, int64_t n, int64_t st, int64_t sf, size_t width)
+static void copy_rows(const struct rows *k, char *to, const char *from, size_t width)
 {
-	if (st == 1 && sf == 1)
-		memcpy(to, from, (size_t)n * width);
+	if (k->to == 1 && k->from == 1)
+		dense_rows(k, to, from, width);
 	else if (width == 4)
-		row4(to, from, n, st, sf);
+		rows4(k, to, from);
 	else if (width == 8)
-		row8(to, from, n, st, sf);
+		rows8(k, to, from);
 	else if (width == 1)
-		row1(to, from, n, st, sf);
+		rows1(k, to, from);
 	else if (width == 2)
-		row2(to, from, n, st, sf);
+		rows2(k, to, from);
 	else
-		for (int64_t i = 0; i < n; i++)
-			memcpy((char *)to + i * st * (int64_t)width,
-			       (const char *)from + i * sf * (int64_t)width, width);
+		for (int64_t r = 0; r < k->m; r++)
+			for (int64_t i = 0; i < k->n; i++)
+				memcpy(to + (r * k->row_to + i * k->to) * (int64_t)width,
+				       from + (r * k->row_from + i * k->from) * (int64_t)width, width);
 }
 
 /* The same, added. */
 ONX_CLONES
-static void add_row(real *t, const real *f, int64_t n, int64_t st, int64_t sf)
+static void add_rows(const struct rows *k, real *t, const real *f)
 {
-	if (st == 1 && sf == 1)
-		for (int64_t i = 0; i < n; i++)
-			t[i] += f[i];
-	else
-		for (int64_t i = 0; i < n; i++)
-			t[i * st] += f[i * sf];
+	const int64_t n = k->n, st = k->to, sf = k->from;
+
+	for (int64_t r = 0; r < k->m; r++, t += k->row_to, f += k->row_from)
+		if (st == 1 && sf == 1)
+			for (int64_t i = 0; i < n; i++)
+				t[i] += f[i];
+		else
+			for (int64_t i = 0; i < n; i++)
+				t[i * st] += f[i * sf];
 }
 
 struct job {
@@ -110,26 +129,37 @@ struct job {
 	bool add;
 };
 
+/* Rows lo..hi-1 in runs along the dimension around them. */
 static void copy_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct onx_walk *w = j->w;
-	const int outer = w->rank > 0 ? w->rank - 1 : 0;
-	const int64_t n = w->rank > 0 ? w->dim[outer] : 1;
-	const int64_t st = w->rank > 0 ? w->to[outer] : 1, sf = w->rank > 0 ? w->from[outer] : 1;
+	const int inner = w->rank > 0 ? w->rank - 1 : 0, outer = inner > 0 ? inner - 1 : 0;
+	const int64_t around = inner > 0 ? w->dim[outer] : 1;
+	struct rows k = { .n = 1, .to = 1, .from = 1 };
 	int64_t idx[ONX_WALK_RANK] = { 0 }, to, from;
 	size_t lo, hi;
 
 	(void)worker;
+	if (w->rank > 0)
+		k = (struct rows){ .n = w->dim[inner], .to = w->to[inner], .from = w->from[inner] };
+	if (inner > 0) {
+		k.row_to = w->to[outer];
+		k.row_from = w->from[outer];
+	}
 	onx_piece(j->rows, j->grain, piece, &lo, &hi);
-	seek(w, outer, lo, idx, &to, &from);
-	for (size_t r = lo; r < hi; r++) {
+	for (size_t r = lo; r < hi; r += (size_t)k.m) {
+		const int64_t at = (int64_t)(r % (size_t)around);
+
+		k.m = around - at < (int64_t)(hi - r) ? around - at : (int64_t)(hi - r);
+		seek(w, outer, r / (size_t)around, idx, &to, &from);
+		to += at * k.row_to;
+		from += at * k.row_from;
 		if (j->add)
-			add_row((real *)j->to + to, (const real *)j->from + from, n, st, sf);
+			add_rows(&k, (real *)j->to + to, (const real *)j->from + from);
 		else
-			row((char *)j->to + to * (int64_t)j->width, (const char *)j->from + from * (int64_t)j->width,
-			    n, st, sf, j->width);
-		step(w, outer, idx, &to, &from);
+			copy_rows(&k, (char *)j->to + to * (int64_t)j->width,
+				  (const char *)j->from + from * (int64_t)j->width, j->width);
 	}
 }
 
@@ -250,7 +280,9 @@ static bool sums(const struct onx_walk *w)
 
 static void take(const void *ctx, real *out, const int64_t *off, const int64_t *step, size_t n)
 {
-	row(out, (const real *)ctx + off[0], (int64_t)n, 1, step[0], sizeof *out);
+	const struct rows k = { .m = 1, .n = (int64_t)n, .to = 1, .from = step[0] };
+
+	copy_rows(&k, (char *)out, (const char *)((const real *)ctx + off[0]), sizeof *out);
 }
 
 /* Dimensions go from the shortest step through dto to the longest. */
