@@ -3,17 +3,14 @@
  * Nearest moves elements of any type (a remap, op/walk.h); linear and cubic are passes over the axes that
  * change (op/taps.h).  In mode tf_crop_and_resize an element that lies outside the input on any axis gets
  * extrapolation_value and passes no gradient. */
-#include "op/infer.h"
-#include <inttypes.h>
+#include "op/resize_i.h"
 #include <string.h>
 #include "op/bulk.h"
+#include "op/infer.h"
 #include "op/remap.h"
-#include "op/taps.h"
 #include "op/walk.h"
 #include "op/whole.h"
 
-enum mode { NEAREST, LINEAR, CUBIC };
-enum policy { STRETCH, NOT_LARGER, NOT_SMALLER };
 static const char *const old_modes[] = { "nearest", "linear", NULL };
 static const char *const modes[] = { "nearest", "linear", "cubic", NULL };
 static const char *const coords[] = { "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",
@@ -21,43 +18,36 @@ static const char *const coords[] = { "half_pixel", "half_pixel_symmetric", "pyt
 static const char *const nears[] = { "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL };
 static const char *const policies[] = { "stretch", "not_larger", "not_smaller", NULL };
 
-struct resize {
-	int mode, coord, nearest, policy;
-	bool antialias, exclude;
-	double a, extrapolation;
-	struct onx_ints axes;
-	struct onx_reals scales;
-	uint64_t given;
-};
 static const struct onx_field upsample_field[] = {
-	{ "mode", F_ENUM, offsetof(struct resize, mode), .def = "nearest", .choices = old_modes,
+	{ "mode", F_ENUM, offsetof(struct onx_resize, mode), .def = "nearest", .choices = old_modes,
 	  .help = "how elements between the given ones are made" },
-	{ "scales", F_REALS, offsetof(struct resize, scales), .def = "", .help = "new size / old, by axis" },
+	{ "scales", F_REALS, offsetof(struct onx_resize, scales), .def = "", .help = "new size / old, by axis" },
 	{ .name = NULL }
 };
-static const struct onx_table upsample_attr = { "Upsample", sizeof(struct resize), upsample_field,
-	.given = offsetof(struct resize, given) };
+static const struct onx_table upsample_attr = { "Upsample", sizeof(struct onx_resize), upsample_field,
+	.given = offsetof(struct onx_resize, given) };
 static const struct onx_field resize_field[] = {
-	{ "antialias", F_BOOL, offsetof(struct resize, antialias), .def = "0",
+	{ "antialias", F_BOOL, offsetof(struct onx_resize, antialias), .def = "0",
 	  .help = "average over all elements that fall together when shrinking" },
-	{ "axes", F_INTS, offsetof(struct resize, axes), .def = "", .help = "axes that roi, scales and sizes name" },
-	{ "coordinate_transformation_mode", F_ENUM, offsetof(struct resize, coord), .def = "half_pixel",
+	{ "axes", F_INTS, offsetof(struct onx_resize, axes), .def = "",
+	  .help = "axes that roi, scales and sizes name" },
+	{ "coordinate_transformation_mode", F_ENUM, offsetof(struct onx_resize, coord), .def = "half_pixel",
 	  .choices = coords, .help = "where an element of the result lies in the input" },
-	{ "cubic_coeff_a", F_REAL, offsetof(struct resize, a), .def = "-0.75", .help = "slope of the cubic at 1" },
-	{ "exclude_outside", F_BOOL, offsetof(struct resize, exclude), .def = "0",
+	{ "cubic_coeff_a", F_REAL, offsetof(struct onx_resize, a), .def = "-0.75", .help = "slope of the cubic at 1" },
+	{ "exclude_outside", F_BOOL, offsetof(struct onx_resize, exclude), .def = "0",
 	  .help = "leave out elements beyond the border instead of repeating it" },
-	{ "extrapolation_value", F_REAL, offsetof(struct resize, extrapolation), .def = "0",
+	{ "extrapolation_value", F_REAL, offsetof(struct onx_resize, extrapolation), .def = "0",
 	  .help = "value outside the input in tf_crop_and_resize" },
-	{ "keep_aspect_ratio_policy", F_ENUM, offsetof(struct resize, policy), .def = "stretch",
+	{ "keep_aspect_ratio_policy", F_ENUM, offsetof(struct onx_resize, policy), .def = "stretch",
 	  .choices = policies, .help = "what `sizes` mean" },
-	{ "mode", F_ENUM, offsetof(struct resize, mode), .def = "nearest", .choices = modes,
+	{ "mode", F_ENUM, offsetof(struct onx_resize, mode), .def = "nearest", .choices = modes,
 	  .help = "how elements between the given ones are made" },
-	{ "nearest_mode", F_ENUM, offsetof(struct resize, nearest), .def = "round_prefer_floor",
+	{ "nearest_mode", F_ENUM, offsetof(struct onx_resize, nearest), .def = "round_prefer_floor",
 	  .choices = nears, .help = "which neighbour counts as the nearest" },
 	{ .name = NULL }
 };
-static const struct onx_table resize_attr = { "Resize", sizeof(struct resize), resize_field,
-	.given = offsetof(struct resize, given) };
+static const struct onx_table resize_attr = { "Resize", sizeof(struct onx_resize), resize_field,
+	.given = offsetof(struct onx_resize, given) };
 
 struct pass { struct onx_taps taps; size_t outer, inner, n_to; };       /* n_to: elements it makes */
 struct geo {
@@ -68,132 +58,6 @@ struct geo {
 	struct pass pass[ONX_RANK];
 	size_t most;                    /* elements of the largest tensor between two passes         */
 };
-
-/* ---- sizes ---- */
-
-/* Numbers of input i as double; n == 0 where it is absent or empty. */
-static int in_reals(struct onx_infer *s, int i, const double **v, size_t *n, struct onx_err *e)
-{
-	*v = NULL;
-	*n = 0;
-	if (!onx_has_in(s, i) || onx_span(s->in[i].shape.dim, 0, s->in[i].shape.rank) == 0)
-		return ONX_OK;
-	const struct onx_view *x = s->in[i].value;
-	if (!x || x->type == ONX_STRING)
-		return onx_fail(e, ONX_UNSUP, "input %d is computed while running, wanted a value that is known "
-				"before", i);
-	double *out = ONX_NEWS(s->mem, double, x->n);
-	if (!out)
-		return onx_nomem(e, 8.0 * (double)x->n, "sizes");
-	for (size_t k = 0; k < x->n; k++)
-		out[k] = onx_view_real(x, k);
-	*v = out;
-	*n = x->n;
-	return ONX_OK;
-}
-
-/* Lengths by `sizes`; with a policy all axes named get one scale. */
-static int by_sizes(const double *size, size_t n, const int *axes, enum policy p, struct onx_axis_map *m,
-		    struct onx_err *e)
-{
-	double scale = p == NOT_LARGER ? INFINITY : 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct onx_axis_map *k = &m[axes[i]];
-
-		if (!(size[i] >= 0 && size[i] <= 0x1p48) || (k->n_in == 0 && size[i] > 0))
-			return onx_fail(e, ONX_SHAPE, "axis %d of %" PRId64 " cannot get the size %g", axes[i],
-					k->n_in, size[i]);
-		const double ratio = k->n_in ? size[i] / (double)k->n_in : 1;
-		scale = p == NOT_LARGER ? fmin(scale, ratio) : fmax(scale, ratio);
-		k->n_out = (int64_t)size[i];
-		k->scale = ratio;
-		k->by_size = true;
-	}
-	for (size_t i = 0; p != STRETCH && i < n; i++) {
-		struct onx_axis_map *k = &m[axes[i]];
-		const double length = floor(scale * (double)k->n_in + 0.5);
-
-		if (!(length <= 0x1p48))
-			return onx_fail(e, ONX_SHAPE, "axis %d would have %g elements", axes[i], length);
-		k->n_out = (int64_t)length;
-		k->scale = scale;
-		k->by_size = false;
-	}
-	return ONX_OK;
-}
-
-/* floor(in * (roi_end - roi_start) * scale), in float as the standard's own shape rule has it. */
-static int by_scales(const double *scale, size_t n, const int *axes, struct onx_axis_map *m, struct onx_err *e)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct onx_axis_map *k = &m[axes[i]];
-		float in = (float)k->n_in;
-
-		if (k->coord == ONX_TF_CROP_AND_RESIZE)
-			in *= (float)(k->roi1 - k->roi0);
-		const double length = floor((double)(in * (float)scale[i]));
-		if (!(scale[i] > 0 && scale[i] <= 0x1p48 && length >= 0 && length <= 0x1p48))
-			return onx_fail(e, ONX_SHAPE, "axis %d of %" PRId64 " cannot be scaled by %g", axes[i],
-					k->n_in, scale[i]);
-		k->n_out = (int64_t)length;
-		k->scale = scale[i];
-	}
-	return ONX_OK;
-}
-
-static int resize_axes(const struct resize *a, int rank, int *axes, size_t *n, struct onx_err *e)
-{
-	bool seen[ONX_RANK] = { false };
-
-	*n = a->axes.n ? a->axes.n : (size_t)rank;
-	for (size_t i = 0; i < *n; i++) {
-		int rc = onx_axis(a->axes.n ? a->axes.v[i] : (int64_t)i, rank, &axes[i < ONX_RANK ? i : 0], e);
-
-		if (rc < 0)
-			return rc;
-		if (i >= (size_t)rank || seen[axes[i]])
-			return onx_fail(e, ONX_SHAPE, "attribute 'axes' names an axis twice");
-		seen[axes[i]] = true;
-	}
-	return ONX_OK;
-}
-
-/* Which input holds what depends on the version. */
-static int axis_maps(struct onx_infer *s, const struct resize *a, bool upsample, struct onx_axis_map *m,
-		     struct onx_err *e)
-{
-	const struct onx_shape *x = &s->in[0].shape;
-	const bool full = !upsample && s->version >= 11;
-	const double *roi, *scale, *size;
-	size_t n, n_roi, n_scale, n_size;
-	int axes[ONX_RANK], rc = resize_axes(a, x->rank, axes, &n, e);
-
-	if (rc == ONX_OK)
-		rc = in_reals(s, full ? 1 : ONX_MANY, &roi, &n_roi, e);
-	if (rc == ONX_OK)
-		rc = in_reals(s, full ? 2 : 1, &scale, &n_scale, e);
-	if (rc == ONX_OK)
-		rc = in_reals(s, full ? 3 : ONX_MANY, &size, &n_size, e);
-	if (rc < 0)
-		return rc;
-	if (n_scale == 0 && a->scales.n) {
-		scale = a->scales.v;
-		n_scale = a->scales.n;
-	}
-	const bool crop = full && a->coord == ONX_TF_CROP_AND_RESIZE;
-	if ((crop && n_roi != 2 * n) || (n_size ? n_size : n_scale) != n)
-		return onx_fail(e, ONX_SHAPE, "%zu scales, %zu sizes and %zu numbers of roi for %zu axes",
-				n_scale, n_size, n_roi, n);
-	for (int i = 0; i < x->rank; i++)
-		m[i] = (struct onx_axis_map){ .n_in = x->dim[i], .n_out = x->dim[i], .scale = 1, .roi1 = 1,
-			.coord = full ? (enum onx_coord)a->coord : ONX_ASYMMETRIC };
-	for (size_t i = 0; crop && i < n; i++) {
-		m[axes[i]].roi0 = roi[i];
-		m[axes[i]].roi1 = roi[n + i];
-	}
-	return n_size ? by_sizes(size, n, axes, (enum policy)a->policy, m, e) : by_scales(scale, n, axes, m, e);
-}
 
 /* ---- geometry ---- */
 
@@ -238,9 +102,10 @@ static int order_of_passes(const struct onx_axis_map *m, int rank, int *axes)
 	return n;
 }
 
-static int make_passes(struct onx_infer *s, const struct resize *a, const struct onx_axis_map *m, int rank,
+static int make_passes(struct onx_infer *s, const struct onx_resize *a, const struct onx_axis_map *m, int rank,
 		       struct geo *g, struct onx_err *e)
 {
+	const bool cubic = a->mode == ONX_RESIZE_CUBIC;
 	int64_t dim[ONX_RANK];
 	int axes[ONX_RANK];
 
@@ -251,7 +116,7 @@ static int make_passes(struct onx_infer *s, const struct resize *a, const struct
 		struct pass *p = &g->pass[k];
 		const int i = axes[k];
 
-		if (!onx_taps_make(&m[i], a->mode == CUBIC, a->a, a->exclude, a->antialias, s->mem, &p->taps))
+		if (!onx_taps_make(&m[i], cubic, a->a, a->exclude, a->antialias, s->mem, &p->taps))
 			return onx_nomem(e, 32.0 * (double)m[i].n_out, "weights of an axis");
 		dim[i] = m[i].n_out;
 		p->outer = (size_t)onx_span(dim, 0, i);
@@ -264,7 +129,7 @@ static int make_passes(struct onx_infer *s, const struct resize *a, const struct
 	return ONX_OK;
 }
 
-static int any_infer(struct onx_infer *s, const struct resize *a, bool upsample, struct onx_err *e)
+static int any_infer(struct onx_infer *s, const struct onx_resize *a, bool upsample, struct onx_err *e)
 {
 	const struct onx_shape *x = &s->in[0].shape;
 	const bool old = upsample || s->version < 11;
@@ -277,9 +142,9 @@ static int any_infer(struct onx_infer *s, const struct resize *a, bool upsample,
 	if (!g)
 		return onx_nomem(e, sizeof *g, "geometry of a resize");
 	const bool whole = onx_is_whole(s->in[0].type) || s->in[0].type == ONX_BOOL;
-	int rc = a->mode == NEAREST || whole ? ONX_OK : onx_want_real(s, 0, e);
+	int rc = a->mode == ONX_RESIZE_NEAREST || whole ? ONX_OK : onx_want_real(s, 0, e);
 	if (rc == ONX_OK)
-		rc = axis_maps(s, a, upsample, m, e);
+		rc = onx_resize_maps(s, a, upsample, m, e);
 	for (int i = 0; rc == ONX_OK && i < x->rank; i++)
 		y.dim[i] = m[i].n_out;
 	if (rc == ONX_OK)
@@ -288,7 +153,7 @@ static int any_infer(struct onx_infer *s, const struct resize *a, bool upsample,
 		return rc;
 	if (n > 0 && onx_span(x->dim, 0, x->rank) == 0)
 		return onx_fail(e, ONX_SHAPE, "an empty input cannot be resized to something");
-	g->nearest = a->mode == NEAREST;
+	g->nearest = a->mode == ONX_RESIZE_NEAREST;
 	g->whole_x = whole && !g->nearest ? (size_t)onx_span(x->dim, 0, x->rank) : 0;
 	g->whole_y = whole && !g->nearest ? n : 0;
 	g->crop = !old && a->coord == ONX_TF_CROP_AND_RESIZE;
@@ -347,7 +212,7 @@ static void outside(const struct geo *g, real *y, size_t n, real value)
 
 static void nearest_forward(const struct onx_call *c, const struct geo *g)
 {
-	const double value = ((const struct resize *)c->attr)->extrapolation;
+	const double value = ((const struct onx_resize *)c->attr)->extrapolation;
 	union { double any[2]; const char *text; } none = { .any = { 0, 0 } };
 	const struct onx_view fill = { .v = &none, .n = 1, .type = c->y[0].type, .width = c->y[0].width };
 
@@ -382,7 +247,7 @@ static void resize_forward(const struct onx_call *c)
 		from = to;
 	}
 	if (g->crop)
-		outside(g, y->v, y->n, (real)((const struct resize *)c->attr)->extrapolation);
+		outside(g, y->v, y->n, (real)((const struct onx_resize *)c->attr)->extrapolation);
 }
 
 /* Whole numbers are resized as real ones and cut. */
