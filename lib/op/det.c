@@ -30,8 +30,8 @@ static size_t det_scratch(const struct onx_infer *s, const void *attr, int threa
 {
 	const struct det_geo *g = s->geo;
 
-	(void)attr, (void)backward;
-	return (size_t)threads * g->m * g->m * sizeof(double);
+	(void)attr;
+	return (size_t)threads * (backward ? 2 : 1) * g->m * g->m * sizeof(double);
 }
 
 /* Gauss with the largest pivot of each column; a [m][m] is lost. */
@@ -62,28 +62,83 @@ static double eliminate(double *a, size_t m)
 	return det;
 }
 
-struct job { const struct onx_call *c; };
+/* Matrices of a piece: small ones are many. */
+struct job { const struct onx_call *c; size_t grain; };
 
-static void det_piece(void *ctx, size_t i, int worker)
+static struct job job_of(const struct onx_call *c)
 {
-	const struct onx_call *c = ((const struct job *)ctx)->c;
+	const struct det_geo *g = c->geo;
+
+	return (struct job){ c, ONX_GRAIN / (g->m * g->m * g->m) + 1 };
+}
+
+static void det_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct onx_call *c = j->c;
 	const struct det_geo *g = c->geo;
 	const size_t mm = g->m * g->m;
 	double *a = (double *)c->scratch + (size_t)worker * mm;
+	size_t lo, hi;
 
-	for (size_t k = 0; k < mm; k++)
-		a[k] = ((const real *)c->x[0].v)[i * mm + k];
-	((real *)c->y[0].v)[i] = (real)eliminate(a, g->m);
+	onx_piece(g->n, j->grain, piece, &lo, &hi);
+	for (; lo < hi; lo++) {
+		for (size_t k = 0; k < mm; k++)
+			a[k] = ((const real *)c->x[0].v)[lo * mm + k];
+		((real *)c->y[0].v)[lo] = (real)eliminate(a, g->m);
+	}
 }
 
 static void det_forward(const struct onx_call *c)
 {
-	struct job j = { c };
+	struct job j = job_of(c);
 
-	onx_parallel(c->pool, ((const struct det_geo *)c->geo)->n, det_piece, &j);
+	onx_parallel(c->pool, onx_pieces(((const struct det_geo *)c->geo)->n, j.grain), det_piece, &j);
 }
 
-/* The cofactor of element (r, s): right for singular matrices too, where the inverse is not there. */
+static void exchange(double *x, double *y, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double t = x[i];
+		x[i] = y[i];
+		y[i] = t;
+	}
+}
+
+/* Gauss and Jordan: a [m][2m], X beside the unit matrix, becomes that beside the inverse.  Returns the determinant, or
+ * 0 where pivots differ so much that the inverse would have lost half of its digits. */
+static double invert(double *a, size_t m)
+{
+	const double far = 1e-7;
+	const size_t wide = 2 * m;
+	double det = 1, least = INFINITY, most = 0;
+
+	for (size_t k = 0; k < m; k++) {
+		size_t top = k;
+		for (size_t i = k + 1; i < m; i++)
+			if (fabs(a[i * wide + k]) > fabs(a[top * wide + k]))
+				top = i;
+		const double pivot = a[top * wide + k];
+		least = fmin(least, fabs(pivot));
+		most = fmax(most, fabs(pivot));
+		if (!(least > far * most) || !isfinite(pivot))
+			return 0;
+		det *= top == k ? pivot : -pivot;
+		if (top != k)
+			exchange(a + k * wide, a + top * wide, wide);
+		for (size_t j = 0; j < wide; j++)
+			a[k * wide + j] /= pivot;
+		for (size_t i = 0; i < m; i++) {
+			const double f = a[i * wide + k];
+			for (size_t j = k; i != k && j < wide; j++)
+				a[i * wide + j] -= f * a[k * wide + j];
+		}
+	}
+	return det;
+}
+
+/* The cofactor of element (r, s): right for singular matrices too, where the inverse is not there.  a has room for one
+ * row and column less. */
 static double cofactor(const real *x, size_t m, size_t r, size_t s, double *a)
 {
 	const size_t n = m - 1;
@@ -95,28 +150,45 @@ static double cofactor(const real *x, size_t m, size_t r, size_t s, double *a)
 	return (r + s) % 2 ? -d : d;
 }
 
-static void det_dx_piece(void *ctx, size_t i, int worker)
+static void det_dx(const struct onx_call *c, size_t at, double *a)
 {
-	const struct onx_call *c = ((const struct job *)ctx)->c;
-	const struct det_geo *g = c->geo;
-	const size_t m = g->m, first = i * m * m;
-	const double dy = ((const real *)c->dy[0].v)[i];
-	real *dx = c->dx[0].v;
+	const size_t m = ((const struct det_geo *)c->geo)->m;
+	const real *x = (const real *)c->x[0].v + at * m * m;
+	const double dy = ((const real *)c->dy[0].v)[at];
+	real *dx = (real *)c->dx[0].v + at * m * m;
 
 	for (size_t r = 0; r < m; r++)
+		for (size_t s = 0; s < m; s++) {
+			a[r * 2 * m + s] = x[r * m + s];
+			a[r * 2 * m + m + s] = r == s;
+		}
+	const double det = invert(a, m);
+	for (size_t r = 0; det != 0 && r < m; r++)
 		for (size_t s = 0; s < m; s++)
-			onx_put(&dx[first + r * m + s], c->dx[0].add,
-				(real)(dy * cofactor((const real *)c->x[0].v + first, m, r, s,
-						     (double *)c->scratch + (size_t)worker * m * m)));
+			onx_put(&dx[r * m + s], c->dx[0].add, (real)(dy * (det * a[s * 2 * m + m + r])));
+	for (size_t r = 0; det == 0 && r < m; r++)
+		for (size_t s = 0; s < m; s++)
+			onx_put(&dx[r * m + s], c->dx[0].add, (real)(dy * cofactor(x, m, r, s, a)));
 }
 
-/* dX = dy * cofactors of X (Jacobi's formula) */
+static void det_dx_piece(void *ctx, size_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct det_geo *g = j->c->geo;
+	size_t lo, hi;
+
+	onx_piece(g->n, j->grain, piece, &lo, &hi);
+	for (; lo < hi; lo++)
+		det_dx(j->c, lo, (double *)j->c->scratch + (size_t)worker * 2 * g->m * g->m);
+}
+
+/* dX = dy * cofactors of X (Jacobi's formula), which are det X times the inverse, transposed */
 static void det_backward(const struct onx_call *c)
 {
-	struct job j = { c };
+	struct job j = job_of(c);
 
 	if (c->dx[0].v)
-		onx_parallel(c->pool, ((const struct det_geo *)c->geo)->n, det_dx_piece, &j);
+		onx_parallel(c->pool, onx_pieces(((const struct det_geo *)c->geo)->n, j.grain), det_dx_piece, &j);
 }
 
 const struct onx_op ONX_R(onx_ops_det)[] = {
