@@ -1,4 +1,4 @@
-/* kernel/pooling.c -- see the header: maxima and p-norms.  A piece is a run of whole planes. */
+/* kernel/pooling.c -- see the header: maxima.  A piece is a run of whole planes. */
 #include "kernel/pooling_i.h"
 #include "kernel/cpu.h"
 #include <string.h>
@@ -160,73 +160,4 @@ void onx_maxpool_bytes(struct onx_pool *pool, const struct onx_window *w, size_t
 			 .is_signed = is_signed };
 
 	onx_pooling_run(pool, &j, byte_plane);
-}
-
-static double power(double x, double p)
-{
-	x = fabs(x);
-	return p == 2 ? x * x : p == 1 ? x : pow(x, p);
-}
-
-static void lp_plane(const struct onx_pooling_job *j, size_t plane)
-{
-	const struct onx_window *w = j->w;
-	const real *x = j->x + plane * w->in_n;
-
-	for (size_t o = 0; o < w->out_n; o++) {
-		const struct onx_reach r = onx_pooling_reach(w, o);
-		double sum = 0;
-
-		for (int64_t d = r.lo[0]; d < r.hi[0]; d++)
-			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
-				const int64_t row = onx_pooling_row(w, &r, d, h);
-
-				for (int64_t k = r.lo[2]; k < r.hi[2]; k++)
-					sum += power(x[row + k * w->dil[2]], j->p);
-			}
-		j->to[plane * w->out_n + o] = (real)(j->p == 2 ? sqrt(sum) : pow(sum, 1 / j->p));
-	}
-}
-
-static void lp_back(const struct onx_pooling_job *j, size_t plane)
-{
-	const struct onx_window *w = j->w;
-	const real *x = j->x + plane * w->in_n;
-	real *dx = j->to + plane * w->in_n;
-
-	if (!j->add)
-		memset(dx, 0, w->in_n * sizeof *dx);
-	for (size_t o = 0; o < w->out_n; o++) {
-		const struct onx_reach r = onx_pooling_reach(w, o);
-		const double y = j->y[plane * w->out_n + o];
-		const double g = y > 0 ? j->dy[plane * w->out_n + o] / power(y, j->p - 1) : 0;
-
-		for (int64_t d = r.lo[0]; g != 0 && d < r.hi[0]; d++)
-			for (int64_t h = r.lo[1]; h < r.hi[1]; h++) {
-				const int64_t row = onx_pooling_row(w, &r, d, h);
-
-				for (int64_t k = r.lo[2]; k < r.hi[2]; k++) {
-					const real v = x[row + k * w->dil[2]];
-
-					dx[row + k * w->dil[2]] += (real)((v > 0 ? g : v < 0 ? -g : 0) *
-									  power(v, j->p - 1));
-				}
-			}
-	}
-}
-
-void onx_lppool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, double p,
-			const real *x, real *y)
-{
-	struct onx_pooling_job j = { .w = w, .planes = planes, .p = p, .x = x, .to = y };
-
-	onx_pooling_run(pool, &j, lp_plane);
-}
-
-void onx_lppool_backward(struct onx_pool *pool, const struct onx_window *w, size_t planes, double p,
-			 const real *x, const real *y, const real *dy, real *dx, bool add)
-{
-	struct onx_pooling_job j = { .w = w, .planes = planes, .p = p, .x = x, .y = y, .dy = dy, .to = dx, .add = add };
-
-	onx_pooling_run(pool, &j, lp_back);
 }

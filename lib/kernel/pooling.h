@@ -49,6 +49,8 @@ void onx_avgpool_forward(struct onx_pool *pool, const struct onx_window *w, size
 void onx_avgpool_backward(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool count_pad,
 			  const real *dy, real *dx, bool add);
 
+/* ---- pooling_lp.c ---- */
+
 /* y = (sum over the window of |x|^p)^(1/p);  dx = dy * sign(x) |x|^(p-1) / y^(p-1), 0 where y is 0. */
 void onx_lppool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, double p,
 			const real *x, real *y);

@@ -44,82 +44,66 @@ static void avg_back_small(const struct onx_pooling_job *j, size_t plane)
 	}
 }
 
-/* Rows of at least this many outputs go tap by tap; shorter ones output by output. */
-enum { AVG_ROW = 4, AVG_BLOCK = 128, AVG_WIDE = 512 };
+/* Rows of fewer outputs than these go output by output. */
+enum { AVG_ROW = 4 };
 
-/* onx_pooling_tap for outputs [lo, lo + n) of the row alone. */
-static bool tap_within(const struct onx_window *w, size_t r, size_t t, size_t lo, size_t n, size_t *first, size_t *end,
-		       int64_t *from)
+static bool by_columns(const struct onx_window *w)
 {
-	size_t all;
+	struct onx_pooling_block b;
 
-	if (!onx_pooling_tap(w, r, t, &all, end, from))
-		return false;
-	*first = all > lo ? all : lo;
-	*end = *end < lo + n ? *end : lo + n;
-	*from += (int64_t)(*first - all) * w->stride[2];
-	return *first < *end;
+	return w->out[2] >= AVG_ROW && onx_pooling_block(w, 0, &b);
 }
 
-ONX_CLONES static void sum_tap(const real *restrict x, int64_t s, size_t n, double *restrict sum)
+/* Taps of output o along dimension d: inside the input, or with `pad` inside the padded one.  Their product over the
+ * dimensions is what an average divides by (onx_reach_count). */
+static double taps_along(const struct onx_window *w, int d, size_t o, bool pad)
 {
-	if (s == 1)
-		for (size_t i = 0; i < n; i++)
-			sum[i] += x[i];
-	else
-		for (size_t i = 0; i < n; i++)
-			sum[i] += x[(int64_t)i * s];
+	const int64_t first = onx_window_at(w, d, o, 0), step = w->dil[d], k = (int64_t)w->kern[d];
+	const int64_t room = (int64_t)w->in[d] + (pad ? w->pad_end[d] : 0) - first;
+	const int64_t end = room > 0 ? (room - 1) / step + 1 : 0, hi = end < k ? end : k;
+	const int64_t lo = first < 0 && !pad ? (-first + step - 1) / step : 0;
+
+	return hi > lo ? (double)(hi - lo) : 0;
 }
 
-ONX_CLONES static void spread_tap(const double *restrict share, int64_t s, size_t n, real *restrict dx)
-{
-	if (s == 1)
-		for (size_t i = 0; i < n; i++)
-			dx[i] += (real)share[i];
-	else
-		for (size_t i = 0; i < n; i++)
-			dx[(int64_t)i * s] += (real)share[i];
-}
-
-/* Outputs [lo, lo + n) of row r, tap by tap. */
-static void sum_taps(const struct onx_window *w, const real *x, size_t r, size_t lo, size_t n, double *sum)
-{
-	for (size_t t = 0, first, end; t < w->kern_n; t++) {
-		int64_t from;
-
-		if (tap_within(w, r, t, lo, n, &first, &end, &from))
-			sum_tap(x + from, w->stride[2], end - first, sum + (first - lo));
-	}
-}
-
-static void spread_taps(const struct onx_window *w, const double *share, size_t r, size_t lo, size_t n, real *dx)
-{
-	for (size_t t = 0, first, end; t < w->kern_n; t++) {
-		int64_t from;
-
-		if (tap_within(w, r, t, lo, n, &first, &end, &from))
-			spread_tap(share + (first - lo), w->stride[2], end - first, dx + from);
-	}
-}
-
-/* count[i]: by how much outputs [lo, lo + n) of row r divide; those in the middle of a row have the same. */
-static void counts(const struct onx_pooling_job *j, size_t r, size_t lo, size_t n, double *count)
+/* count[i]: those of outputs lo + i of a row; in its middle all have the same. */
+static void taps_of_block(const struct onx_pooling_job *j, const struct onx_pooling_block *b, double *count)
 {
 	const struct onx_window *w = j->w;
 	const int64_t span = ((int64_t)w->kern[2] - 1) * w->dil[2];
-	double middle = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		const int64_t first = onx_window_at(w, 2, lo + i, 0);
+	for (size_t i = 0; i < b->n; i++) {
+		const int64_t first = onx_window_at(w, 2, b->lo + i, 0);
 		const bool whole = first >= 0 && first + span < (int64_t)w->in[2];
 
-		if (!whole || middle == 0) {
-			const struct onx_reach reach = onx_pooling_reach(w, r * w->out[2] + lo + i);
-			count[i] = onx_reach_count(w, &reach, j->count_pad);
-			middle = whole ? count[i] : middle;
-		} else {
-			count[i] = middle;
-		}
+		count[i] = whole ? (double)w->kern[2] : taps_along(w, 2, b->lo + i, j->count_pad);
+	}
+}
+
+/* The same across the rows of output row r. */
+static double taps_of_row(const struct onx_pooling_job *j, size_t r)
+{
+	const struct onx_window *w = j->w;
+
+	return taps_along(w, 0, r / w->out[1], j->count_pad) * taps_along(w, 1, r % w->out[1], j->count_pad);
+}
+
+/* to[i] = sum[i] / (count[i] rows), where nothing counts: sum[i] */
+ONX_CLONES static void divide(const double *restrict sum, const double *restrict count, double rows, size_t n,
+			      real *restrict to)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double by = count[i] * rows;
+		to[i] = (real)(sum[i] / (by > 0 ? by : 1));
+	}
+}
+
+ONX_CLONES static void shares(const real *restrict dy, const double *restrict count, double rows, size_t n,
+			      double *restrict to)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double by = count[i] * rows;
+		to[i] = (double)dy[i] / (by > 0 ? by : 1);
 	}
 }
 
@@ -129,84 +113,82 @@ ONX_CLONES static void add_columns(const real *restrict x, size_t n, double *res
 		col[i] += x[i];
 }
 
-ONX_CLONES static void tap_columns(const double *restrict col, int64_t s, size_t n, double *restrict acc)
+ONX_CLONES static void spread_columns(const double *restrict col, size_t n, real *restrict dx)
 {
-	if (s == 1)
-		for (size_t i = 0; i < n; i++)
-			acc[i] += col[i];
-	else
-		for (size_t i = 0; i < n; i++)
-			acc[i] += col[(int64_t)i * s];
+	for (size_t i = 0; i < n; i++)
+		dx[i] += (real)col[i];
 }
 
-/* Row r of the output: first the input's rows that it sees added up, then its taps along them. */
-static void sum_columns(const struct onx_window *w, const real *x, size_t r, double *acc)
+/* A block of output row r. */
+static void avg_row(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *count, size_t r,
+		    const real *x, real *y)
 {
-	double col[AVG_WIDE];
+	const struct onx_window *w = j->w;
+	double col[ONX_POOLING_COLUMNS], sum[ONX_POOLING_OUTPUTS] = { 0 };
 
-	memset(col, 0, w->in[2] * sizeof *col);
+	memset(col, 0, b->wide * sizeof *col);
 	for (size_t t = 0; t < w->kern[0] * w->kern[1]; t++) {
-		const int64_t d = onx_window_at(w, 0, r / w->out[1], t / w->kern[1]);
-		const int64_t h = onx_window_at(w, 1, r % w->out[1], t % w->kern[1]);
+		const int64_t at = onx_pooling_line(w, r, t);
 
-		if (d >= 0 && d < (int64_t)w->in[0] && h >= 0 && h < (int64_t)w->in[1])
-			add_columns(x + (d * (int64_t)w->in[1] + h) * (int64_t)w->in[2], w->in[2], col);
+		if (at >= 0)
+			add_columns(x + at + b->from, b->wide, col);
 	}
-	for (size_t kw = 0; kw < w->kern[2]; kw++) {
-		size_t from, to;
-
-		onx_window_valid(w, 2, kw, &from, &to);
-		if (from < to)
-			tap_columns(col + onx_window_at(w, 2, from, kw), w->stride[2], to - from, acc + from);
-	}
+	onx_pooling_along(w, b, col, sum);
+	divide(sum, count, taps_of_row(j, r), b->n, y + r * w->out[2] + b->lo);
 }
 
 static void avg_plane(const struct onx_pooling_job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
+	struct onx_pooling_block b;
+	double count[ONX_POOLING_OUTPUTS];
 
-	if (w->out[2] < AVG_ROW) {
+	if (!by_columns(w)) {
 		avg_plane_small(j, plane);
 		return;
 	}
-	for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
-		for (size_t lo = 0; lo < w->out[2]; lo += AVG_BLOCK) {
-			const size_t n = w->out[2] - lo < AVG_BLOCK ? w->out[2] - lo : AVG_BLOCK;
-			real *y = j->to + plane * w->out_n + r * w->out[2] + lo;
-			double sum[AVG_BLOCK] = { 0 }, count[AVG_BLOCK];
+	for (size_t lo = 0; lo < w->out[2] && onx_pooling_block(w, lo, &b); lo += b.n) {
+		taps_of_block(j, &b, count);
+		for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
+			avg_row(j, &b, count, r, j->x + plane * w->in_n, j->to + plane * w->out_n);
+	}
+}
 
-			if (w->in[2] <= AVG_WIDE && w->out[2] <= AVG_BLOCK)
-				sum_columns(w, j->x + plane * w->in_n, r, sum);
-			else
-				sum_taps(w, j->x + plane * w->in_n, r, lo, n, sum);
-			counts(j, r, lo, n, count);
-			for (size_t i = 0; i < n; i++)
-				y[i] = (real)(sum[i] / count[i]);
-		}
+static void avg_row_back(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *count,
+			 size_t r, const real *dy, real *dx)
+{
+	const struct onx_window *w = j->w;
+	double col[ONX_POOLING_COLUMNS], share[ONX_POOLING_OUTPUTS];
+
+	shares(dy + r * w->out[2] + b->lo, count, taps_of_row(j, r), b->n, share);
+	memset(col, 0, b->wide * sizeof *col);
+	onx_pooling_spread(w, b, share, col);
+	for (size_t t = 0; t < w->kern[0] * w->kern[1]; t++) {
+		const int64_t at = onx_pooling_line(w, r, t);
+
+		if (at >= 0)
+			spread_columns(col, b->wide, dx + at + b->from);
+	}
 }
 
 static void avg_back(const struct onx_pooling_job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 	real *dx = j->to + plane * w->in_n;
+	struct onx_pooling_block b;
+	double count[ONX_POOLING_OUTPUTS];
 
-	if (w->out[2] < AVG_ROW) {
+	if (!by_columns(w)) {
 		avg_back_small(j, plane);
 		return;
 	}
 	if (!j->add)
 		memset(dx, 0, w->in_n * sizeof *dx);
-	for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
-		for (size_t lo = 0; lo < w->out[2]; lo += AVG_BLOCK) {
-			const size_t n = w->out[2] - lo < AVG_BLOCK ? w->out[2] - lo : AVG_BLOCK;
-			const real *dy = j->dy + plane * w->out_n + r * w->out[2] + lo;
-			double share[AVG_BLOCK], count[AVG_BLOCK];
-
-			counts(j, r, lo, n, count);
-			for (size_t i = 0; i < n; i++)
-				share[i] = dy[i] / count[i];
-			spread_taps(w, share, r, lo, n, dx);
-		}
+	for (size_t lo = 0; lo < w->out[2] && onx_pooling_block(w, lo, &b); lo += b.n) {
+		taps_of_block(j, &b, count);
+		for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
+			avg_row_back(j, &b, count, r, j->dy + plane * w->out_n, dx);
+	}
 }
 
 void onx_avgpool_forward(struct onx_pool *pool, const struct onx_window *w, size_t planes, bool count_pad,

@@ -7,7 +7,7 @@
  * shifted back so that it ends where the window does.
  * A piece is a run of whole planes; a plane goes by strips of rows, padded, whose maxima stay in the second cache. */
 #include "kernel/cpu.h"
-#include "kernel/pooling.h"
+#include "kernel/pooling_i.h"
 
 enum { THREE = 3, BUFFERS = 3, STRIP_CELLS = 1 << 12, PIECE_WORK = 1 << 15 };
 static const double most_cells = 1 << 22;
@@ -57,6 +57,11 @@ static void phase_inside(const struct onx_window *w, const struct strip *s, size
 
 	*hi = to < (int64_t)s->pitch ? (size_t)to : s->pitch;
 	*lo = from < (int64_t)*hi ? (size_t)from : *hi;
+}
+
+static bool in_pairs(const struct onx_window *w)
+{
+	return w->kern[2] == 2 && w->stride[2] == 2 && w->dil[2] == 1 && w->pad[2] == 0 && 2 * w->out[2] <= w->in[2];
 }
 
 static size_t room(size_t bytes)
