@@ -1,5 +1,6 @@
 /* op/reduce_byte.c -- the largest and the smallest of bytes and bools, in vectors of bytes.  Flipping bits puts all of
  * these orders into one, that of unsigned numbers from the smallest to the largest. */
+#include <string.h>
 #include "kernel/cpu.h"
 #include "op/reduce_i.h"
 
@@ -58,9 +59,10 @@ static void outer_bytes(const void *ctx, size_t lo, size_t hi)
 	for (size_t o = lo, n; o < hi; o += n) {
 		const size_t left = width - o % width, room = hi - o < ONX_REDUCE_BLOCK ? hi - o : ONX_REDUCE_BLOCK;
 		struct onx_reduce_spot row = { .off = onx_reduce_seek(kept, 0, o).off };
-		uint8_t top[ONX_REDUCE_BLOCK] = { 0 };
+		uint8_t top[ONX_REDUCE_BLOCK];
 
 		n = left < room ? left : room;
+		memset(top, 0, n);
 		for (size_t r = 0; r < gone->count; r++, onx_reduce_next(gone, 0, &row))
 			top_row((const uint8_t *)j->c->x[0].v + row.off, flip, n, top);
 		for (size_t i = 0; i < n; i++)

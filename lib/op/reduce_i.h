@@ -38,7 +38,9 @@ static inline void onx_reduce_next(const struct onx_reduce_dims *d, int from, st
 
 struct onx_reduce_job { const struct onx_call *c; const struct onx_reduce_geo *g; enum onx_reduction kind; };
 
-enum { ONX_REDUCE_BLOCK = 256 };         /* outputs side by side, where the innermost dimension is kept */
+/* Outputs side by side, where the innermost dimension is kept: a page of memory of each row, which then follows the
+ * one before it or begins where the processor has looked ahead to. */
+enum { ONX_REDUCE_BLOCK = 1024 };
 
 /* The innermost dimension goes. */
 static inline bool onx_reduce_inner(const struct onx_reduce_geo *g)

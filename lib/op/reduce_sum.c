@@ -231,11 +231,13 @@ static void outer_range(const void *ctx, size_t lo, size_t hi)
 		const size_t left = width - o % width, room = hi - o < ONX_REDUCE_BLOCK ? hi - o : ONX_REDUCE_BLOCK;
 		const real *x = (const real *)j->c->x[0].v + onx_reduce_seek(kept, 0, o).off;
 		struct onx_reduce_spot row = { .off = 0 };
-		double acc[ONX_REDUCE_BLOCK], sum[ONX_REDUCE_BLOCK] = { 0 };
+		double acc[ONX_REDUCE_BLOCK], sum[ONX_REDUCE_BLOCK];
 		real top[ONX_REDUCE_BLOCK];
 		n = left < room ? left : room;
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++) {
 			top[i] = (real)(acc[i] = start(j->kind));
+			sum[i] = 0;
+		}
 		for (size_t r = 0; r < gone->count; r++, onx_reduce_next(gone, 0, &row))
 			if (is_extreme(j->kind))
 				top_row(j->kind != MIN, x + row.off, n, top);
