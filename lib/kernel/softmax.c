@@ -6,7 +6,9 @@
 #include "kernel/lanes.h"
 #include "kernel/vmath.h"
 
-enum { PIECE = 1 << 12, WIDE = 64, LANES = 16, SHORT = 16 };
+/* Lines side by side: a page of memory of each element's, so that memory is read in its order, if that leaves ENOUGH
+ * blocks for several threads; else some cache lines. */
+enum { PIECE = 1 << 12, WIDE = 1024, NARROW = 64, ENOUGH = 4, LANES = 16, SHORT = 16 };
 
 struct job {
 	const struct onx_lines *g;
@@ -14,7 +16,7 @@ struct job {
 	const real *x, *y, *dy;
 	real *to;
 	bool add;
-	size_t grain, across;           /* lines, or blocks of lines, in a piece; blocks of an outer index */
+	size_t wide, grain, across;     /* lines of a block; lines, or blocks, in a piece; blocks of an outer index */
 };
 
 /* A NaN is passed over here: its own exponential spoils the sum. */
@@ -54,10 +56,10 @@ static void log_line(const real *x, size_t n, real *y)
 {
 	const real top = largest(x, n);
 	double sum = 0;
-	real e[WIDE];
+	real e[NARROW];
 
-	for (size_t i = 0; i < n; i += WIDE) {
-		const size_t m = n - i < WIDE ? n - i : WIDE;
+	for (size_t i = 0; i < n; i += NARROW) {
+		const size_t m = n - i < NARROW ? n - i : NARROW;
 
 		for (size_t k = 0; k < m; k++)
 			e[k] = onx_vexp(x[i + k] - top);
@@ -199,7 +201,7 @@ static void turn_in(const real *restrict x, size_t n, size_t lines, real *restri
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < lines; k++)
-			to[i * WIDE + k] = x[k * n + i];
+			to[i * NARROW + k] = x[k * n + i];
 }
 
 ONX_CLONES
@@ -207,7 +209,7 @@ static void turn_out(const real *restrict from, size_t n, size_t lines, bool add
 {
 	for (size_t k = 0; k < lines; k++)
 		for (size_t i = 0; i < n; i++)
-			onx_put(&y[k * n + i], add, from[i * WIDE + k]);
+			onx_put(&y[k * n + i], add, from[i * NARROW + k]);
 }
 
 /* Lines lo..hi-1 of a few neighbours. */
@@ -218,17 +220,17 @@ static void short_lines(const struct job *j, size_t lo, size_t hi)
 
 	for (size_t lines; lo < hi; lo += lines) {
 		const size_t at = lo * n;
-		real a[SHORT * WIDE], b[SHORT * WIDE];
+		real a[SHORT * NARROW], b[SHORT * NARROW];
 
-		lines = hi - lo < WIDE ? hi - lo : WIDE;
+		lines = hi - lo < NARROW ? hi - lo : NARROW;
 		if (j->dy) {
 			turn_in(j->y + at, n, lines, a);
 			turn_in(j->dy + at, n, lines, b);
-			back_lines(a, b, n, WIDE, lines, logs, false, b);
+			back_lines(a, b, n, NARROW, lines, logs, false, b);
 			turn_out(b, n, lines, j->add, j->to + at);
 		} else {
 			turn_in(j->x + at, n, lines, a);
-			soft_block(a, n, WIDE, lines, logs, b);
+			soft_block(a, n, NARROW, lines, logs, b);
 			turn_out(b, n, lines, false, j->to + at);
 		}
 	}
@@ -247,7 +249,7 @@ static void piece_of(void *ctx, size_t piece, int worker)
 		return;
 	}
 	for (size_t i = lo; i < hi; i++) {
-		const size_t col = i % j->across * WIDE, w = g->inner - col < WIDE ? g->inner - col : WIDE;
+		const size_t col = i % j->across * j->wide, w = g->inner - col < j->wide ? g->inner - col : j->wide;
 		const size_t at = i / j->across * g->len * g->inner + col;
 
 		if (j->dy)
@@ -261,8 +263,9 @@ static void run(struct onx_pool *pool, struct job *j)
 {
 	const struct onx_lines *g = j->g;
 
-	j->across = onx_pieces(g->inner, WIDE);
-	j->grain = PIECE / (g->len * (g->inner < WIDE ? g->inner : WIDE) + 1) + 1;
+	j->wide = g->outer * onx_pieces(g->inner, WIDE) >= ENOUGH ? WIDE : NARROW;
+	j->across = onx_pieces(g->inner, j->wide);
+	j->grain = PIECE / (g->len * (g->inner < j->wide ? g->inner : j->wide) + 1) + 1;
 	if (g->len)
 		onx_parallel(pool, onx_pieces(g->outer * j->across, j->grain), piece_of, j);
 }
