@@ -83,7 +83,7 @@ static void any_range(const void *ctx, size_t lo, size_t hi)
 	}
 }
 
-enum { BLOCK = 64 };
+enum { BLOCK = 64, WIDE = 1024 };       /* of a run; side by side: a page of memory of each row */
 
 /* n results side by side: the numbers of one step along the axis are neighbours. */
 ONX_CLONES static void block(const struct job *j, const real *restrict x, size_t n, int64_t *restrict y)
@@ -91,8 +91,8 @@ ONX_CLONES static void block(const struct job *j, const real *restrict x, size_t
 	const struct geo *g = j->c->geo;
 	const bool last = ((const struct arg *)j->c->attr)->last;
 	const real sign = (real)j->sign;
-	real top[BLOCK];
-	int32_t at[BLOCK];
+	real top[WIDE];
+	int32_t at[WIDE];
 
 	for (size_t i = 0; i < n; i++) {
 		top[i] = sign * x[i];
@@ -139,7 +139,7 @@ static void real_range(const void *ctx, size_t lo, size_t hi)
 	int64_t *y = j->c->y[0].v;
 
 	for (size_t o = lo, n; o < hi; o += n) {
-		const size_t left = g->inner - o % g->inner, room = hi - o < BLOCK ? hi - o : BLOCK;
+		const size_t left = g->inner - o % g->inner, room = hi - o < WIDE ? hi - o : WIDE;
 		const real *x = (const real *)j->c->x[0].v + o / g->inner * g->n * g->inner + o % g->inner;
 		n = left < room ? left : room;
 		if (g->inner == 1)
@@ -157,7 +157,7 @@ static void arg_run(const struct onx_call *c, int sign)
 	const size_t grain = onx_pieces(ONX_GRAIN, g->n);
 
 	if (c->y[0].n > 0)
-		onx_each(c->pool, c->y[0].n, grain < BLOCK && g->inner > 1 ? BLOCK : grain,
+		onx_each(c->pool, c->y[0].n, grain < WIDE && g->inner > 1 ? WIDE : grain,
 			 fits ? real_range : any_range, &j);
 }
 

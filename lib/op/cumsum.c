@@ -69,7 +69,7 @@ ONX_CLONES static void step_ints(const int64_t *restrict x, size_t n, bool exclu
 	}
 }
 
-enum { LINES = 256 };
+enum { LINES = 1024 };           /* side by side: a page of memory of each row */
 
 static void sum_lines(const void *ctx, size_t lo, size_t hi)
 {
