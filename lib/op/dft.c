@@ -1,4 +1,4 @@
-/* op/dft.c -- DFT, STFT (kernel/fft.h) and MelWeightMatrix.
+/* op/dft.c -- DFT and STFT (kernel/fft.h).
  *
  * A transform is linear: its gradient is the transform with the other sign.  Numbers of the last axis
  * are the real and the imaginary part; one number: the imaginary part is 0.  One-sided results
@@ -9,6 +9,7 @@
 #include "kernel/fft.h"
 #include "op/infer.h"
 #include "op/loop.h"
+#include "op/spectrum.h"
 
 struct dft_attr { int64_t axis; bool inverse, onesided; };
 #define ONESIDED(value) { "onesided", F_BOOL, offsetof(struct dft_attr, onesided), .def = value, \
@@ -62,22 +63,6 @@ static int parts_of(const struct onx_infer *s, size_t *parts, struct onx_err *e)
 	       : onx_fail(e, ONX_SHAPE, "the last axis has %" PRId64 " numbers, wanted 1 (real) or 2 (complex)", last);
 }
 
-static int number(struct onx_infer *s, int i, int64_t *v, struct onx_err *e)
-{
-	const int64_t *list;
-	size_t n;
-	int rc;
-
-	if (!onx_has_in(s, i))
-		return ONX_OK;
-	if ((rc = onx_in_ints(s, i, &list, &n, e)) < 0)
-		return rc;
-	if (n != 1)
-		return onx_fail(e, ONX_SHAPE, "input %d has %zu elements, wanted 1", i, n);
-	*v = list[0];
-	return ONX_OK;
-}
-
 static int dft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct dft_attr *a = attr;
@@ -88,7 +73,7 @@ static int dft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	int axis, rc;
 
 	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 2, ONX_RANK, e)) < 0 ||
-	    (rc = parts_of(s, &parts, e)) < 0 || (rc = number(s, 2, &where, e)) < 0 ||
+	    (rc = parts_of(s, &parts, e)) < 0 || (rc = onx_signal_number(s, 2, &where, e)) < 0 ||
 	    (rc = onx_axis(where, y.rank, &axis, e)) < 0)
 		return rc;
 	if (axis == y.rank - 1)
@@ -98,7 +83,7 @@ static int dft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	if (a->onesided && !a->inverse && parts == 2)
 		return onx_fail(e, ONX_SHAPE, "a one-sided transform of a complex signal");
 	n = half ? 2 * (have - 1) : have;
-	if ((rc = number(s, 1, &n, e)) < 0 || (rc = new_geo(s, n, &g, e)) < 0)
+	if ((rc = onx_signal_number(s, 1, &n, e)) < 0 || (rc = new_geo(s, n, &g, e)) < 0)
 		return rc;
 	const int64_t bins = a->onesided ? n / 2 + 1 : n;
 	g->sign = a->inverse ? 1 : -1;
@@ -186,7 +171,7 @@ static int stft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	int rc;
 
 	if ((rc = onx_want_real(s, 0, e)) < 0 || (rc = onx_want_rank(s, 0, 3, 3, e)) < 0 ||
-	    (rc = parts_of(s, &parts, e)) < 0 || (rc = number(s, 1, &step, e)) < 0)
+	    (rc = parts_of(s, &parts, e)) < 0 || (rc = onx_signal_number(s, 1, &step, e)) < 0)
 		return rc;
 	if (step < 1)
 		return onx_fail(e, ONX_SHAPE, "frames %" PRId64 " apart, wanted 1 or more", step);
@@ -197,7 +182,7 @@ static int stft_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	} else {
 		n = x->dim[1];
 	}
-	if ((rc = number(s, 3, &n, e)) < 0)
+	if ((rc = onx_signal_number(s, 3, &n, e)) < 0)
 		return rc;
 	if (onx_has_in(s, 2) && s->in[2].shape.dim[0] != n)
 		return onx_fail(e, ONX_SHAPE, "a window of %" PRId64 " for frames of %" PRId64,
@@ -317,86 +302,6 @@ static size_t stft_scratch(const struct onx_infer *s, const void *attr, int thre
 	return dft_scratch(s, attr, threads, backward) + (backward ? g->n * sizeof(double) : 0);
 }
 
-/* ---- MelWeightMatrix ---- */
-
-struct mel_attr { int64_t type; };
-static const struct onx_field mel_field[] = {
-	{ "output_datatype", F_INT, offsetof(struct mel_attr, type), .def = "1", .min = 1, .max = 64,
-	  .help = "number of the element type" },
-	{ .name = NULL }
-};
-static const struct onx_table mel_attr = { "MelWeightMatrix", sizeof(struct mel_attr), mel_field, .check = NULL };
-
-struct mel { int64_t bands, bins, *edge; };
-
-/* Edges of the bands: equal steps on the mel scale, 2595 log10(1 + hertz / 700), as bins. */
-static int mel_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
-{
-	const int64_t type = ((const struct mel_attr *)attr)->type;
-	struct mel *m = ONX_NEW(s->mem, struct mel);
-	int64_t length = 0, rate = 0;
-	double hertz[2], mels[2];
-	int rc;
-
-	if (!m)
-		return onx_nomem(e, sizeof *m, "MelWeightMatrix");
-	if ((rc = number(s, 0, &m->bands, e)) < 0 || (rc = number(s, 1, &length, e)) < 0 ||
-	    (rc = number(s, 2, &rate, e)) < 0 || (rc = onx_in_real(s, 3, &hertz[0], e)) < 0 ||
-	    (rc = onx_in_real(s, 4, &hertz[1], e)) < 0)
-		return rc;
-	if (m->bands < 0 || m->bands > 1 << 24 || length < 1 || length > 1 << 28 || rate < 1)
-		return onx_fail(e, ONX_SHAPE, "%" PRId64 " bands, length %" PRId64 ", rate %" PRId64
-				", wanted positive numbers", m->bands, length, rate);
-	if (!onx_dtype_known((int)type) || onx_dtype_class((enum onx_dtype)type) == ONX_CLASS_TEXT ||
-	    onx_dtype_class((enum onx_dtype)type) == ONX_CLASS_CPLX)
-		return onx_fail(e, ONX_SHAPE, "output_datatype is %" PRId64 ", wanted a number type", type);
-	m->bins = length / 2 + 1;
-	m->edge = ONX_NEWS(s->mem, int64_t, (size_t)m->bands + 2);
-	if (!m->edge)
-		return onx_nomem(e, 8.0 * (double)m->bands, "bands");
-	for (int i = 0; i < 2; i++)
-		mels[i] = 2595 * log10(1 + hertz[i] / 700);
-	for (int64_t i = 0; i < m->bands + 2; i++) {
-		const double at = mels[0] + (mels[1] - mels[0]) / (double)(m->bands + 2) * (double)i;
-		const double bin = floor((double)(length + 1) * (700 * (pow(10, at / 2595) - 1)) / (double)rate);
-		if (!(bin >= 0 && bin <= (double)m->bins))
-			return onx_fail(e, ONX_SHAPE, "a band has its edge at bin %g of %" PRId64, bin, m->bins);
-		m->edge[i] = (int64_t)bin;
-	}
-	const struct onx_shape y = { 2, { m->bins, m->bands } };
-	s->geo = m;
-	onx_set_out(s, 0, (enum onx_dtype)type, &y);
-	return ONX_OK;
-}
-
-static void mel_put(const struct onx_call *c, int64_t bin, int64_t band, double v)
-{
-	const struct mel *m = c->geo;
-	const size_t at = (size_t)(bin * m->bands + band);
-
-	if (bin >= m->bins)
-		return;
-	if (onx_dtype_real(c->y[0].type))
-		onx_view_put_real(&c->y[0], at, v);
-	else
-		onx_view_put_int(&c->y[0], at, (int64_t)v);
-}
-
-/* Triangles: up from an edge to the next, 1 there, down to the one behind. */
-static void mel_forward(const struct onx_call *c)
-{
-	const struct mel *m = c->geo;
-
-	memset(c->y[0].v, 0, c->y[0].n * c->y[0].width);
-	for (int64_t i = 0; i < m->bands; i++) {
-		const int64_t a = m->edge[i], b = m->edge[i + 1], z = m->edge[i + 2];
-		for (int64_t j = a; j <= b; j++)
-			mel_put(c, j, i, a == b ? 1 : (double)(j - a) / (double)(b - a));
-		for (int64_t j = b; j < z; j++)
-			mel_put(c, j, i, (double)(z - j) / (double)(z - b));
-	}
-}
-
 #define DFT(version, ins, table)                                                                \
 	{ .domain = "", .type = "DFT", .since = version, .min_in = 1, .max_in = ins, .min_out = 1, \
 	  .max_out = 1, .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .attr = &table,        \
@@ -408,8 +313,5 @@ const struct onx_op ONX_R(onx_ops_dft)[] = {
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER, ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 4,
 	  .keep = ONX_KEEP_X(0) | ONX_KEEP_X(2), .attr = &stft_attr, .infer = stft_infer,
 	  .scratch = stft_scratch, .forward = stft_forward, .backward = stft_backward },
-	{ .domain = "", .type = "MelWeightMatrix", .since = 17, .min_in = 5, .max_in = 5, .min_out = 1,
-	  .max_out = 1, .grad = { ONX_G_NEVER }, .n_grad = 1, .attr = &mel_attr, .infer = mel_infer,
-	  .forward = mel_forward },
 	{ .type = NULL }
 };
