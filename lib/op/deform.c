@@ -7,6 +7,7 @@
  * elements outside being 0; Y = W col + B by group, a product of matrices for each sample. */
 #include <inttypes.h>
 #include "kernel/gemm.h"
+#include <string.h>
 #include "op/infer.h"
 #include "op/window.h"
 
@@ -121,14 +122,6 @@ static struct tap tap_at(const struct onx_call *c, size_t b, size_t og, size_t k
 	return t;
 }
 
-/* The same for row r = (channel, tap) of the columns. */
-static struct tap tap_of(const struct onx_call *c, size_t b, size_t r, size_t p)
-{
-	const struct deform_geo *g = c->geo;
-
-	return tap_at(c, b, r / g->w.kern_n / (g->c / g->og), r % g->w.kern_n, p);
-}
-
 static double corner(const struct corners *t, const real *x, int k)
 {
 	return t->at[k] < 0 ? 0 : x[t->at[k]];
@@ -140,12 +133,13 @@ static double between(const struct corners *t, const real *x)
 	       t->fy * ((1 - t->fx) * corner(t, x, 2) + t->fx * corner(t, x, 3));
 }
 
+/* Places whose taps are found at once, and channels that share them backward. */
+enum { PLACES = 64, CHANNELS = 8 };
 struct columns { const struct onx_call *c; size_t b; real *col; };
 
 /* One tap of one offset group: its places are found once for all channels of the group. */
 static void fill_tap(void *ctx, size_t set, int worker)
 {
-	enum { PLACES = 64 };
 	const struct columns *j = ctx;
 	const struct deform_geo *g = j->c->geo;
 	const size_t channels = g->c / g->og, og = set / g->w.kern_n, k = set % g->w.kern_n;
@@ -196,7 +190,7 @@ static void deform_forward(const struct onx_call *c)
 static size_t deform_scratch(const struct onx_infer *s, const void *attr, int threads, bool backward)
 {
 	const struct deform_geo *g = s->geo;
-	const size_t n = g->rows * g->w.out_n, plane = (size_t)threads * g->w.in_n;
+	const size_t n = g->rows * g->w.out_n, plane = (size_t)threads * CHANNELS * g->w.in_n;
 
 	(void)attr;
 	return ((backward ? 2 * n : n) + (backward ? plane : 0)) * sizeof(double);
@@ -214,27 +208,46 @@ static double deform_macs(const struct onx_infer *s, const void *attr)
 
 struct back { const struct onx_call *c; size_t b; const real *d; double *planes; };
 
-/* One channel of X: all taps that read it. */
-static void plane_back(void *ctx, size_t channel, int worker)
+/* What the taps of n places send to one channel. */
+static void scatter(const struct tap *t, const real *d, size_t n, double *sum)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct corners *c = &t[i].c;
+		const double v = t[i].m * d[i], up = v * (1 - c->fy), down = v * c->fy;
+		const double part[4] = { up * (1 - c->fx), up * c->fx, down * (1 - c->fx), down * c->fx };
+
+		for (int k = 0; k < 4; k++)
+			if (c->at[k] >= 0)
+				sum[c->at[k]] += part[k];
+	}
+}
+
+/* Up to CHANNELS channels of X of one offset group: all taps that read them. */
+static void plane_back(void *ctx, size_t piece, int worker)
 {
 	const struct back *j = ctx;
 	const struct deform_geo *g = j->c->geo;
 	const struct onx_view *dx = &j->c->dx[X];
-	double *sum = j->planes + (size_t)worker * g->w.in_n;
-	real *to = (real *)dx->v + (j->b * g->c + channel) * g->w.in_n;
+	const size_t of_group = g->c / g->og, runs = onx_pieces(of_group, CHANNELS), og = piece / runs;
+	double *sum = j->planes + (size_t)worker * CHANNELS * g->w.in_n;
+	struct tap t[PLACES];
+	size_t lo, hi;
 
-	for (size_t i = 0; i < g->w.in_n; i++)
-		sum[i] = 0;
-	for (size_t r = channel * g->w.kern_n; r < (channel + 1) * g->w.kern_n; r++)
-		for (size_t p = 0; p < g->w.out_n; p++) {
-			const struct tap t = tap_of(j->c, j->b, r, p);
-			const double d = t.m * j->d[r * g->w.out_n + p];
-			for (int k = 0; k < 4; k++)
-				if (t.c.at[k] >= 0)
-					sum[t.c.at[k]] += d * (k / 2 ? t.c.fy : 1 - t.c.fy) *
-							  (k % 2 ? t.c.fx : 1 - t.c.fx);
+	onx_piece(of_group, CHANNELS, piece % runs, &lo, &hi);
+	lo += og * of_group;
+	hi += og * of_group;
+	memset(sum, 0, (hi - lo) * g->w.in_n * sizeof *sum);
+	for (size_t k = 0; k < g->w.kern_n; k++)
+		for (size_t p = 0, n; p < g->w.out_n; p += n) {
+			n = g->w.out_n - p < PLACES ? g->w.out_n - p : PLACES;
+			for (size_t i = 0; i < n; i++)
+				t[i] = tap_at(j->c, j->b, og, k, p + i);
+			for (size_t ch = lo; ch < hi; ch++)
+				scatter(t, j->d + (ch * g->w.kern_n + k) * g->w.out_n + p, n,
+					sum + (ch - lo) * g->w.in_n);
 		}
-	for (size_t i = 0; i < g->w.in_n; i++)
+	real *to = (real *)dx->v + (j->b * g->c + lo) * g->w.in_n;
+	for (size_t i = 0; i < (hi - lo) * g->w.in_n; i++)
 		onx_put(&to[i], dx->add, (real)sum[i]);
 }
 
@@ -244,29 +257,46 @@ static void put(const struct onx_call *c, int i, size_t at, double v)
 		onx_put((real *)c->dx[i].v + at, c->dx[i].add, (real)v);
 }
 
+/* The gradients of dy, dx and mask of n places. */
+struct moves { double dy[PLACES], dx[PLACES], m[PLACES]; };
+
+/* What one channel adds to them. */
+static void move_back(const struct tap *t, const real *x, const real *d, size_t n, struct moves *to)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct corners *c = &t[i].c;
+		const double a = corner(c, x, 0), b = corner(c, x, 1), e = corner(c, x, 2), f = corner(c, x, 3);
+		const double up = a + c->fx * (b - a), down = e + c->fx * (f - e), v = d[i] * t[i].m;
+
+		to->m[i] += d[i] * (up + c->fy * (down - up));
+		to->dy[i] += v * (down - up);
+		to->dx[i] += v * ((1 - c->fy) * (b - a) + c->fy * (f - e));
+	}
+}
+
 /* One tap of one offset group: every channel of the group moves by the same numbers. */
 static void tap_back(void *ctx, size_t set, int worker)
 {
 	const struct back *j = ctx;
 	const struct deform_geo *g = j->c->geo;
 	const size_t channels = g->c / g->og, og = set / g->w.kern_n, k = set % g->w.kern_n;
+	struct tap t[PLACES];
 
 	(void)worker;
-	for (size_t p = 0; p < g->w.out_n; p++) {
-		const struct tap t = tap_at(j->c, j->b, og, k, p);
-		double dy = 0, dx = 0, dm = 0;
-		for (size_t i = og * channels; i < (og + 1) * channels; i++) {
-			const real *x = (const real *)j->c->x[X].v + (j->b * g->c + i) * g->w.in_n;
-			const double d = j->d[(i * g->w.kern_n + k) * g->w.out_n + p];
-			const double a = corner(&t.c, x, 0), b = corner(&t.c, x, 1);
-			const double e = corner(&t.c, x, 2), f = corner(&t.c, x, 3);
-			dm += d * between(&t.c, x);
-			dy += d * t.m * ((1 - t.c.fx) * (e - a) + t.c.fx * (f - b));
-			dx += d * t.m * ((1 - t.c.fy) * (b - a) + t.c.fy * (f - e));
+	for (size_t p = 0, n; p < g->w.out_n; p += n) {
+		struct moves to = { .m = { 0 } };
+
+		n = g->w.out_n - p < PLACES ? g->w.out_n - p : PLACES;
+		for (size_t i = 0; i < n; i++)
+			t[i] = tap_at(j->c, j->b, og, k, p + i);
+		for (size_t ch = og * channels; ch < (og + 1) * channels; ch++)
+			move_back(t, (const real *)j->c->x[X].v + (j->b * g->c + ch) * g->w.in_n,
+				  j->d + (ch * g->w.kern_n + k) * g->w.out_n + p, n, &to);
+		for (size_t i = 0; i < n; i++) {
+			put(j->c, OFFSET, t[i].dy, to.dy[i]);
+			put(j->c, OFFSET, t[i].dx, to.dx[i]);
+			put(j->c, MASK, t[i].mask, to.m[i]);
 		}
-		put(j->c, OFFSET, t.dy, dy);
-		put(j->c, OFFSET, t.dx, dx);
-		put(j->c, MASK, t.mask, dm);
 	}
 }
 
@@ -320,7 +350,7 @@ static void deform_backward(const struct onx_call *c)
 			onx_gemm(c->pool, &m, 1, (const real *)c->x[W].v + i * f.m * f.k, dy + i * f.m * f.n, 0,
 				 d + i * f.k * f.n);
 		if (c->dx[X].v)
-			onx_parallel(c->pool, g->c, plane_back, &k);
+			onx_parallel(c->pool, g->og * onx_pieces(g->c / g->og, CHANNELS), plane_back, &k);
 		if (moved)
 			onx_parallel(c->pool, g->og * g->w.kern_n, tap_back, &k);
 	}
