@@ -84,19 +84,17 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const n
 	run(pool, &p, x, w, bias, NULL, y, scratch);
 }
 
-static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy, const shift *back,
-		 const after *behind, real *dx, bool add, void *scratch)
+static void backward(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_back) *t,
+		     void *scratch)
 {
 	gather p;
 
-	data_of(g, back, behind, &p);
-	run(pool, &p, dy, w, NULL, add && !behind ? dx : NULL, dx, scratch);
+	if (t->dw)
+		onx_last_dense_weights(pool, g, onx_isa(), t->norm, t->x, t->dy, t->shift, t->dw, t->add_dw, scratch);
+	if (!t->after && !t->dx)
+		return;
+	data_of(g, t->shift, t->after, &p);
+	run(pool, &p, t->dy, t->w, NULL, t->add_dx && !t->after ? t->dx : NULL, t->dx, scratch);
 }
 
-static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const norm *in_front, const real *x,
-		    const real *dy, const shift *back, real *dw, bool add, void *scratch)
-{
-	onx_last_dense_weights(pool, g, onx_isa(), in_front, x, dy, back, dw, add, scratch);
-}
-
-const struct ONX_R(onx_last_normed) onx_last_normed_dense = { fits, pieces, scratch_of, forward, data, weights };
+const struct ONX_R(onx_last_normed) onx_last_normed_dense = { fits, pieces, scratch_of, forward, backward };

@@ -2,36 +2,52 @@
  *
  *     dw[k][ch] = sum over n, o of dy[n][o][ch] * x[n][o*stride + k*dil - pad][ch]
  *
- * A piece is a run of rows of output pixels, taken in bands that stay in the second-level cache with the lines of x
- * that they meet.  For a block of channels and one row of the window it holds the sums of
- * up to five neighbouring taps in registers while it walks along the rows of a band, so that a number of dy is loaded
- * once for all of them.  After at most TERMS pixels the sums are added to the piece's own dw; those of all pieces
- * are added in order, in double. */
+ * A piece is a run of rows of output pixels, one after the other.  Of four neighbouring pixels whose windows lie
+ * inside the image a line of channels of dy is in registers for all taps; the sums over these pixels are added to the
+ * worker's sums, those after at most TERMS additions to the piece's own dw, and those of all pieces in order, in
+ * double.  So x and dy are read in streams, and a strip asks for what a later one needs, as in last_dw.c. */
 #include <string.h>
 #include "kernel/cpu.h"
 #include "kernel/last_dw_i.h"
 
-enum { TERMS = 128, ROWS = 8, PIECES = 32, RUN = 5, COLUMNS = 16, BAND = 3 << 16 };     /* BAND: bytes */
+enum { TERMS = 32, ROWS = 8, PIECES = 32, COLUMNS = 16, SPANS = 25 };
+enum { STRIP = 4, STEP = 7 };                           /* pixels of a strip; most taps at once */
+enum { AHEAD = 8192 / sizeof(real) };                   /* numbers: asked for ahead */
 
 static bool fits(const struct onx_conv_geo *g)
 {
 	return g->c == 1 && g->m == 1 && g->groups > 1 && onx_slide_phases(&g->w) <= ONX_SLIDE_PHASES;
 }
 
+/* A row of the window: where the first pixel of the strips meets tap 0 of x; what to ask for, or NULL; its sums. */
+struct span { const real *x, *ask; real *acc; };
+/* `count` strips: numbers from a pixel of x to the next, from a tap to the next. */
+struct strips {
+	struct span span[SPANS];
+	size_t spans, count, taps, ch, mul, step;
+	int64_t tap;
+	const real *dy, *ask;           /* ask: where what is asked for stands beside dy */
+};
+/* The loops for one width of lines: numbers in a line; one pixel of any taps; strips of 3, 5, 7, any taps. */
+typedef void strips_fn(const struct strips *k);
+struct ways { size_t line; strips_fn *one, *many[4]; };
+
 struct job {
 	const struct onx_conv_geo *g;
+	const struct ways *ways;
 	struct onx_slide s;
 	size_t rows, by;                /* rows of pixels; of a piece */
-	const real *x, *dy;
+	size_t lo, hi;                  /* pixels of a row that meet all taps of dimension 2 inside x */
 	real *part, *dw;                /* part [piece][kern][ch]     */
 	bool add;
-	const struct ONX_R(onx_last_shift) *shift;
-	size_t r0;                      /* of a worker's band, whose rows of dy' are at `shifted` with a shift */
-	real *shifted;
-	struct ONX_R(onx_dw_ring) ring; /* of a worker, which is `room` bytes; spread NULL: x as it is */
-	size_t ring_room, room;         /* bytes of a ring; with the rows of dy' */
+	struct ONX_R(onx_dw_ring) ring, back;   /* of a worker: x and dy as they are taken */
+	size_t room;                    /* bytes of a worker: sums, rings */
 	char *rooms;
+	const struct ONX_R(onx_dw_then) *then;
 };
+
+/* The sums of a worker, after `terms` additions; where they go. */
+struct sums { real *acc, *part; size_t n, terms; };
 
 size_t onx_dw_weights_by(const struct onx_conv_geo *g, size_t *rows)
 {
@@ -49,99 +65,172 @@ static size_t pieces_of(const struct onx_conv_geo *g)
 	return onx_pieces(rows, by);
 }
 
-/* Where the taps [t0, t0 + n) of dimension 2 are inside x: each for pixels [lo[i], hi[i]), all for [*a, *b). */
-struct reach { size_t lo[RUN], hi[RUN], a, b; };
-
-static struct reach reach_of(const struct onx_window *w, size_t t0, size_t n)
-{
-	struct reach r = { .a = 0, .b = w->out[2] };
-
-	for (size_t i = 0; i < n; i++) {
-		onx_window_valid(w, 2, t0 + i, &r.lo[i], &r.hi[i]);
-		r.a = r.lo[i] > r.a ? r.lo[i] : r.a;
-		r.b = r.hi[i] < r.b ? r.hi[i] : r.b;
-	}
-	if (r.b < r.a)
-		r.b = r.a;
-	return r;
-}
-
-/* Row r of pixels under row (a, b) of the window: where dy and x stand; false in the padding. */
-ONX_INLINE bool row_at(const struct job *j, size_t r, size_t a, size_t b, const real **dy, const real **x)
-{
-	const struct onx_slide *s = &j->s;
-	const size_t n = r / (s->grid[0] * s->grid[1]), o0 = r / s->grid[1] % s->grid[0], o1 = r % s->grid[1];
-
-	if (!onx_slide_in(s, 0, o0, a) || !onx_slide_in(s, 1, o1, b))
-		return false;
-	*dy = j->shift ? j->shifted + (r - j->r0) * s->grid[2] * j->g->groups : j->dy + r * s->grid[2] * j->g->groups;
-	const size_t i = (n * s->src[0] + (size_t)onx_slide_at(s, 0, o0, a)) * s->src[1] +
-			 (size_t)onx_slide_at(s, 1, o1, b);
-
-	*x = (j->ring.spread ? j->ring.at + i % j->ring.lines * j->ring.line : j->x + i * j->ring.line);
-	return true;
-}
-
 #define ONX_LINES "kernel/last_dw_grad_lines.inc"
 #include "kernel/lines.h"
 
-/* Rows of pixels whose dy and lines of x take BAND bytes together. */
-static size_t band_of(const struct job *j)
+ONX_CLONES
+static void flush(struct sums *t)
 {
-	const struct onx_slide *s = &j->s;
-	const size_t line = s->src[2] * j->g->groups * sizeof(real), dy = s->grid[2] * j->g->groups * sizeof(real);
-	const size_t window = s->taps[0] * s->taps[1] * line, each = dy + (size_t)s->mul[1] * line;
+	real *restrict acc = t->acc, *restrict part = t->part;
 
-	return window + each < BAND ? (BAND - window) / each : 1;
+	for (size_t i = 0; i < t->n; i++) {
+		part[i] += acc[i];
+		acc[i] = 0;
+	}
+	t->terms = 0;
 }
 
-/* Reads a number of each cache line, one line after the other: what stands before a band's loops comes from memory
- * as a stream, which loops over blocks of channels do not look like. */
-static void touch(const real *from, size_t n)
+/* Row i of all rows of x; where it is read. */
+ONX_INLINE struct span span_of(const struct job *j, size_t i, size_t b)
 {
-	for (size_t i = 0; i < n; i += 64 / sizeof(real))
-		(void)*(const volatile real *)(from + i);
+	const struct ONX_R(onx_dw_ring) *r = &j->ring;
+	const bool fresh = b + (size_t)j->s.mul[1] >= j->s.taps[1];
+	const real *const x = onx_dw_ring_line(r, i);
+
+	return (struct span){ .x = x, .ask = !fresh ? NULL : r->spread ? r->x + (i + (size_t)j->s.mul[1]) * r->line :
+			      x + AHEAD };
 }
 
-/* All that rows [r0, r1) read, in its order in memory. */
-static void touch_band(const struct job *j, size_t r0, size_t r1)
+/* Strips of `pixels` pixels from pixel o on. */
+static void strips(const struct job *j, struct sums *t, const struct strips *row, strips_fn *fn, size_t pixels,
+		   size_t tap, size_t o, size_t count)
+{
+	const int64_t from = onx_slide_at(&j->s, 2, o, tap) * (int64_t)row->ch;
+	struct strips k = *row;
+
+	for (size_t i = 0; i < k.spans; i++) {
+		k.span[i].x += from;
+		k.span[i].acc += tap * k.ch;
+		k.span[i].ask += k.span[i].ask ? from : 0;
+	}
+	k.ask += o * k.ch;
+	for (k.dy += o * k.ch; count > 0; count -= k.count) {
+		if (t->terms == TERMS)
+			flush(t);
+		k.count = TERMS - t->terms < count ? TERMS - t->terms : count;
+		fn(&k);
+		for (size_t i = 0; i < k.spans; i++) {
+			k.span[i].x += k.count * pixels * k.step;
+			k.span[i].ask += k.span[i].ask ? k.count * pixels * k.step : 0;
+		}
+		k.dy += k.count * pixels * k.ch;
+		k.ask += k.count * pixels * k.ch;
+		t->terms += k.count;
+	}
+}
+
+/* Pixels [o, end), one by one. */
+static void pixels(const struct job *j, struct sums *t, struct strips *row, size_t o, size_t end)
+{
+	size_t lo, hi;
+
+	for (; o < end; o++) {
+		onx_slide_taps(&j->s, 2, o, &lo, &hi);
+		row->taps = hi - lo;
+		if (lo < hi)
+			strips(j, t, row, j->ways->one, 1, lo, o, 1);
+	}
+}
+
+/* Channels [c, ch) that fill no line, of a row. */
+ONX_CLONES
+static void rest(const struct job *j, const struct strips *row, size_t c)
+{
+	enum { LONGEST = 64 / sizeof(real) };
+	const size_t ch = row->ch;
+	size_t lo, hi;
+
+	for (size_t i = 0; i < row->spans; i++)
+		for (size_t t = 0; t < j->s.taps[2]; t++) {
+			const real *const x = row->span[i].x;
+			real sum[LONGEST] = { 0 };
+
+			onx_window_valid(&j->g->w, 2, t, &lo, &hi);
+			for (size_t o = lo; o < hi; o++) {
+				const real *const dy = row->dy + o * ch;
+				const real *const at = x + (size_t)onx_slide_at(&j->s, 2, o, t) * ch;
+
+				for (size_t k = c; k < ch; k++)
+					sum[k - c] += dy[k] * at[k];
+			}
+			for (size_t k = c; k < ch; k++)
+				row->span[i].acc[t * ch + k] += sum[k - c];
+		}
+}
+
+/* A row of pixels under some rows of the window. */
+static void row_under(const struct job *j, struct sums *t, struct strips *row)
+{
+	const size_t taps = j->s.taps[2], kind = taps == 3 ? 0 : taps == 5 ? 1 : taps == 7 ? 2 : 3;
+	const size_t many = (j->hi - j->lo) / STRIP;
+
+	if (row->ch >= j->ways->line) {
+		pixels(j, t, row, 0, j->lo);
+		row->taps = taps;
+		strips(j, t, row, j->ways->many[kind], STRIP, 0, j->lo, many);
+		pixels(j, t, row, j->lo + many * STRIP, j->s.grid[2]);
+	}
+	if (row->ch % j->ways->line != 0) {
+		if (t->terms++ == TERMS)
+			flush(t);
+		rest(j, row, row->ch - row->ch % j->ways->line);
+	}
+}
+
+/* Row r of all rows of pixels. */
+static void row(const struct job *j, struct sums *t, size_t r)
 {
 	const struct onx_slide *s = &j->s;
-	const size_t line = s->src[2] * j->g->groups, row = s->grid[2] * j->g->groups;
-	const real *dy, *x;
+	const size_t n = r / (s->grid[0] * s->grid[1]), o0 = r / s->grid[1] % s->grid[0], o1 = r % s->grid[1];
+	struct strips k = { .ch = j->g->groups, .mul = (size_t)s->mul[2] };
 
-	if (j->shift)
-		onx_last_shift_rows(j->shift, j->dy + r0 * row, r0 * row, j->g->groups, 0, j->g->groups,
-				    (r1 - r0) * s->grid[2], j->shifted, j->g->groups);
-	else
-		touch(j->dy + r0 * row, (r1 - r0) * row);
-	for (size_t r = r0; r < r1 && j->ring.spread; r++)
-		onx_dw_ring_fill(&j->ring, s, r);
-	for (size_t r = r0; r < r1 && !j->ring.spread; r++)
-		for (size_t a = 0; a < s->taps[0]; a++)
-			for (size_t b = 0; b < s->taps[1]; b++)
-				if (row_at(j, r, a, b, &dy, &x))
-					touch(x, line);
+	k.step = k.mul * k.ch;
+	k.tap = s->inc[2] * (int64_t)k.ch;
+	k.dy = onx_dw_ring_line(&j->back, r);
+	k.ask = !j->back.shift ? k.dy + AHEAD : (j->then ? j->back.shift->y : j->back.x) + (r + 1) * j->back.line;
+	for (size_t ab = 0; ab < s->taps[0] * s->taps[1]; ab++) {
+		const size_t a = ab / s->taps[1], b = ab % s->taps[1];
+
+		if (!onx_slide_in(s, 0, o0, a) || !onx_slide_in(s, 1, o1, b))
+			continue;
+		k.span[k.spans] = span_of(j, (n * s->src[0] + (size_t)onx_slide_at(s, 0, o0, a)) * s->src[1] +
+					  (size_t)onx_slide_at(s, 1, o1, b), b);
+		k.span[k.spans++].acc = t->acc + ab * s->taps[2] * k.ch;
+		if (k.spans == SPANS) {
+			row_under(j, t, &k);
+			k.spans = 0;
+		}
+	}
+	if (k.spans > 0)
+		row_under(j, t, &k);
+}
+
+static size_t sums_room(const struct onx_conv_geo *g)
+{
+	return onx_dw_room(g->groups * g->w.kern_n * sizeof(real));
 }
 
 static void rows_piece(void *ctx, size_t piece, int worker)
 {
-	static void (*const rows[ONX_ISAS])(const struct job *j, size_t r0, size_t r1, real *part) = ONX_WIDTHS(rows);
 	struct job j = *(const struct job *)ctx;
-	const size_t n = j.g->groups * j.g->w.kern_n, band = band_of(&j);
-	real *const part = j.part + piece * n;
-	size_t r0, r1;
+	char *const room = j.rooms + (size_t)worker * j.room;
+	struct sums t = { .acc = (real *)(void *)room, .n = j.g->groups * j.g->w.kern_n };
+	size_t lo, hi;
 
-	if (j.ring.spread)
-		onx_dw_ring_at(&j.ring, j.rooms + (size_t)worker * j.room);
-	j.shifted = (real *)(void *)(j.rooms + (size_t)worker * j.room + j.ring_room);
-	memset(part, 0, n * sizeof *part);
-	onx_piece(j.rows, j.by, piece, &r0, &r1);
-	for (size_t r = r0; r < r1; r += band) {
-		j.r0 = r;
-		touch_band(&j, r, r + band < r1 ? r + band : r1);
-		rows[onx_isa()](&j, r, r + band < r1 ? r + band : r1, part);
+	t.part = j.part + piece * t.n;
+	memset(t.acc, 0, t.n * sizeof *t.acc);
+	memset(t.part, 0, t.n * sizeof *t.part);
+	onx_dw_ring_at(&j.ring, room + sums_room(j.g));
+	onx_dw_ring_at(&j.back, room + sums_room(j.g) + onx_dw_ring_bytes(&j.ring));
+	onx_piece(j.rows, j.by, piece, &lo, &hi);
+	for (; lo < hi; lo++) {
+		if (j.ring.spread)
+			onx_dw_ring_fill(&j.ring, &j.s, lo / j.s.grid[1], lo % j.s.grid[1]);
+		row(&j, &t, lo);
+		if (j.then)
+			j.then->row(j.then->ctx, &j.back, piece, lo, worker);
 	}
+	flush(&t);
 }
 
 /* dw as in the file: [ch][kern]. */
@@ -163,55 +252,75 @@ static void sum_piece(void *ctx, size_t piece, int worker)
 		}
 }
 
-static struct job job_of(const struct onx_conv_geo *g, bool normed, bool shifted)
+static const struct ways *ways_of(enum onx_isa isa)
 {
-	struct job j = { .g = g };
+	static const struct ways *const all[ONX_ISAS] = ONX_WIDTHS(&ways);
+
+	return all[isa];
+}
+
+/* back: places for lines of dy'. */
+static struct job job_of(const struct onx_conv_geo *g, bool normed, size_t back)
+{
+	struct job j = { .g = g, .ways = ways_of(onx_isa()), .hi = g->w.out[2], .room = sums_room(g) };
 
 	j.by = onx_dw_weights_by(g, &j.rows);
 	onx_slide_forward(&g->w, &j.s);
-	j.ring.line = g->w.in[2] * g->groups;
-	if (normed) {
-		j.ring.lines = onx_dw_ring_lines(g, band_of(&j) < j.by ? band_of(&j) : j.by);
-		j.ring_room = onx_dw_ring_bytes(&j.ring);
-	}
-	const size_t band = band_of(&j) < j.by ? band_of(&j) : j.by;
+	for (size_t t = 0; t < g->w.kern[2]; t++) {
+		size_t lo, hi;
 
-	j.room = j.ring_room + (shifted ? onx_dw_room(band * j.s.grid[2] * g->groups * sizeof(real)) : 0);
+		onx_window_valid(&g->w, 2, t, &lo, &hi);
+		j.lo = lo > j.lo ? lo : j.lo;
+		j.hi = hi < j.hi ? hi : j.hi;
+	}
+	j.lo = j.lo < j.hi ? j.lo : j.hi;
+	j.ring.line = g->w.in[2] * g->groups;
+	j.ring.lines = normed ? onx_dw_ring_lines(g) : 0;
+	j.back.line = g->w.out[2] * g->groups;
+	j.back.lines = back;
+	j.room += onx_dw_ring_bytes(&j.ring) + onx_dw_ring_bytes(&j.back);
 	return j;
 }
 
-/* Parts; parameters of the norm; a ring for each worker. */
+/* Parts; parameters of the norm; sums and rings for each worker. */
 static size_t parts_room(const struct onx_conv_geo *g)
 {
 	return onx_dw_room(pieces_of(g) * g->groups * g->w.kern_n * sizeof(real));
 }
 
-size_t onx_dw_weights_scratch(const struct onx_conv_geo *g, int threads, bool normed)
+static size_t spread_room(const struct onx_conv_geo *g, bool normed)
 {
-	return parts_room(g) +
-	       (normed ? onx_last_spread_bytes(g->groups) + (size_t)threads * job_of(g, true, true).room : 0);
+	return normed ? onx_last_spread_bytes(g->groups) : 0;
 }
 
-void onx_dw_weights(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_norm) *norm,
-		    const real *x, const real *dy, const struct ONX_R(onx_last_shift) *shift, real *dw, bool add,
-		    void *scratch)
+size_t onx_dw_weights_scratch(const struct onx_conv_geo *g, int threads, bool normed)
 {
-	struct job j = job_of(g, norm != NULL, shift != NULL);
+	return parts_room(g) + spread_room(g, normed) +
+	       (size_t)threads * job_of(g, normed, normed ? onx_dw_back_lines(g) : 0).room;
+}
+
+/* Alone it needs a row of dy' at a time. */
+void onx_dw_weights(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_back) *t,
+		    const struct ONX_R(onx_dw_then) *then, void *scratch)
+{
+	const bool normed = t->norm != NULL;
+	struct job j = job_of(g, normed, !t->shift ? 0 : then ? onx_dw_back_lines(g) : 1);
 	struct ONX_R(onx_last_spread) spread;
 	char *const room = (char *)scratch + parts_room(g);
 
-	j.x = x;
-	j.dy = dy;
 	j.part = scratch;
-	j.dw = dw;
-	j.add = add;
-	j.shift = shift;
-	j.rooms = room + onx_last_spread_bytes(g->groups);
-	if (norm) {
-		onx_last_spread_of(norm, g->groups, room, &spread);
+	j.dw = t->dw;
+	j.add = t->add_dw;
+	j.then = then;
+	j.ring.x = t->x;
+	j.back.x = t->dy;
+	j.back.shift = t->shift;
+	j.back.ch = g->groups;
+	if (normed) {
+		onx_last_spread_of(t->norm, g->groups, room, &spread);
 		j.ring.spread = &spread;
-		j.ring.x = x;
 	}
+	j.rooms = room + spread_room(g, normed);
 	onx_parallel(pool, pieces_of(g), rows_piece, &j);
 	onx_parallel(pool, onx_pieces(g->groups, COLUMNS), sum_piece, &j);
 }
@@ -219,7 +328,8 @@ void onx_dw_weights(struct onx_pool *pool, const struct onx_conv_geo *g, const s
 static void weights(struct onx_pool *pool, const struct onx_conv_geo *g, const real *x, const real *dy, real *dw,
 		    bool add, void *scratch)
 {
-	onx_dw_weights(pool, g, NULL, x, dy, NULL, dw, add, scratch);
+	onx_dw_weights(pool, g, &(struct ONX_R(onx_last_back)){ .x = x, .dy = dy, .dw = dw, .add_dw = add }, NULL,
+		       scratch);
 }
 
 static size_t scratch_of(const struct onx_conv_geo *g, int threads)

@@ -28,11 +28,13 @@ enum { ONX_DW_NEAR = 1 << 19 }; /* bytes that the second-level cache holds where
  * what a row of y meets is in the second-level cache, and so is the row once it is stored. */
 struct ONX_R(onx_dw_image) { const real *x; size_t line, first, lines; bool near; };
 
-/* Normalised lines of all images of x: line i in place i % lines, where tag says so. */
+/* Lines of all images of x, or of dy, as a convolution takes them: normalised or shifted, where one of these is not
+ * NULL, and then line i is in place i % lines if tag says so. */
 struct ONX_R(onx_dw_ring) {
 	const struct ONX_R(onx_last_spread) *spread;
+	const struct ONX_R(onx_last_shift) *shift;
 	const real *x;
-	size_t line, lines;             /* numbers of a line; places */
+	size_t line, lines, ch;         /* numbers of a line; places; channels */
 	size_t *tag;
 	real *at;
 };
@@ -43,28 +45,37 @@ static inline size_t onx_dw_room(size_t bytes)
 }
 
 #define onx_dw_ring_lines ONX_R(onx_dw_ring_lines)
+#define onx_dw_back_lines ONX_R(onx_dw_back_lines)
 #define onx_dw_ring_bytes ONX_R(onx_dw_ring_bytes)
 #define onx_dw_ring_at ONX_R(onx_dw_ring_at)
+#define onx_dw_ring_line ONX_R(onx_dw_ring_line)
 #define onx_dw_ring_fill ONX_R(onx_dw_ring_fill)
 
-/* Lines that hold all that `rows` neighbouring rows of y meet. */
-size_t onx_dw_ring_lines(const struct onx_conv_geo *g, size_t rows);
+/* Lines that hold all that a row of y meets of x, a line of dx of dy. */
+size_t onx_dw_ring_lines(const struct onx_conv_geo *g);
+size_t onx_dw_back_lines(const struct onx_conv_geo *g);
 size_t onx_dw_ring_bytes(const struct ONX_R(onx_dw_ring) *r);
 /* Empty, in `room` of so many bytes. */
 void onx_dw_ring_at(struct ONX_R(onx_dw_ring) *r, void *room);
-/* What row r of y meets, s being the way forward, is there. */
-void onx_dw_ring_fill(const struct ONX_R(onx_dw_ring) *ring, const struct onx_slide *s, size_t r);
+/* Line i, made if it is not there. */
+const real *onx_dw_ring_line(const struct ONX_R(onx_dw_ring) *r, size_t i);
+/* What position o of dimension 1 meets in an image, s being the way to it, is there. */
+void onx_dw_ring_fill(const struct ONX_R(onx_dw_ring) *r, const struct onx_slide *s, size_t image, size_t o);
 
 /* Cut of the gradient of the weights into pieces of so many rows of y; *rows: how many there are. */
 #define onx_dw_weights_by ONX_R(onx_dw_weights_by)
 #define onx_dw_weights_scratch ONX_R(onx_dw_weights_scratch)
 #define onx_dw_weights ONX_R(onx_dw_weights)
 size_t onx_dw_weights_by(const struct onx_conv_geo *g, size_t *rows);
-/* norm and shift may be NULL; else scratch is that of `normed`, for threads. */
 size_t onx_dw_weights_scratch(const struct onx_conv_geo *g, int threads, bool normed);
-void onx_dw_weights(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_norm) *norm,
-		    const real *x, const real *dy, const struct ONX_R(onx_last_shift) *shift, real *dw, bool add,
-		    void *scratch);
+/* Called behind each row of y, with the lines of dy as they were taken. */
+struct ONX_R(onx_dw_then) {
+	void (*row)(const void *ctx, const struct ONX_R(onx_dw_ring) *dy, size_t piece, size_t row, int worker);
+	const void *ctx;
+};
+/* t's dw alone.  Without norm and shift scratch is that of !normed; then: NULL, or with scratch for `normed`. */
+void onx_dw_weights(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_back) *t,
+		    const struct ONX_R(onx_dw_then) *then, void *scratch);
 
 #define onx_dw_pack ONX_R(onx_dw_pack)
 #define onx_dw_data_of ONX_R(onx_dw_data_of)

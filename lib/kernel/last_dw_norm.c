@@ -3,7 +3,8 @@
  *
  * A worker keeps the lines of x that a row of output pixels meets in a ring, normalised: each is made once for a piece,
  * while it comes from memory, and read from the second-level cache for the taps.  So pieces are tall.  While the taps
- * run, they ask for the line that comes next.  The gradient of the data is cut as that of the weights. */
+ * run, they ask for the line that comes next.  The gradient of the data is cut as that of the weights, so that both go
+ * row by row together: what is behind a line of dx finds the lines of x and dy at hand. */
 #include "kernel/far.h"
 #include "kernel/last_dw_i.h"
 
@@ -22,18 +23,19 @@ static bool fits(const struct onx_conv_geo *g)
 
 /* ---- the ring ---------------------------------------------------------------------------------------- */
 
-size_t onx_dw_ring_lines(const struct onx_conv_geo *g, size_t rows)
+size_t onx_dw_ring_lines(const struct onx_conv_geo *g)
 {
-	const struct onx_window *w = &g->w;
-	const size_t in = w->in[1], out = w->out[1], images = (rows + out - 2) / out + 1;
-	const size_t most = (images < g->n ? images : g->n) * in, span = (w->kern[1] - 1) * (size_t)w->dil[1] + 1;
-	/* From a row to the next, also to that of the next image. */
-	const int64_t step = w->stride[1], turn = (int64_t)in - (int64_t)(out - 1) * step;
-	const size_t each = (size_t)(turn > step ? turn : step);
+	const size_t span = (g->w.kern[1] - 1) * (size_t)g->w.dil[1] + 1;
 
-	if (span >= most || (rows > 1 && each > (most - span) / (rows - 1)))
-		return most;
-	return span + (rows - 1) * each;
+	return span < g->w.in[1] ? span : g->w.in[1];
+}
+
+/* Lines of dy that one line of dx meets lie within as many as a row of y meets of x. */
+size_t onx_dw_back_lines(const struct onx_conv_geo *g)
+{
+	const size_t span = onx_dw_ring_lines(g);
+
+	return span < g->w.out[1] ? span : g->w.out[1];
 }
 
 size_t onx_dw_ring_bytes(const ring *r)
@@ -49,20 +51,31 @@ void onx_dw_ring_at(ring *r, void *room)
 		r->tag[i] = SIZE_MAX;
 }
 
-void onx_dw_ring_fill(const ring *r, const struct onx_slide *s, size_t row)
+const real *onx_dw_ring_line(const ring *r, size_t i)
 {
-	const size_t first = row / s->grid[1] * s->src[1], o = row % s->grid[1];
+	const real *const x = r->x + i * r->line;
+
+	if (!r->spread && !r->shift)
+		return x;
+	real *const at = r->at + i % r->lines * r->line;
+
+	if (r->tag[i % r->lines] == i)
+		return at;
+	if (r->spread)
+		onx_last_norm_line(r->spread, x, r->line, at);
+	else
+		onx_last_shift_rows(r->shift, x, i * r->line, r->ch, 0, r->ch, r->line / r->ch, at, r->ch);
+	r->tag[i % r->lines] = i;
+	return at;
+}
+
+void onx_dw_ring_fill(const ring *r, const struct onx_slide *s, size_t n, size_t o)
+{
 	size_t lo, hi;
 
 	onx_slide_taps(s, 1, o, &lo, &hi);
-	for (; lo < hi; lo++) {
-		const size_t i = first + (size_t)onx_slide_at(s, 1, o, lo), place = i % r->lines;
-
-		if (r->tag[place] == i)
-			continue;
-		onx_last_norm_line(r->spread, r->x + i * r->line, r->line, r->at + place * r->line);
-		r->tag[place] = i;
-	}
+	for (; lo < hi; lo++)
+		(void)onx_dw_ring_line(r, n * s->src[1] + (size_t)onx_slide_at(s, 1, o, lo));
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
@@ -100,7 +113,7 @@ static struct forward forward_of(const struct onx_conv_geo *g)
 	struct forward f = { .by = forward_by(g) };
 
 	f.ring.line = g->w.in[2] * g->groups;
-	f.ring.lines = onx_dw_ring_lines(g, 1);
+	f.ring.lines = onx_dw_ring_lines(g);
 	f.room = onx_dw_ring_bytes(&f.ring) + onx_dw_room(g->w.out[2] * g->groups * sizeof(real));
 	return f;
 }
@@ -129,7 +142,7 @@ static void forward_piece(void *ctx, size_t piece, int worker)
 		im.lines = own.spread ? own.lines : 0;
 		im.x = own.spread ? own.at : f->j.x + im.first * im.line;
 		if (own.spread)
-			onx_dw_ring_fill(&own, s, lo);
+			onx_dw_ring_fill(&own, s, lo / s->dst[1], lo % s->dst[1]);
 		onx_dw_line(&f->j, lo, &im, NULL, after ? row : f->j.y + lo * line);
 		if (after)
 			after->run(after->ctx, &(struct ONX_R(onx_last_run)){ piece, lo * s->dst[2], s->dst[2], 0,
@@ -167,37 +180,16 @@ static void forward(struct onx_pool *pool, const struct onx_conv_geo *g, const s
 	onx_parallel(pool, pieces(g, false), forward_piece, &f);
 }
 
-/* ---- gradient of the data ---------------------------------------------------------------------------- */
+/* ---- gradients --------------------------------------------------------------------------------------- */
 
 struct data {
 	job j;
 	size_t rows, by;                /* of dy */
-	const struct ONX_R(onx_last_shift) *shift;
 	const after_fn *after;
-	ring ring;                      /* lines of dy', where there is a shift */
-	size_t room;                    /* bytes of a worker: a line of dx, the ring */
+	ring ring;                      /* lines of dy' of a worker, where there is a shift */
+	size_t line, room;              /* bytes of a line of dx; of a worker: that and the ring */
 	char *rooms;
 };
-
-/* What line i of dx meets of dy' is in the ring. */
-static void shifted_lines(const struct data *t, const ring *r, size_t i)
-{
-	const struct onx_slide *s = t->j.s;
-	const size_t first = i / s->dst[1] * s->src[1], i1 = i % s->dst[1];
-	size_t lo, hi;
-
-	s += i1 % t->j.phases[1] * t->j.phases[2];
-	onx_slide_taps(s, 1, i1 / t->j.stride[1], &lo, &hi);
-	for (; lo < hi; lo++) {
-		const size_t k = first + (size_t)onx_slide_at(s, 1, i1 / t->j.stride[1], lo), place = k % r->lines;
-
-		if (r->tag[place] == k)
-			continue;
-		onx_last_shift_rows(t->shift, t->j.x + k * r->line, k * r->line, t->j.ch, 0, t->j.ch, s->src[2],
-				    r->at + place * r->line, t->j.ch);
-		r->tag[place] = k;
-	}
-}
 
 /* Lines of dx that stand for row r of dy. */
 static void lines_of(const struct onx_slide *s, int64_t stride, size_t r, size_t *lo, size_t *hi)
@@ -210,83 +202,100 @@ static void lines_of(const struct onx_slide *s, int64_t stride, size_t r, size_t
 	*hi += first;
 }
 
-static void data_piece(void *ctx, size_t piece, int worker)
+/* Those lines, from dy as the ring has it. */
+static void data_row(const void *ctx, const ring *dy, size_t piece, size_t r, int worker)
 {
 	const struct data *t = ctx;
-	const struct onx_slide *s = t->j.s;
-	const size_t line = s->dst[2] * t->j.ch;
-	char *const room = t->rooms + (size_t)worker * t->room;
-	real *const row = (real *)(void *)room;
-	image im = { .line = s->src[2] * t->j.ch, .lines = t->shift ? t->ring.lines : 0,
-		     .near = !t->shift && t->j.near };
-	ring own = t->ring;
-	size_t r, end;
+	const job *j = &t->j;
+	const struct onx_slide *s = j->s;
+	const size_t line = s->dst[2] * j->ch, first = r / s->src[1] * s->src[1];
+	real *const row = (real *)(void *)(t->rooms + (size_t)worker * t->room);
+	const image im = { .x = dy->shift ? dy->at : j->x + first * dy->line, .line = dy->line, .first = first,
+			   .lines = dy->shift ? dy->lines : 0, .near = !dy->shift && j->near };
+	size_t lo, hi;
 
-	onx_dw_ring_at(&own, room + onx_dw_room(line * sizeof(real)));
-	onx_piece(t->rows, t->by, piece, &r, &end);
-	for (; r < end; r++) {
-		size_t lo, hi;
+	lines_of(s, (int64_t)j->stride[1], r, &lo, &hi);
+	for (; lo < hi; lo++) {
+		real *const to = t->after ? row : j->y + lo * line;
+		const size_t i = lo % s->dst[1];
 
-		im.first = r / s->src[1] * s->src[1];
-		im.x = t->shift ? own.at : t->j.x + im.first * im.line;
-		lines_of(s, (int64_t)t->j.stride[1], r, &lo, &hi);
-		for (; lo < hi; lo++) {
-			real *const to = t->after ? row : t->j.y + lo * line;
-
-			if (t->shift)
-				shifted_lines(t, &own, lo);
-			onx_dw_line(&t->j, lo, &im, t->j.end->z ? to : NULL, to);
-			if (t->after)
-				t->after->run(t->after->ctx, &(struct ONX_R(onx_last_run)){
-					piece, lo * s->dst[2], s->dst[2], 0, t->j.ch, t->j.ch, row });
-		}
+		if (dy->shift)
+			onx_dw_ring_fill(dy, s + i % j->phases[1] * j->phases[2], lo / s->dst[1], i / j->stride[1]);
+		onx_dw_line(j, lo, &im, j->end->z ? to : NULL, to);
+		if (t->after)
+			t->after->run(t->after->ctx, &(struct ONX_R(onx_last_run)){
+				piece, lo * s->dst[2], s->dst[2], 0, j->ch, j->ch, row });
 	}
-	if (t->j.far)
+	if (j->far)
 		onx_far_done();
 }
 
-/* Lines of dy that one line of dx meets lie within as many as a row of y meets of x. */
+static void data_piece(void *ctx, size_t piece, int worker)
+{
+	const struct data *t = ctx;
+	ring own = t->ring;
+	size_t lo, hi;
+
+	onx_dw_ring_at(&own, t->rooms + (size_t)worker * t->room + t->line);
+	onx_piece(t->rows, t->by, piece, &lo, &hi);
+	for (; lo < hi; lo++)
+		data_row(t, &own, piece, lo, worker);
+}
+
 static struct data data_of(const struct onx_conv_geo *g, const struct ONX_R(onx_last_shift) *shift)
 {
-	const size_t span = onx_dw_ring_lines(g, 1);
-	struct data t = { .shift = shift };
+	struct data t = { .line = onx_dw_room(g->w.in[2] * g->groups * sizeof(real)) };
 
+	t.ring.shift = shift;
+	t.ring.ch = g->groups;
 	t.ring.line = g->w.out[2] * g->groups;
-	t.ring.lines = shift ? (span < g->w.out[1] ? span : g->w.out[1]) : 0;
-	t.room = onx_dw_room(g->w.in[2] * g->groups * sizeof(real)) + onx_dw_ring_bytes(&t.ring);
+	t.ring.lines = shift ? onx_dw_back_lines(g) : 0;
+	t.room = t.line + onx_dw_ring_bytes(&t.ring);
 	return t;
 }
 
-static void data(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy,
-		 const struct ONX_R(onx_last_shift) *shift, const after_fn *after, real *dx, bool add, void *scratch)
+static const struct ONX_R(onx_last_shift) some;
+
+/* Weights, and what each worker has; behind it what the gradient of the weights takes. */
+static size_t data_room(const struct onx_conv_geo *g, int threads)
 {
-	const struct ONX_R(onx_last_end) end = { .z = add && !after ? dx : NULL };
+	return weights_room(g) + (size_t)threads * data_of(g, &some).room;
+}
+
+/* Both in one pass where both are wanted. */
+static void backward(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_back) *b,
+		     void *scratch)
+{
+	const struct ONX_R(onx_last_end) end = { .z = b->add_dx && !b->after ? b->dx : NULL };
 	struct onx_slide s[ONX_SLIDE_PHASES];           /* not worth clearing */
 	const real *at[ONX_SLIDE_PHASES];
-	struct data t = data_of(g, shift);
+	struct data t = data_of(g, b->shift);
+	const struct ONX_R(onx_dw_then) then = { data_row, &t };
+	const bool data = b->after || b->dx;
 
-	onx_dw_data_of(g, w, s, at, scratch, &t.j);
-	t.j.x = dy;
-	t.j.y = dx;
-	t.j.end = &end;
-	onx_dw_ready(&t.j, g->n);
-	t.j.far = t.j.far && !after;
-	t.after = after;
-	t.by = onx_dw_weights_by(g, &t.rows);
-	t.rooms = (char *)scratch + weights_room(g);
-	onx_parallel(pool, onx_pieces(t.rows, t.by), data_piece, &t);
+	if (data) {
+		onx_dw_data_of(g, b->w, s, at, scratch, &t.j);
+		t.j.x = t.ring.x = b->dy;
+		t.j.y = b->dx;
+		t.j.end = &end;
+		onx_dw_ready(&t.j, g->n);
+		t.j.far = t.j.far && !b->after;
+		t.after = b->after;
+		t.by = onx_dw_weights_by(g, &t.rows);
+		t.rooms = (char *)scratch + weights_room(g);
+	}
+	if (b->dw)
+		onx_dw_weights(pool, g, b, data ? &then : NULL,
+			       (char *)scratch + data_room(g, onx_pool_threads(pool)));
+	else if (data)
+		onx_parallel(pool, onx_pieces(t.rows, t.by), data_piece, &t);
 }
 
 static size_t scratch_of(const struct onx_conv_geo *g, int threads, bool backward)
 {
-	static const struct ONX_R(onx_last_shift) some;
-	const size_t before = weights_room(g), of_data = before + (size_t)threads * data_of(g, &some).room;
-	const size_t of_weights = onx_dw_weights_scratch(g, threads, true);
-
 	if (!backward)
-		return before + onx_last_spread_bytes(g->groups) + (size_t)threads * forward_of(g).room;
-	return of_data > of_weights ? of_data : of_weights;
+		return weights_room(g) + onx_last_spread_bytes(g->groups) + (size_t)threads * forward_of(g).room;
+	return data_room(g, threads) + onx_dw_weights_scratch(g, threads, true);
 }
 
-const struct ONX_R(onx_last_normed) onx_last_normed_depthwise = {
-	fits, pieces, scratch_of, forward, data, onx_dw_weights };
+const struct ONX_R(onx_last_normed) onx_last_normed_depthwise = { fits, pieces, scratch_of, forward, backward };

@@ -43,9 +43,20 @@ struct ONX_R(onx_last_shift) { const real *y, *m, *e, *d; };    /* y like dy; m,
 void onx_last_shift_rows(const struct ONX_R(onx_last_shift) *p, const real *dy, size_t at, size_t pitch, size_t c,
 			 size_t n, size_t rows, real *to, size_t to_pitch);
 
-/* One way: those that last.h has under the same name, with what stands in front and behind.  norm, after, shift and
- * bias may be NULL: x itself; the result goes to y (dx); dy itself; none.  add: to what dx holds, if there is no
- * after. */
+/* Both gradients of y = conv(f(u)).  norm, shift: NULL, as above; x, dy: what they change.  dw NULL: none of w.  That
+ * with respect to f(u) goes to `after`, or without one to dx; both NULL: none.  add_*: to what dx (without `after`) and
+ * dw hold. */
+struct ONX_R(onx_last_back) {
+	const struct ONX_R(onx_last_norm) *norm;
+	const struct ONX_R(onx_last_shift) *shift;
+	const struct ONX_R(onx_last_after) *after;
+	const real *x, *w, *dy;
+	real *dx, *dw;
+	bool add_dx, add_dw;
+};
+
+/* One way: those that last.h has under the same name, with what stands in front and behind.  norm, after and bias may
+ * be NULL: x itself; the result goes to y; none. */
 struct ONX_R(onx_last_normed) {
 	bool (*fits)(const struct onx_conv_geo *g);
 	size_t (*pieces)(const struct onx_conv_geo *g, bool data);      /* of forward, of the data's gradient */
@@ -54,13 +65,9 @@ struct ONX_R(onx_last_normed) {
 	void (*forward)(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_norm) *norm,
 			const real *x, const real *w, const real *bias, const struct ONX_R(onx_last_after) *after,
 			real *y, void *scratch);
-	/* The gradient with respect to f(u). */
-	void (*data)(struct onx_pool *pool, const struct onx_conv_geo *g, const real *w, const real *dy,
-		     const struct ONX_R(onx_last_shift) *shift, const struct ONX_R(onx_last_after) *after, real *dx,
-		     bool add, void *scratch);
-	void (*weights)(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_norm) *norm,
-			const real *x, const real *dy, const struct ONX_R(onx_last_shift) *shift, real *dw, bool add,
-			void *scratch);
+	/* Each gradient has the same bits whether the other is wanted or not. */
+	void (*backward)(struct onx_pool *pool, const struct onx_conv_geo *g, const struct ONX_R(onx_last_back) *t,
+			 void *scratch);
 };
 
 #define onx_last_normed_dense ONX_R(onx_last_normed_dense)

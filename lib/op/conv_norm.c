@@ -177,23 +177,31 @@ static void forward(const struct onx_call *c, way *v)
 					 c->n_y > g->moments + 1 ? c->y[g->moments + 1].v : NULL);
 }
 
-static void data_back(const struct onx_call *c, const struct onx_cn_geo *g, way *v, const struct room *r,
-		      const struct ONX_R(onx_last_norm) *norm, const real *dy,
-		      const struct ONX_R(onx_last_shift) *shift)
+/* b with a normalization in front of it: its gradients, too. */
+static void normed_back(const struct onx_call *c, const struct onx_cn_geo *g, way *v, const struct room *r,
+			struct ONX_R(onx_last_back) *b)
 {
+	const struct ONX_R(onx_last_norm) norm = norm_of(c, g, r);
 	struct ONX_R(onx_bn_last_runs) runs = {
-		.norm = *norm, .c = g->norm.bn.c, .x = c->x[X].v, .g = c->dx[X].v, .scaled = g->given || !g->norm.batch,
+		.norm = norm, .c = g->norm.bn.c, .x = c->x[X].v, .g = c->dx[X].v, .scaled = g->given || !g->norm.batch,
 		.far = onx_is_far(g->norm.bn.rows * g->norm.bn.c), .part = (double *)(void *)onx_cn_at(c, r->part) };
 	const struct ONX_R(onx_last_after) after = { onx_bn_last_masked, &runs };
 	const size_t pieces = v->pieces(&g->conv, true);
-	const real *mean = norm->m, *inv = mean + runs.c;
+	const real *mean = norm.m, *inv = mean + runs.c;
 	double *const sum = (double *)(void *)onx_cn_at(c, r->sum);
 	const struct ONX_R(onx_bn_last_grad) t = {
 		.x = c->x[X].v, .mean = mean, .inv = inv, .scale = c->x[SCALE].v, .bias = c->x[B].v, .dy = runs.g,
 		.ready = true, .batch = true, .dx = runs.g };
 
+	b->norm = &norm;
+	b->dx = NULL;
+	if (!c->dx[X].v && !onx_cn_wants_parameters(c, g)) {
+		v->backward(c->pool, &g->conv, b, onx_cn_at(c, r->conv));
+		return;
+	}
+	b->after = &after;
 	onx_bn_last_zero(c->pool, runs.part, 2 * pieces * runs.c);
-	v->data(c->pool, &g->conv, c->x[g->w].v, dy, shift, &after, NULL, false, onx_cn_at(c, r->conv));
+	v->backward(c->pool, &g->conv, b, onx_cn_at(c, r->conv));
 	onx_bn_last_runs_fold(c->pool, &runs, pieces, inv, sum);
 	if (runs.g && !runs.scaled)
 		onx_bn_last_backward(c->pool, &g->norm.bn, &t, sum, c->scratch);
@@ -205,26 +213,21 @@ static void backward(const struct onx_call *c, way *v)
 	const struct onx_cn_geo *g = c->geo;
 	const struct room r = room_of(g, v, 1, true);
 	struct ONX_R(onx_last_shift) back;
-	struct ONX_R(onx_last_norm) norm;
 	const bool shifts = onx_cn_shift(c, g, onx_cn_at(c, r.e), onx_cn_at(c, r.d), &back);
-	const struct ONX_R(onx_last_shift) *const shift = shifts ? &back : NULL;
-	const real *dy = c->dy[0].v ? c->dy[0].v : c->y[0].v;
+	struct ONX_R(onx_last_back) b = {
+		.shift = shifts ? &back : NULL, .x = c->x[X].v, .w = c->x[g->w].v,
+		.dy = c->dy[0].v ? c->dy[0].v : c->y[0].v, .dx = c->dx[X].v, .add_dx = c->dx[X].add,
+		.dw = c->dx[g->w].v, .add_dw = c->dx[g->w].add };
 
-	if (!c->dy[0].v && !shift) {
+	if (!c->dy[0].v && !shifts) {
 		onx_bn_zero(c);
 		return;
 	}
-	if (onx_cn_normed(g))
-		norm = norm_of(c, g, &r);
-	if (c->dx[g->w].v)
-		v->weights(c->pool, &g->conv, onx_cn_normed(g) ? &norm : NULL, c->x[X].v, dy, shift, c->dx[g->w].v,
-			   c->dx[g->w].add, onx_cn_at(c, r.conv));
 	onx_cn_bias_back(c, g);
-	if (onx_cn_normed(g) && (c->dx[X].v || onx_cn_wants_parameters(c, g)))
-		data_back(c, g, v, &r, &norm, dy, shift);
-	else if (!onx_cn_normed(g) && c->dx[X].v)
-		v->data(c->pool, &g->conv, c->x[g->w].v, dy, shift, NULL, c->dx[X].v, c->dx[X].add,
-			onx_cn_at(c, r.conv));
+	if (onx_cn_normed(g))
+		normed_back(c, g, v, &r, &b);
+	else
+		v->backward(c->pool, &g->conv, &b, onx_cn_at(c, r.conv));
 }
 
 #define WAY(name)                                                                                             \

@@ -283,8 +283,9 @@ static void datas(const struct data *t, struct onx_pool *const *pools, const cha
 		memset(want, 0, t->nx * sizeof *want);
 		memset(have, 0, t->nx * sizeof *have);
 		onx_last_grad_depthwise.data(pools[0], g, t->w, shifted ? t->shifted : t->dy, want, !runs, scratch);
-		way->data(pool, g, t->w, t->dy, shifted ? &t->shift : NULL, runs ? &after : NULL, runs ? NULL : have,
-			  !runs, room);
+		way->backward(pool, g, &(struct ONX_R(onx_last_back)){
+			.shift = shifted ? &t->shift : NULL, .after = runs ? &after : NULL, .w = t->w, .dy = t->dy,
+			.dx = runs ? NULL : have, .add_dx = !runs }, room);
 		check((copies_end(&c) || !runs) && !memcmp(have, want, t->nx * sizeof *want),
 		      shifted ? "gradient of data, shifted" : "gradient of data", name, NULL);
 		onx_heap_free(room);
@@ -307,8 +308,9 @@ static void weights(const struct data *t, struct onx_pool *const *pools, const c
 		void *scratch = bytes(way->scratch(g, onx_pool_threads(pool), true));
 
 		onx_last_grad_depthwise.weights(pools[0], g, t->u, shifted ? t->shifted : t->dy, want, add, plain);
-		way->weights(pool, g, normed ? &t->norm : NULL, normed ? t->x : t->u, t->dy,
-			     shifted ? &t->shift : NULL, have, add, scratch);
+		way->backward(pool, g, &(struct ONX_R(onx_last_back)){
+			.norm = normed ? &t->norm : NULL, .shift = shifted ? &t->shift : NULL,
+			.x = normed ? t->x : t->u, .dy = t->dy, .dw = have, .add_dw = add }, scratch);
 		check(!memcmp(have, want, t->nw * sizeof *want), add ? "gradient of weights, added" :
 		      shifted ? "gradient of weights, shifted" : "gradient of weights", name, &t->norm.f);
 		onx_heap_free(want);
@@ -316,6 +318,41 @@ static void weights(const struct data *t, struct onx_pool *const *pools, const c
 		onx_heap_free(scratch);
 	}
 	onx_heap_free(plain);
+}
+
+/* Both gradients at once: the bits of each by itself. */
+static void both(const struct data *t, struct onx_pool *const *pools, const char *name)
+{
+	const struct onx_conv_geo *g = &t->g;
+	real *want = bytes(t->nx * sizeof *want), *have = bytes(t->nx * sizeof *have);
+	void *plain = bytes(onx_last_grad_depthwise.scratch(g, 1));
+
+	for (int i = 0; i < 8 * POOLS; i++) {
+		const bool shifted = i % 2, runs = i / 2 % 2, normed = i / 4 % 2;
+		const real *dy = shifted ? t->shifted : t->dy;
+		struct onx_pool *pool = pools[i / 8];
+		struct copies c = copies_of(g, true, have);
+		const struct ONX_R(onx_last_after) after = { copy, &c };
+		real *want_w = numbers(t->nw, -1, 1, 6), *have_w = numbers(t->nw, -1, 1, 6);
+		void *room = bytes(way->scratch(g, onx_pool_threads(pool), true));
+
+		memset(want, 0, t->nx * sizeof *want);
+		memset(have, 0, t->nx * sizeof *have);
+		onx_last_grad_depthwise.data(pools[0], g, t->w, dy, want, !runs, plain);
+		onx_last_grad_depthwise.weights(pools[0], g, t->u, dy, want_w, runs, plain);
+		way->backward(pool, g, &(struct ONX_R(onx_last_back)){
+			.norm = normed ? &t->norm : NULL, .shift = shifted ? &t->shift : NULL,
+			.after = runs ? &after : NULL, .x = normed ? t->x : t->u, .w = t->w, .dy = t->dy,
+			.dx = runs ? NULL : have, .dw = have_w, .add_dx = !runs, .add_dw = runs }, room);
+		check((copies_end(&c) || !runs) && !memcmp(have, want, t->nx * sizeof *want) &&
+		      !memcmp(have_w, want_w, t->nw * sizeof *want_w), "both gradients", name, &t->norm.f);
+		onx_heap_free(want_w);
+		onx_heap_free(have_w);
+		onx_heap_free(room);
+	}
+	onx_heap_free(plain);
+	onx_heap_free(want);
+	onx_heap_free(have);
 }
 
 static void one(const struct shape *s, struct onx_pool *const *pools)
@@ -346,6 +383,8 @@ static void one(const struct shape *s, struct onx_pool *const *pools)
 		t.u = applied(pools[0], &n, &acts[f], s->n * t.g.w.in_n, s->ch, t.x);
 		forwards(&t, pools, s->name);
 		weights(&t, pools, s->name);
+		if (f < 2)
+			both(&t, pools, s->name);
 		if (f == 0)
 			datas(&t, pools, s->name);
 		onx_heap_free(t.u);
