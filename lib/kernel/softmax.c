@@ -8,7 +8,7 @@
 
 /* Lines side by side: a page of memory of each element's, so that memory is read in its order, if that leaves ENOUGH
  * blocks for several threads; else some cache lines. */
-enum { PIECE = 1 << 12, WIDE = 1024, NARROW = 64, ENOUGH = 4, LANES = 16, SHORT = 16 };
+enum { PIECE = 1 << 12, WIDE = 1024, NARROW = 64, ENOUGH = 4, LANES = 32, SHORT = 16 };
 
 struct job {
 	const struct onx_lines *g;
@@ -19,10 +19,12 @@ struct job {
 	size_t wide, grain, across;     /* lines of a block; lines, or blocks, in a piece; blocks of an outer index */
 };
 
-/* A NaN is passed over here: its own exponential spoils the sum. */
-ONX_INLINE real largest(const real *x, size_t n)
+/* The lanes come from the caller: an array of its own GCC takes apart into single numbers before it looks for
+ * vectors. */
+ONX_CLONES
+static real top_of(const real *restrict x, size_t n, real *restrict lane)
 {
-	real lane[LANES], top = (real)-INFINITY;
+	real top = (real)-INFINITY;
 	size_t i = 0;
 
 	for (size_t l = 0; l < LANES; l++)
@@ -32,9 +34,19 @@ ONX_INLINE real largest(const real *x, size_t n)
 			lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
 	for (; i < n; i++)
 		top = x[i] > top ? x[i] : top;
-	for (size_t l = 0; l < LANES; l++)
-		top = lane[l] > top ? lane[l] : top;
-	return top;
+	ONX_UNROLL
+	for (size_t w = LANES / 2; w > 0; w /= 2)
+		for (size_t l = 0; l < w; l++)
+			lane[l] = lane[l + w] > lane[l] ? lane[l + w] : lane[l];
+	return lane[0] > top ? lane[0] : top;
+}
+
+/* A NaN is passed over here: its own exponential spoils the sum. */
+static real largest(const real *x, size_t n)
+{
+	real lane[LANES];
+
+	return top_of(x, n, lane);
 }
 
 ONX_CLONES
