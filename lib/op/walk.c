@@ -51,14 +51,22 @@ struct rows { int64_t m, n, to, from, row_to, row_from; };
 
 /* Elements of type T, which has no trap values: bytes are moved. */
 #define ROWS(name, T)                                                                         \
+ONX_INLINE void name##_same(T *t, T v, int64_t n)                                              \
+{                                                                                             \
+	for (int64_t i = 0; i < n; i++)                                                       \
+		t[i] = v;                                                                     \
+}                                                                                             \
 static void name(const struct rows *k, void *to, const void *from)                             \
 {                                                                                             \
 	const int64_t n = k->n, st = k->to, sf = k->from;                                     \
 	T *t = to;                                                                            \
 	const T *f = from;                                                                    \
 	for (int64_t r = 0; r < k->m; r++, t += k->row_to, f += k->row_from)                  \
-		for (int64_t i = 0; i < n; i++)                                               \
-			t[i * st] = f[i * sf];                                                \
+		if (st == 1 && sf == 0)                                                       \
+			name##_same(t, *f, n);                                                \
+		else                                                                          \
+			for (int64_t i = 0; i < n; i++)                                       \
+				t[i * st] = f[i * sf];                                        \
 }
 ROWS(rows1, uint8_t)
 ROWS(rows2, uint16_t)
@@ -197,8 +205,11 @@ static void turn_piece(void *ctx, size_t piece, int worker)
 /* Which dimension is the rows of `from`; -1: the copy is none that turns.  What follows it is dense in `to`. */
 static int turned(const struct onx_walk *w, size_t width)
 {
+	enum { FILLED = 64 };
 	int k = w->rank - 1;
 
+	if (k > 0 && w->from[k] == 0 && w->dim[k] >= FILLED)
+		return -1;              /* one number fills a row */
 	if (k < 1 || w->to[k] != 1 || w->from[k] == 1 || (width != 1 && width != 2 && width != 4 && width != 8))
 		return -1;
 	for (; k > 0 && w->from[k] != 1; k--)
