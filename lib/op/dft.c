@@ -120,6 +120,48 @@ static double times(const struct geo *g, size_t k)
 
 struct way { const struct onx_call *c; const struct onx_view *from, *to; struct side in, out; bool back; };
 
+/* A line, whose elements are `step` numbers apart, into z; behind it zeros. */
+static void take_line(const struct way *w, const real *from, size_t step, double *z)
+{
+	const struct geo *g = w->c->geo;
+	const size_t parts = w->in.parts, len = w->in.len;
+
+	for (size_t t = 0; parts == 2 && t < len; t++) {
+		z[2 * t] = from[t * step];
+		z[2 * t + 1] = from[t * step + 1];
+	}
+	for (size_t t = 0; parts == 1 && t < len; t++) {
+		z[2 * t] = from[t * step];
+		z[2 * t + 1] = 0;
+	}
+	memset(z + 2 * len, 0, 2 * (g->n - len) * sizeof *z);
+	for (size_t t = 0; g->half && !w->back && t < len; t++) {
+		z[2 * t] *= times(g, t);
+		z[2 * t + 1] *= times(g, t);
+	}
+}
+
+/* And back, n elements, those behind the line 0. */
+static void put_line(const struct way *w, double *z, size_t step, size_t n, real *to)
+{
+	const struct geo *g = w->c->geo;
+	const size_t parts = w->out.parts, len = w->out.len < n ? w->out.len : n;
+	const bool add = w->to->add;
+
+	for (size_t t = 0; g->half && w->back && t < len; t++) {
+		z[2 * t] *= times(g, t);
+		z[2 * t + 1] *= times(g, t);
+	}
+	for (size_t t = 0; t < len; t++) {
+		onx_put(&to[t * step], add, (real)(z[2 * t] * g->scale));
+		if (parts == 2)
+			onx_put(&to[t * step + 1], add, (real)(z[2 * t + 1] * g->scale));
+	}
+	for (size_t t = len; t < n; t++)
+		for (size_t p = 0; p < parts; p++)
+			onx_put(&to[t * step + p], add, 0);
+}
+
 static void dft_line(void *ctx, size_t line, int worker)
 {
 	const struct way *w = ctx;
@@ -127,19 +169,12 @@ static void dft_line(void *ctx, size_t line, int worker)
 	double *z = (double *)w->c->scratch + (size_t)worker * (4 * g->n + (w->back ? 2 * g->length : 0));
 	const size_t outer = line / g->inner, i = line % g->inner;
 	const size_t n_from = w->back ? g->y.len : g->length, n_to = w->back ? g->length : g->y.len;
-	const real *from = (const real *)w->from->v + (outer * n_from * g->inner + i) * w->in.parts;
-	real *to = (real *)w->to->v + (outer * n_to * g->inner + i) * w->out.parts;
 
-	memset(z, 0, 2 * g->n * sizeof *z);
-	for (size_t t = 0; t < w->in.len; t++)
-		for (size_t p = 0; p < w->in.parts; p++)
-			z[2 * t + p] = from[t * g->inner * w->in.parts + p] * (w->back ? 1 : times(g, t));
+	take_line(w, (const real *)w->from->v + (outer * n_from * g->inner + i) * w->in.parts,
+		  g->inner * w->in.parts, z);
 	onx_fft(g->n, g->circle, w->back ? -g->sign : g->sign, z, z + 2 * g->n);
-	for (size_t t = 0; t < n_to; t++)
-		for (size_t p = 0; p < w->out.parts; p++) {
-			const double v = t < w->out.len ? z[2 * t + p] * (w->back ? times(g, t) : 1) * g->scale : 0;
-			onx_put(&to[t * g->inner * w->out.parts + p], w->to->add, (real)v);
-		}
+	put_line(w, z, g->inner * w->out.parts, n_to, (real *)w->to->v +
+		 (outer * n_to * g->inner + i) * w->out.parts);
 }
 
 static void dft_forward(const struct onx_call *c)
