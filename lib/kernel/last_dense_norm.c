@@ -1,7 +1,8 @@
 /* kernel/last_dense_norm.c -- a pointwise convolution with channels last between two normalizations (last_norm.h): rows
  * are normalised, and those of the gradient shifted, as they are copied for the products (gather.h,
- * last_dense_grad.c). */
+ * last_dense_grad.c).  With few weights both gradients are one pass (last_dense_both.c). */
 #include "kernel/last_dense.h"
+#include "kernel/last_dense_both.h"
 
 typedef struct ONX_R(onx_gather) gather;
 typedef struct ONX_R(onx_last_norm) norm;
@@ -45,6 +46,8 @@ static size_t pieces(const struct onx_conv_geo *g, bool data)
 {
 	gather p;
 
+	if (data && onx_dense_both_fits(g))
+		return onx_dense_both_pieces(g);
 	if (data)
 		data_of(g, NULL, &some_after, &p);
 	else
@@ -56,6 +59,8 @@ static size_t scratch_of(const struct onx_conv_geo *g, int threads, bool backwar
 {
 	gather p;
 
+	if (backward && onx_dense_both_fits(g))
+		return onx_dense_both_scratch(g, threads);
 	if (backward)
 		data_of(g, &some_shift, &some_after, &p);
 	else
@@ -89,6 +94,10 @@ static void backward(struct onx_pool *pool, const struct onx_conv_geo *g, const 
 {
 	gather p;
 
+	if (onx_dense_both_fits(g)) {
+		onx_dense_both(pool, g, t, scratch);
+		return;
+	}
 	if (t->dw)
 		onx_last_dense_weights(pool, g, onx_isa(), t->norm, t->x, t->dy, t->shift, t->dw, t->add_dw, scratch);
 	if (!t->after && !t->dx)

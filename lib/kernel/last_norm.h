@@ -72,7 +72,7 @@ struct ONX_R(onx_last_normed) {
 
 #define onx_last_normed_dense ONX_R(onx_last_normed_dense)
 #define onx_last_normed_depthwise ONX_R(onx_last_normed_depthwise)
-extern const struct ONX_R(onx_last_normed) onx_last_normed_dense;       /* pointwise alone: last_dense_norm.c */
+extern const struct ONX_R(onx_last_normed) onx_last_normed_dense;       /* pointwise alone: last_dense_*.c    */
 extern const struct ONX_R(onx_last_normed) onx_last_normed_depthwise;   /* last_dw_norm.c, last_dw_grad.c     */
 
 #endif
