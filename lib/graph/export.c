@@ -114,7 +114,7 @@ static int put_constant(struct export *x, const struct onx_node *n, struct onx_f
 {
 	struct onx_file_attr now;
 	size_t at;
-	const struct onx_value *v = n->n_out ? &x->g->value[n->out[0]] : NULL;
+	const struct onx_value *v = n->n_out && n->out[0] != ONX_NONE ? &x->g->value[n->out[0]] : NULL;
 	if (!v || !v->from_node || n->changed)
 		return ONX_OK;
 	int rc = onx_constant_changed(x->g->model, n->file, v->init, x->mem, &at, &now, e);

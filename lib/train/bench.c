@@ -61,6 +61,9 @@ static int setup(struct bench *b, const struct onx_train_ask *ask, const struct 
 	all[n] = onx_target_feed(&ask->obj, ask->g, NULL, ask->wide);
 	all[n].shape.dim[0] = n && feed[0].shape.rank ? feed[0].shape.dim[0] : 1;
 	b->batch = (size_t)all[n].shape.dim[0];
+	if (b->batch == 0)
+		return onx_fail(e, ONX_SHAPE, "input '%s' takes no samples: its first size is 0",
+				ask->g->value[feed[0].value].name);
 	b->target[0] = ask->obj.loss;
 	b->runner = (struct onx_runner){
 		.g = ask->g, .consts = &b->consts, .params = b->params, .block = &b->block, .pool = ask->pool,
