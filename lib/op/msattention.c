@@ -6,6 +6,7 @@
 #include "kernel/gemm.h"
 #include "kernel/softmax.h"
 #include "op/msattention_i.h"
+#include <float.h>
 #include <string.h>
 
 /* ---- memory: Q, K, V, P saved; dQ, dK, dV, dP while going back; the projection and its gradient ---- */
@@ -128,7 +129,7 @@ static void mask_piece(void *ctx, size_t at, int worker)
 			if (m && hidden(g, m, b, i, j))
 				*s += (real)a->filter;
 			if (a->causal && j > g->past + i)
-				*s = -ONX_REAL_MAX;
+				*s = -FLT_MAX;          /* in double, too: scores may be an output */
 		}
 }
 
@@ -140,8 +141,8 @@ static struct onx_batch heads_batch(const struct onx_ms_geo *g, size_t a, size_t
 				   .outer_c = { c } };
 }
 
-/* y [B,S,H*dv] = softmax(scale Q K' + masks) V */
-static void core_forward(const struct onx_call *c, const struct parts *m)
+/* y [B,S,H*dv] = softmax(scale Q K' + masks) V; qk: its argument, or NULL */
+static void core_forward(const struct onx_call *c, const struct parts *m, real *qk)
 {
 	const struct onx_ms_geo *g = c->geo;
 	const struct onx_mat s = { g->s, g->t, g->dk, false, true, g->dk, g->dk, g->t };
@@ -156,6 +157,8 @@ static void core_forward(const struct onx_call *c, const struct parts *m)
 	onx_gemm_batch(c->pool, &s, &score, (real)g->scale, m->q, m->k, 0, m->p);
 	if (g->mask != ONX_MS_NO_MASK || input(c, g->bias_in) || ((const struct onx_ms_attention *)c->attr)->causal)
 		onx_parallel(c->pool, g->b * g->h, mask_piece, &job);
+	if (qk)
+		memcpy(qk, m->p, n_p(g) * sizeof *qk);
 	onx_softmax_forward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, m->p);
 	onx_gemm_batch(c->pool, &o, &out, 1, m->p, m->v, 0, c->y[0].v);
 }
@@ -178,9 +181,22 @@ static void bias_back(const struct onx_call *c, const real *dp)
 			}
 }
 
-/* dV = P' dY, dP = dY V', dS = P (dP - sum dP P), dQ = scale dS K, dK = scale dS' Q */
+/* Scores that are an output: nothing goes back through keys that `unidirectional` hides. */
+static void scores_back(const struct onx_call *c, const real *dqk, real *dp)
+{
+	const struct onx_ms_geo *g = c->geo;
+	const bool causal = ((const struct onx_ms_attention *)c->attr)->causal;
+
+	for (size_t r = 0; r < g->b * g->h * g->s; r++) {
+		const size_t n = causal && g->past + r % g->s + 1 < g->t ? g->past + r % g->s + 1 : g->t;
+		for (size_t j = 0; j < n; j++)
+			dp[r * g->t + j] += dqk[r * g->t + j];
+	}
+}
+
+/* dV = P' dY, dP = dY V', dS = P (dP - sum dP P) + dqk, dQ = scale dS K, dK = scale dS' Q */
 static void core_backward(const struct onx_call *c, const struct parts *m, const struct parts *d, const real *dk,
-			  const real *dv)
+			  const real *dv, const real *dqk)
 {
 	const struct onx_ms_geo *g = c->geo;
 	const real *dy = c->dy[0].v;
@@ -204,12 +220,16 @@ static void core_backward(const struct onx_call *c, const struct parts *m, const
 		memcpy(d->v, dv, n_v(g) * sizeof(real));
 	memset(d->q, 0, n_q(g) * sizeof(real));
 	memset(d->p, 0, n_p(g) * sizeof(real));
-	if (!dy)
+	if (dy) {
+		onx_gemm_batch(c->pool, &to_v, &v, 1, m->p, dy, 1, d->v);
+		onx_gemm_batch(c->pool, &to_p, &p, 1, dy, m->v, 0, d->p);
+		onx_softmax_backward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p,
+				     d->p, d->p, false);
+	}
+	if (dqk)
+		scores_back(c, dqk, d->p);
+	if (!dy && !dqk)
 		return;
-	onx_gemm_batch(c->pool, &to_v, &v, 1, m->p, dy, 1, d->v);
-	onx_gemm_batch(c->pool, &to_p, &p, 1, dy, m->v, 0, d->p);
-	onx_softmax_backward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, d->p,
-			     d->p, false);
 	onx_gemm_batch(c->pool, &to_q, &q, (real)g->scale, d->p, m->k, 0, d->q);
 	onx_gemm_batch(c->pool, &to_k, &k, (real)g->scale, d->p, m->q, 1, d->k);
 }
@@ -251,7 +271,7 @@ static void attention_forward(const struct onx_call *c)
 		memcpy(now, m.k, n_k(g) * sizeof *now);
 		memcpy(now + n_k(g), m.v, n_v(g) * sizeof *now);
 	}
-	core_forward(c, &m);
+	core_forward(c, &m, NULL);
 }
 
 static void columns(const struct onx_view *d, const real *from, size_t rows, size_t cols)
@@ -278,7 +298,7 @@ static void attention_backward(const struct onx_call *c)
 	const struct heads q = part(g, true, g->dk, 0), k = part(g, false, g->dk, g->hq);
 	const struct heads v = part(g, false, g->dv, g->hq + g->hk);
 
-	core_backward(c, &m, &d, now, now ? now + n_k(g) : NULL);
+	core_backward(c, &m, &d, now, now ? now + n_k(g) : NULL, NULL);
 	from_heads(&q, d.q, d.all, false);
 	from_heads(&k, d.k, d.all, false);
 	from_heads(&v, d.v, d.all, false);
@@ -358,7 +378,7 @@ static void multi_forward(const struct onx_call *c)
 		memcpy(output(c, 1), m.k, n_k(g) * sizeof(real));
 	if (output(c, 2))
 		memcpy(output(c, 2), m.v, n_v(g) * sizeof(real));
-	core_forward(c, &m);
+	core_forward(c, &m, output(c, 3));
 }
 
 static void give(const struct onx_call *c, int i, const real *from)
@@ -390,7 +410,8 @@ static void multi_backward(const struct onx_call *c)
 	const struct parts m = parts_of(g, c->save), d = parts_of(g, c->scratch);
 	const real *const grad[3] = { d.q, d.k, d.v };
 
-	core_backward(c, &m, &d, c->n_y > 1 ? c->dy[1].v : NULL, c->n_y > 2 ? c->dy[2].v : NULL);
+	core_backward(c, &m, &d, c->n_y > 1 ? c->dy[1].v : NULL, c->n_y > 2 ? c->dy[2].v : NULL,
+		      c->n_y > 3 ? c->dy[3].v : NULL);
 	for (int i = 0; i < 3; i++)
 		give(c, i, grad[i]);
 	if (wanted(c, 5))
@@ -419,7 +440,7 @@ const struct onx_op ONX_R(onx_ops_msattention)[] = {
 	  .weight = 6, .attr = &onx_ms_attention_table, .infer = onx_ms_attention_infer, .saved = saved,
 	  .scratch = scratch, .macs = macs, .forward = attention_forward, .backward = attention_backward },
 	{ .domain = "com.microsoft", .type = "MultiHeadAttention", .since = 1, .min_in = 1, .max_in = 8,
-	  .min_out = 1, .max_out = 3, .grad = { D, D, D, D, N, D, D, D }, .n_grad = 8, .weight = 8,
+	  .min_out = 1, .max_out = 4, .grad = { D, D, D, D, N, D, D, D }, .n_grad = 8, .weight = 8,
 	  .attr = &onx_ms_multi_table, .infer = onx_ms_multi_infer, .saved = saved, .scratch = scratch, .macs = macs,
 	  .forward = multi_forward, .backward = multi_backward },
 	{ .type = NULL }

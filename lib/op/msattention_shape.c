@@ -57,7 +57,8 @@ static int read_mask(const struct onx_infer *s, int i, struct onx_ms_geo *g, boo
 	const int64_t b = (int64_t)g->b, q = (int64_t)g->s, t = (int64_t)g->t;
 	if ((rc = onx_want_type(s, i, ONX_INT32, e)) < 0)
 		return rc;
-	if (m->rank == 1 && m->dim[0] == b)
+	/* 3 B + 2: lengths, then where each sample's queries and keys would begin without padding */
+	if (m->rank == 1 && (m->dim[0] == b || (!ends && m->dim[0] == 3 * b + 2)))
 		g->mask = ONX_MS_LENGTHS;
 	else if (ends && m->rank == 1 && m->dim[0] == 2 * b)
 		g->mask = ONX_MS_ENDS;
@@ -240,9 +241,11 @@ int onx_ms_multi_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	const struct onx_shape y = { 3, { (int64_t)g->b, (int64_t)g->s, (int64_t)g->hv } };
 	const struct onx_shape k = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dk } };
 	const struct onx_shape v = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->t, (int64_t)g->dv } };
+	const struct onx_shape qk = { 4, { (int64_t)g->b, (int64_t)g->h, (int64_t)g->s, (int64_t)g->t } };
 	s->geo = g;
 	onx_set_out(s, 0, s->in[0].type, &y);
 	onx_set_out(s, 1, s->in[0].type, &k);
 	onx_set_out(s, 2, s->in[0].type, &v);
+	onx_set_out(s, 3, s->in[0].type, &qk);
 	return ONX_OK;
 }

@@ -231,8 +231,13 @@ def model(op, attributes, values):
     presents = 3 if op == "MultiHeadAttention" else 2
     outputs = ["y", "k", "v"][:presents if past and len(values) > past and values[past] is not None
                               else OUTPUTS.get(op, 1)]
+    op, _, other = op.partition(" ")            # "qk": not the result, but the scores in output 3
+    result = onnx.ValueInfoProto(name="y")
+    if other:                                   # whose type ONNX Runtime does not infer
+        outputs = ["first", "", "", "y"]
+        result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
     node = helper.make_node(op, names, outputs, domain="com.microsoft", **attributes)
-    graph = helper.make_graph([node], "one", [], [onnx.ValueInfoProto(name="y")], stored)
+    graph = helper.make_graph([node], "one", [], [result], stored)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     made = helper.make_model(graph, opset_imports=opsets)
     made.ir_version = 8
