@@ -41,6 +41,8 @@ int onx_info_json(const struct onx_info *f, struct onx_buf *out, struct onx_err 
 void onx_info_dot(const struct onx_info *f, struct onx_buf *out);
 /* The pre-flight.  ONX_NO if something stands in the way of training. */
 int onx_info_check(const struct onx_info *f, struct onx_err *e) ONX_MUST;
+/* info_rows.c: has what the loss works on a row for each sample, as far as can be seen?  why: if not. */
+bool onx_info_rows(const struct onx_info *f, uint32_t target, char *why, size_t room);
 /* Is there no plan for no other reason than shapes that each batch has of its own?  Then it runs, batch by batch. */
 bool onx_info_asks(const struct onx_info *f);
 /* Is there no plan, and yet every operator is there, so that onnx-run goes without one? */

@@ -101,13 +101,34 @@ bool onx_info_asks(const struct onx_info *f)
 	return !f->plan && f->why.code == ONX_UNSUP && open_find(f, &open, &no) == ONX_OK && open.asks;
 }
 
+/* Is there a node that cannot be done whatever the numbers are? */
+static bool stands_still(const struct onx_info *f)
+{
+	struct onx_err no = { 0 };
+	struct onx_feed *feed = NULL;
+	struct onx_facts *facts = NULL;
+	struct onx_consts consts;
+	uint32_t n = 0;
+	int rc = onx_bind_inputs(f->g, f->o->batch, f->o->size, false, &f->w->mem, &feed, &n, &no);
+
+	if (rc < 0)
+		return false;           /* other sizes may do */
+	const struct onx_facts_want want = { .feed = feed, .n_feed = n, .guess = true, .partial = true };
+	onx_consts_init(&consts, f->g);
+	rc = onx_facts_make(f->g, &consts, &want, &facts, &no);
+	const bool is = rc == ONX_OK && facts->other.code;
+	onx_facts_free(facts);
+	onx_consts_release(&consts);
+	return is;
+}
+
 bool onx_info_interpreted(const struct onx_info *f)
 {
 	bool known = !f->plan && f->why.code == ONX_UNSUP;
 
 	for (uint32_t i = 0; i < f->g->n_node; i++)
 		known &= f->g->node[i].dropped || f->g->node[i].op;
-	return known;
+	return known && !stands_still(f);
 }
 
 static int finish(const struct onx_info *f, struct onx_json *list, uint32_t n, struct onx_err *e)
@@ -165,6 +186,24 @@ static uint32_t nothing_trains(const struct onx_info *f, struct onx_json *list)
 	return f->n_weight || f->n_quant == 0 ? 1 : f->n_quant;
 }
 
+/* Inputs that no data source has numbers for (data/batch.h). */
+static uint32_t unfed(const struct onx_info *f, struct onx_json *list)
+{
+	uint32_t n = 0;
+	char why[120];
+
+	for (uint32_t i = 0; i < f->g->n_input; i++) {
+		const struct onx_value *v = &f->g->value[f->g->input[i]];
+		const enum onx_class class = onx_dtype_class(v->type);
+		if (v->composite || (class != ONX_CLASS_TEXT && class != ONX_CLASS_CPLX))
+			continue;
+		snprintf(why, sizeof why, "it is an input of %s, which no data source feeds", onx_dtype_name(v->type));
+		say_block(f, v->name, why, "cut the model behind what turns it into numbers, and feed those", list);
+		n++;
+	}
+	return n;
+}
+
 int onx_info_check(const struct onx_info *f, struct onx_err *e)
 {
 	struct onx_json *list = f->w->common.json ? onx_json_array() : NULL;
@@ -190,9 +229,16 @@ int onx_info_check(const struct onx_info *f, struct onx_err *e)
 	if (f->n_train == 0)
 		n += nothing_trains(f, list);
 	if (!f->plan && n == 0 && !onx_info_asks(f)) {
-		say_block(f, "the model", f->why.text, f->why.code != ONX_UNSUP ? NULL :
+		say_block(f, "the model", f->why.text, !onx_info_interpreted(f) ? NULL :
 			  "onnx-run goes without a plan; to train, make what it depends on a constant when exporting, "
 			  "or cut the model in front of it (onnx-head --cut-at)", list);
+		n++;
+	}
+	n += unfed(f, list);
+	char why[200];
+	if (n == 0 && n_target == 1 && !onx_info_rows(f, *target, why, sizeof why)) {
+		say_block(f, f->g->value[*target].name, why, "training wants one for each; a file whose "
+			  "inputs declare a batch of 1 trains sample by sample", list);
 		n++;
 	}
 	return finish(f, list, n, e);

@@ -142,7 +142,10 @@ static const char page_head[] =
 	"gradients; the condition or the number of turns is known while planning, or decided batch by batch (training, "
 	"scoring); onnx-run goes on without a plan where neither is so.\n"
 	"- gradient: one sign for each input, `x` computed, `0` zero by definition, `-` none makes sense; `...`: the "
-	"last sign goes on.\n\n"
+	"last sign goes on. Gradients of gradients (Gradient of ai.onnx.preview.training) through ReduceProd and "
+	"CumProd divide by the factors, those through Det and Inverse take the inverse: NaN where a factor is exactly "
+	"zero or a matrix singular, though the first gradient is right there. There are none through RNN, GRU and "
+	"LSTM, which is said by name.\n\n"
 	"| domain | operator | versions | types | forward | gradient |\n"
 	"|---|---|---|---|---|---|\n";
 

@@ -9,6 +9,7 @@
 #include "rewrite/straight.h"
 #include "stage.h"
 #include "steptimes.h"
+#include "train/runner.h"
 
 enum { DATA, SOURCE, PRESET, AUGMENT, TRAIN, LOG };
 const struct onx_optset onx_train_sets[] = {
@@ -85,15 +86,15 @@ static int by_value(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-static int bench_result(struct onx_work *w, double *seconds, size_t n, const struct onx_bench *b, struct onx_err *e)
+static int bench_result(struct onx_work *w, double *seconds, size_t n, int64_t batch, const struct onx_bench *b,
+			struct onx_err *e)
 {
-	const struct onx_train_opts *o = w->opt[TRAIN];
 	struct rusage use;
 	double rate;
 	int rc = ONX_OK;
 
 	qsort(seconds, n, sizeof *seconds, by_value);
-	rate = (double)o->batch / (n % 2 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2);
+	rate = (double)batch / (n % 2 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2);
 	getrusage(RUSAGE_SELF, &use);
 	if (w->common.json) {
 		struct onx_json *j = onx_json_object();
@@ -103,14 +104,14 @@ static int bench_result(struct onx_work *w, double *seconds, size_t n, const str
 		onx_json_int(j, "planned_bytes", (int64_t)b->peak_bytes);
 		onx_json_int(j, "micro_batch", (int64_t)b->micro);
 		onx_json_real(j, "computed_twice", b->again);
-		onx_json_int(j, "batch", o->batch);
+		onx_json_int(j, "batch", batch);
 		onx_json_int(j, "steps", (int64_t)n);
 		rc = onx_json_print(j, true, &w->text, e);
 		onx_json_free(j);
 		onx_buf_str(&w->text, "\n");
 	} else {
 		onx_buf_fmt(&w->text, "%.4g samples/s (median of %zu steps of %lld samples)\npeak memory %.1f "
-			    "MiB, %.1f MiB of it planned\n", rate, n, (long long)o->batch,
+			    "MiB, %.1f MiB of it planned\n", rate, n, (long long)batch,
 			    (double)use.ru_maxrss / 1024, (double)b->peak_bytes / (1 << 20));
 	}
 	return rc;
@@ -130,6 +131,7 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 {
 	const struct onx_log_opts *log = w->opt[LOG];
 	const struct onx_train_opts *o = w->opt[TRAIN];
+	const int64_t batch = onx_one_sample(p->g) ? 1 : o->batch;      /* as training has it */
 	struct onx_samples none = { 0 };
 	struct onx_train_ask ask;
 	struct onx_feed *feed;
@@ -144,7 +146,7 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 
 	/* bound before the loss adds its own input */
 	if (rc == ONX_OK)
-		rc = onx_bind_inputs(p->g, o->batch, 0, true, &w->mem, &feed, &n, e);
+		rc = onx_bind_inputs(p->g, batch, 0, true, &w->mem, &feed, &n, e);
 	if (rc == ONX_OK)
 		rc = onx_problem_attach(p, o, NULL, o->loss >= ONX_LOSS_MSE, e);
 	if (rc < 0)
@@ -152,7 +154,7 @@ static int bench(struct onx_work *w, struct onx_problem *p, struct onx_err *e)
 	ask = ask_of(w, p, &none);
 	rc = onx_train_bench(&ask, feed, n, &b, e);
 	if (rc == ONX_OK)
-		rc = bench_result(w, b.seconds, (size_t)log->bench, &b, e);
+		rc = bench_result(w, b.seconds, (size_t)log->bench, batch, &b, e);
 	onx_model_free(w->model);
 	w->model = NULL;
 	return rc;

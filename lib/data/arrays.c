@@ -46,7 +46,10 @@ static int use_array(struct onx_source *s, const struct onx_array *a, const stru
 		p->h = (int)d[1];
 		p->w = (int)d[2];
 		p->c = a->shape.rank == 4 ? (int)d[3] : 1;
-	} else if (a->shape.rank < 1 || !fits(&p->shape, w) || a->type == ONX_STRING) {
+	} else if (a->type == ONX_STRING) {
+		return onx_fail(e, ONX_UNSUP, "'%s': text for input '%s' of %s, and no data source feeds text", s->spec,
+				w->name, onx_dtype_name(w->type));
+	} else if (a->shape.rank < 1 || !fits(&p->shape, w)) {
 		return onx_fail(e, ONX_SHAPE, "'%s': %s %s for input '%s' of %s %s", s->spec,
 				onx_dtype_name(a->type),
 				onx_shape_text(a->shape.rank, d, got, sizeof(got)), w->name,

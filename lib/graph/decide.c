@@ -132,6 +132,11 @@ int onx_open_find(const struct onx_graph *g, struct onx_consts *c, const struct 
 		guess.partial = false;
 		rc = onx_facts_make(g, c, &guess, &f, e);       /* its fault */
 	}
+	if (rc == ONX_OK && f->other.code) {
+		*e = f->other;
+		rc = f->other.code;
+		onx_facts_free(f);
+	}
 	if (rc < 0)
 		return rc;
 	bool *behind = ONX_NEWS(a, bool, g->n_value + 1), *need = ONX_NEWS(a, bool, 2 * (size_t)g->n_value + 1);

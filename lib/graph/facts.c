@@ -114,7 +114,7 @@ static const struct onx_view *stands_for(struct onx_facts_work *w, uint32_t v)
 	return w->f->unknown[v];
 }
 
-static int inputs_of(struct onx_facts_work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
+int onx_facts_inputs(struct onx_facts_work *w, const struct onx_node *n, struct onx_infer *s, struct onx_err *e)
 {
 	struct onx_fact *in = ONX_NEWS(&w->f->arena, struct onx_fact, n->n_in + 1);
 	if (!in)
@@ -198,7 +198,7 @@ static int infer(struct onx_facts_work *w, uint32_t id, struct onx_err *e)
 		return onx_nomem(e, room * sizeof *s->out, "facts");
 	for (uint32_t i = 0; i < n->n_out; i++)
 		s->out_wanted[i] = n->out[i] != ONX_NONE;
-	int rc = inputs_of(w, n, s, e);
+	int rc = onx_facts_inputs(w, n, s, e);
 	if (rc == ONX_OK)
 		rc = n->n_body ? infer_bodies(w, id, s, e) : n->op->infer(s, n->attr, e);
 	if (rc == ONX_OK && w->want->record)
@@ -255,30 +255,6 @@ static bool can_fold(const struct onx_facts_work *w, uint32_t id)
 	return true;
 }
 
-/* partial: does the node read what was left out? */
-static bool behind(const struct onx_facts_work *w, uint32_t id)
-{
-	const struct onx_node *n = &w->g->node[id];
-	bool any = false;
-	for (uint32_t k = 0; k < onx_node_reads(n); k++) {
-		const uint32_t v = onx_node_read(n, k);
-		any |= v != ONX_NONE && !w->fed[v] && !w->g->value[v].init && w->g->value[v].def != ONX_NONE &&
-		       w->f->fact[v].type == ONX_UNDEFINED;
-	}
-	return any;
-}
-
-static void leave_out(struct onx_facts_work *w, uint32_t id)
-{
-	const struct onx_node *n = &w->g->node[id];
-	w->f->infer[id] = NULL;
-	w->f->run[id] = false;
-	w->f->asked[id] = w->f->any_asked = true;
-	for (uint32_t k = 0; k < n->n_out; k++)
-		if (n->out[k] != ONX_NONE && !w->fed[n->out[k]])
-			w->f->fact[n->out[k]] = (struct onx_fact){ 0 };
-}
-
 static int walk(struct onx_facts_work *w, struct onx_err *e)
 {
 	const struct onx_graph *g = w->g;
@@ -287,7 +263,7 @@ static int walk(struct onx_facts_work *w, struct onx_err *e)
 	int rc = needed(w, &need, e);
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_order; i++) {
 		const uint32_t id = g->order[i];
-		if (!need[id] || (w->want->partial && behind(w, id)))
+		if (!need[id] || (w->want->partial && onx_facts_behind(w, id)))
 			continue;
 		if (!g->node[id].op)
 			return onx_fail(e, ONX_UNSUP, "%s: the operator is not supported",
@@ -305,11 +281,8 @@ static int walk(struct onx_facts_work *w, struct onx_err *e)
 			else if (!w->f->run[id])
 				rc = onx_facts_fold(w, id, e);
 		}
-		if (rc == ONX_UNSUP && w->want->partial) {
-			leave_out(w, id);
-			*e = (struct onx_err){ 0 };
-			rc = ONX_OK;
-		}
+		if (rc == ONX_UNSUP && w->want->partial)
+			rc = onx_facts_leave(w, id, e);
 		if (rc < 0)
 			return onx_while(e, rc, "inferring %s", onx_node_text(g, id, name, sizeof name));
 	}

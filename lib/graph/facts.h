@@ -68,6 +68,7 @@ struct onx_facts {
 	bool *guessed;                  /* by node: it, or one in its bodies, was guessed              */
 	bool any_guess;
 	bool *asked, any_asked;         /* by node, partial: left out, though all that it reads was there      */
+	struct onx_err other;           /* partial and guess: the first fault that is no matter of numbers */
 	uint32_t *target; uint32_t n_target;
 	bool *variable;                 /* by value, copied                                           */
 };
