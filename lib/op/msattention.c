@@ -92,6 +92,19 @@ static real *output(const struct onx_call *c, int i)
 	return i < c->n_y ? c->y[i].v : NULL;
 }
 
+/* Of a batch of nothing there is no memory. */
+static void copy(real *to, const real *from, size_t n)
+{
+	if (n)
+		memcpy(to, from, n * sizeof *to);
+}
+
+static void clear(real *to, size_t n)
+{
+	if (n)
+		memset(to, 0, n * sizeof *to);
+}
+
 /* ---- the mask ---- */
 
 static bool hidden(const struct onx_ms_geo *g, const int32_t *m, size_t b, size_t i, size_t j)
@@ -158,7 +171,7 @@ static void core_forward(const struct onx_call *c, const struct parts *m, real *
 	if (g->mask != ONX_MS_NO_MASK || input(c, g->bias_in) || ((const struct onx_ms_attention *)c->attr)->causal)
 		onx_parallel(c->pool, g->b * g->h, mask_piece, &job);
 	if (qk)
-		memcpy(qk, m->p, n_p(g) * sizeof *qk);
+		copy(qk, m->p, n_p(g));
 	onx_softmax_forward(c->pool, &(struct onx_lines){ g->b * g->h * g->s, g->t, 1 }, ONX_SOFTMAX, m->p, m->p);
 	onx_gemm_batch(c->pool, &o, &out, 1, m->p, m->v, 0, c->y[0].v);
 }
@@ -212,14 +225,14 @@ static void core_backward(const struct onx_call *c, const struct parts *m, const
 	const struct onx_batch q = heads_batch(g, st, sk, sq), k = heads_batch(g, st, sq, sk);
 
 	/* what the present passes back is there first */
-	memset(d->k, 0, n_k(g) * sizeof(real));
-	memset(d->v, 0, n_v(g) * sizeof(real));
+	clear(d->k, n_k(g));
+	clear(d->v, n_v(g));
 	if (dk)
-		memcpy(d->k, dk, n_k(g) * sizeof(real));
+		copy(d->k, dk, n_k(g));
 	if (dv)
-		memcpy(d->v, dv, n_v(g) * sizeof(real));
-	memset(d->q, 0, n_q(g) * sizeof(real));
-	memset(d->p, 0, n_p(g) * sizeof(real));
+		copy(d->v, dv, n_v(g));
+	clear(d->q, n_q(g));
+	clear(d->p, n_p(g));
 	if (dy) {
 		onx_gemm_batch(c->pool, &to_v, &v, 1, m->p, dy, 1, d->v);
 		onx_gemm_batch(c->pool, &to_p, &p, 1, dy, m->v, 0, d->p);
@@ -268,8 +281,8 @@ static void attention_forward(const struct onx_call *c)
 		move_rows(&past, (const real *)c->x[4].v + one, m.v, false);
 	}
 	if (now) {
-		memcpy(now, m.k, n_k(g) * sizeof *now);
-		memcpy(now + n_k(g), m.v, n_v(g) * sizeof *now);
+		copy(now, m.k, n_k(g));
+		copy(now + n_k(g), m.v, n_v(g));
 	}
 	core_forward(c, &m, NULL);
 }
@@ -375,9 +388,9 @@ static void multi_forward(const struct onx_call *c)
 		move_rows(&pv, c->x[7].v, m.v, false);
 	}
 	if (output(c, 1))
-		memcpy(output(c, 1), m.k, n_k(g) * sizeof(real));
+		copy(output(c, 1), m.k, n_k(g));
 	if (output(c, 2))
-		memcpy(output(c, 2), m.v, n_v(g) * sizeof(real));
+		copy(output(c, 2), m.v, n_v(g));
 	core_forward(c, &m, output(c, 3));
 }
 

@@ -87,6 +87,8 @@ static int insert_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	(void)attr;
 	if (rc < 0 || (rc = onx_in_known(s, 1, &v, e)) < 0 || (rc = position(s, 2, x->n, true, x->n, &at, e)) < 0)
 		return rc;
+	if (!v)
+		return onx_fail(e, ONX_SHAPE, "input 1 is missing");
 	if (x->n && v->type != onx_seq_at(x, 0)->type)
 		return onx_fail(e, ONX_SHAPE, "%s into a sequence of %s", onx_dtype_name(v->type),
 				onx_dtype_name(onx_seq_at(x, 0)->type));
@@ -214,6 +216,9 @@ static int split_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	const size_t *len = NULL;
 	size_t n = 0, at = 0;
 	int axis, rc = onx_in_known(s, 0, &x, e);
+	if (rc == ONX_OK && (!x || onx_holds_views(x->type)))
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a tensor",
+				x ? onx_dtype_name(x->type) : "missing");
 	if (rc < 0 || (rc = onx_in_known(s, 1, &by, e)) < 0 || (rc = onx_axis(a->axis, x->rank, &axis, e)) < 0)
 		return rc;
 	if (by && by->type != ONX_INT64 && by->type != ONX_INT32)
