@@ -3,6 +3,7 @@
  * Views (Identity, Reshape, Flatten, Squeeze, Unsqueeze) copy only where the plan could not let y share
  * the bytes of x. */
 #include "op/infer.h"
+#include "tensor/seq.h"
 #include "op/walk.h"
 #include <inttypes.h>
 #include <string.h>
@@ -263,6 +264,8 @@ static int nonzero_infer(struct onx_infer *s, const void *attr, struct onx_err *
 	int64_t n = 0;
 
 	(void)attr;
+	if (onx_holds_views(s->in[0].type))
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a tensor", onx_dtype_name(s->in[0].type));
 	if (!x)
 		return onx_fail(e, ONX_UNSUP, "input 0 is computed while running, and the shape of the result "
 				"depends on it");
