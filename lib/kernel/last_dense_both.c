@@ -5,10 +5,11 @@
  *
  * A piece is a run of pixels.  It brings them in blocks of DEPTH, shifted and normalised, which stay in the
  * second-level cache; makes their rows of dx (flat.h), which whoever follows takes while x is at hand; and adds the
- * tiles of their outer products (outer.h) to its own part of dw.  Those tiles ask for the next block.  The parts are
- * added in order, in double.  W and a part must share the cache with a block, so this is for convolutions with few
- * weights: those with many read little memory for their products. */
+ * tiles of their outer products (outer.h) to its own part of dw.  With each tile it asks for some of the next block
+ * (ask.h).  The parts are added in order, in double.  W and a part must share the cache with a block, so this is for
+ * convolutions with few weights: those with many read little memory for their products. */
 #include <stdint.h>
+#include "kernel/ask.h"
 #include "kernel/flat.h"
 #include "kernel/last_dense.h"
 #include "kernel/last_dense_both.h"
@@ -20,7 +21,7 @@ typedef struct ONX_R(onx_last_back) back;
 enum { DEPTH = 96, CHUNK = 48, PIECES = 16 };   /* pixels of a block, of a run of dx; pieces where there are blocks */
 enum { MOST = 1 << 17 };                        /* bytes of W */
 enum { STREAM = 1 << 24, COLUMNS = 16 };        /* bytes of dx beyond the caches; columns of a piece of the sum */
-enum { LINE = 64 / sizeof(real), ASK = 2 * LINE };      /* numbers of a line; that a tile asks for in a step */
+enum { LINE = 64 / sizeof(real) };              /* numbers of a line of the caches */
 
 static size_t min_z(size_t a, size_t b) { return a < b ? a : b; }
 static size_t bytes_of(size_t n) { return (n * sizeof(real) + 63) / 64 * 64; }
@@ -99,15 +100,13 @@ struct job {
 	char *desks;
 };
 
-/* Memory that will be read soon, in order. */
-struct ask { const real *at; size_t n; };
-
-/* A block: rows of dy' and f(u), their pitches; what the next one reads. */
+/* A block: rows of dy' and f(u), their pitches; what the next one reads, all of x, dy and y in a row each. */
 struct block {
 	size_t piece, pixel, n, dy_pitch, x_pitch, dx_pitch;
 	const real *dy, *x, **at;
 	real *dx;                       /* [CHUNK] */
-	struct ask ask[3];
+	const real *next[3];
+	struct ONX_R(onx_asks) ahead;
 };
 
 static void bring(const struct job *j, struct block *b, real *dy, real *x)
@@ -171,42 +170,35 @@ static void data_rows(const struct job *j, const struct block *b, size_t r0, siz
 }
 
 /* The n pixels of the next block. */
-static void foresee(const back *t, struct block *b, size_t next, size_t n, size_t m, size_t c)
+static void foresee(const struct job *j, struct block *b, size_t next, size_t n)
 {
-	b->ask[0] = (struct ask){ t->dy + next * m, n * m };
-	b->ask[1] = t->shift ? (struct ask){ t->shift->y + next * m, n * m } : (struct ask){ NULL, 0 };
-	b->ask[2] = (struct ask){ t->x + next * c, n * c };
-}
+	const back *t = j->t;
+	const size_t m = j->g->m, c = j->g->c, more = t->shift ? 2 : 1, rows = j->p.tile->rows, cols = j->p.tile->cols;
 
-/* The next DEPTH steps of a tile ask for this, or NULL. */
-static const real *ask(struct block *b)
-{
-	for (struct ask *a = b->ask; a < b->ask + 3; a++)
-		if (a->n > 0) {
-			const real *const at = a->at;
-
-			a->at += min_z(a->n, DEPTH * ASK);
-			a->n -= min_z(a->n, DEPTH * ASK);
-			return at;
-		}
-	return NULL;
+	b->next[0] = t->x + next * c;
+	b->next[1] = t->dy + next * m;
+	if (t->shift)
+		b->next[2] = t->shift->y + next * m;
+	b->ahead = (struct ONX_R(onx_asks)){
+		.row = b->next, .rows = 1, .n = n * c, .then = b->next + 1, .then_rows = more, .then_n = n * m,
+		.each = onx_pieces(onx_pieces(n * (c + more * m), LINE) + 3, onx_pieces(m, cols) * onx_pieces(c, rows)),
+	};
 }
 
 static void products(const struct job *j, struct block *b, real *part, bool add)
 {
 	const struct ONX_R(onx_tile) *t = j->p.tile;
 	const size_t m = j->g->m, c = j->g->c, third = t->rows / ONX_TILE_PARTS;
-	struct ONX_R(onx_outer) o = { .depth = b->n, .at = b->at, .ldb = b->dy_pitch, .ldc = m, .add = add,
-				      .ask_step = ASK };
+	struct ONX_R(onx_outer) o = { .depth = b->n, .at = b->at, .ldb = b->dy_pitch, .ldc = m, .add = add };
 
 	for (size_t j0 = 0; j0 < m; j0 += t->cols) {
 		const size_t wide = onx_pieces(min_z(t->cols, m - j0), t->unit) - 1;
 
 		o.b = b->dy + j0;
 		for (o.first = 0; o.first < c; o.first += t->rows) {
-			o.ask = ask(b);
+			onx_ask(&b->ahead);
 			o.c = part + o.first * m + j0;
-			j->outers->run[o.ask != NULL][onx_pieces(min_z(t->rows, c - o.first), third) - 1][wide](&o);
+			j->outers->run[onx_pieces(min_z(t->rows, c - o.first), third) - 1][wide](&o);
 		}
 	}
 }
@@ -225,8 +217,9 @@ static void pixels_piece(void *ctx, size_t piece, int worker)
 	onx_piece(j->rows, j->by, piece, &lo, &hi);
 	for (b.pixel = lo; b.pixel < hi; b.pixel += DEPTH) {
 		b.n = min_z(DEPTH, hi - b.pixel);
+		b.ahead.rows = b.ahead.then_rows = 0;
 		if (t->dw && b.pixel + DEPTH < hi)
-			foresee(t, &b, b.pixel + DEPTH, min_z(DEPTH, hi - b.pixel - DEPTH), m, c);
+			foresee(j, &b, b.pixel + DEPTH, min_z(DEPTH, hi - b.pixel - DEPTH));
 		bring(j, &b, (real *)(void *)(desk + d.dy), (real *)(void *)(desk + d.x));
 		for (size_t r = 0; r < b.n && (t->after || t->dx); r += CHUNK)
 			data_rows(j, &b, r, min_z(r + CHUNK, b.n));

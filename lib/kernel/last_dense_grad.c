@@ -3,18 +3,20 @@
  *
  * For each tap: dw[l][j] = sum over pixels p of x[p at the tap][l] * dy[p][j].  A piece is a run of taps,
  * of l, of j and of pixels.  It goes over its pixels in blocks of DEPTH and adds the tiles' sums (outer.h) to its part
- * of dw, which stays in the second-level cache.  x and dy are read where they lie; while a block is worked on, the next
- * one is asked for, since a block of a layer with few channels is read from far away in as much time as its products
- * take.  What does not fill whole tiles is copied into panels as wide as the tile, and so are rows so far
- * apart that they would drive each other out of the cache.  Rows that are normalised or shifted on the way
+ * of dw, which stays in the second-level cache.  x and dy are read where they lie; with each tile of a block some
+ * lines of the next one are asked for (ask.h), since a block of a layer with few channels is read from far away in as
+ * much time as its products take.  What does not fill whole tiles is copied into panels as wide as the tile, and so are
+ * rows so far apart that they would drive each other out of the cache.  Rows that are normalised or shifted on the way
  * (last_norm.h) go beside each other, too.  Parts of several runs of pixels are added in order at the end, when dw is
  * brought into the order of the file. */
+#include "kernel/ask.h"
 #include "kernel/last_dense.h"
 #include "kernel/outer.h"
 #include <string.h>
 
 typedef struct ONX_R(onx_gather) gather;
 typedef struct ONX_R(onx_outer) outer;
+typedef struct ONX_R(onx_asks) asks;
 
 enum { TAPS_MOST = 2048 };
 
@@ -32,7 +34,7 @@ static bool fits(const struct onx_conv_geo *g)
 enum { DEPTH = 128, L_MOST = 264, J_MOST = 256, PART = 1 << 18, PIECES = 16 };
 /* Bytes from row to row beyond which a block's rows share too few sets of the second-level cache; of the first, which
  * counts where a copy serves that many numbers of x. */
-enum { APART = 8192, ASIDE = 1024, SERVES = 96 };
+enum { APART = 4096, ASIDE = 1024, SERVES = 96 };
 
 struct sums {
 	gather x;                       /* the windows: a row is x.spans spans of x.len numbers */
@@ -73,15 +75,17 @@ static struct sums sums_of(const struct onx_conv_geo *g, enum onx_isa isa, const
 	s.splits = max_z(min_z(onx_pieces(PIECES, max_z(parts_of(&s), 1)), onx_pieces(s.x.rows, 4 * DEPTH)), 1);
 	s.pixels = max_z(up(onx_pieces(s.x.rows, s.splits), DEPTH), DEPTH);
 	s.splits = max_z(onx_pieces(s.x.rows, s.pixels), 1);
-	s.copy_x = s.x.groups * s.x.c * sizeof(real) >= APART && !norm;
+	const size_t row_x = s.x.groups * s.x.c * sizeof(real), row_dy = s.x.groups * s.m * sizeof(real);
+
+	s.copy_x = !norm && row_x >= APART;
 	s.copy_dy = s.m % t->unit != 0 ||
-		    (!shift && (s.x.groups * s.m * sizeof(real) >= APART ||
-				(s.x.groups * s.m * sizeof(real) >= ASIDE && s.l_run >= SERVES)));
+		    (!shift && (row_dy >= APART || (row_dy >= ASIDE && s.l_run >= SERVES)));
 	return s;
 }
 
-/* One worker's room: panels of x and dy, copied spans, shifted rows of dy, pointers to spans and to rows. */
-struct desk { size_t l, j, stage, shifted, spans, at, bytes; };
+/* One worker's room: panels of x and dy, copied spans, shifted rows of dy, pointers to spans of this block and the
+ * next, to what is asked for, and to rows. */
+struct desk { size_t l, j, stage, shifted, spans, asked, at, bytes; };
 
 /* From row to row of n numbers beside each other: by single lines out of each other's sets. */
 static size_t beside(size_t n)
@@ -89,16 +93,23 @@ static size_t beside(size_t n)
 	return up(n, 64 / sizeof(real)) + 64 / sizeof(real);
 }
 
+/* From panel to panel of so many columns: not a multiple of what the first-level cache maps to one set. */
+static size_t apart(size_t wide)
+{
+	return DEPTH * wide + 64 / sizeof(real);
+}
+
 static struct desk desk_of(const struct sums *s)
 {
 	struct desk r = { .l = 0 };
 
-	r.j = bytes_of(s->l_run * DEPTH);
-	r.stage = r.j + bytes_of(up(s->j_room, s->x.tile->cols) * DEPTH);
+	r.j = bytes_of(s->l_run / s->x.tile->rows * apart(s->x.tile->rows));
+	r.stage = r.j + bytes_of(onx_pieces(s->j_room, s->x.tile->cols) * apart(s->x.tile->cols));
 	r.shifted = r.stage + (s->x.merged ? bytes_of(s->x.spans * s->x.len * DEPTH) : 0) +
 		    (s->x.norm ? bytes_of(beside(s->l_run) * DEPTH) : 0);
 	r.spans = r.shifted + (s->shift ? bytes_of(beside(s->j_run) * DEPTH) : 0);
-	r.at = r.spans + up(s->x.spans * DEPTH * sizeof(real *), 64);
+	r.asked = r.spans + 2 * up(s->x.spans * DEPTH * sizeof(real *), 64);
+	r.at = r.asked + up((s->s_run + 2) * DEPTH * sizeof(real *), 64);
 	r.bytes = r.at + up(DEPTH * sizeof(real *), 64);
 	return r;
 }
@@ -120,54 +131,14 @@ struct job {
 	bool add;
 };
 
-/* The end of a row, n < wide numbers, and zeros. */
-ONX_INLINE void tail(const real *from, size_t n, size_t wide, real *to)
-{
-	for (size_t i = 0; i < wide; i++)
-		to[i] = 0;
-	for (size_t i = 0; i + 4 <= n; i += 4)
-		memcpy(to + i, from + i, 4 * sizeof *to);
-	for (size_t i = n / 4 * 4; i < n; i++)
-		to[i] = from[i];
-}
-
-ONX_INLINE void rows_to(const real *const *row, size_t first, size_t rows, size_t n, size_t wide, real *to)
-{
-	for (size_t k = 0; k < rows; k++, to += wide) {
-		const real *from = row[k] + first;
-		real *panel = to;
-		size_t left = n;
-
-		for (; left >= wide; left -= wide, from += wide, panel += DEPTH * wide)
-			memcpy(panel, from, wide * sizeof *to);
-		if (left)
-			tail(from, left, wide, panel);
-	}
-}
-
-/* n numbers of each row, from `first` on, into panels [panel][row][wide]; what is left of the last one is zero.
- * The tiles' widths stand here as constants. */
-ONX_CLONES
-static void panels(const real *const *row, size_t first, size_t rows, size_t n, size_t wide, real *to)
-{
-	switch (wide) {
-	case 4: rows_to(row, first, rows, n, 4, to); break;
-	case 6: rows_to(row, first, rows, n, 6, to); break;
-	case 8: rows_to(row, first, rows, n, 8, to); break;
-	case 12: rows_to(row, first, rows, n, 12, to); break;
-	case 16: rows_to(row, first, rows, n, 16, to); break;
-	case 32: rows_to(row, first, rows, n, 32, to); break;
-	default: rows_to(row, first, rows, n, wide, to);
-	}
-}
-
 /* One block of pixels: dy and one span of x. */
 struct block {
 	size_t depth, n_l, n_j;
 	const real *const *x;           /* [depth], from `first` on */
-	size_t first, ask_x;            /* how far the next block's rows are, or 0 */
-	const real *dy, *ask;           /* the next block, or NULL */
-	size_t ldb, by, pitch;          /* from row to row and panel to panel of dy; from row to row of ask */
+	size_t first;
+	const real *dy;
+	size_t ldb, by;                 /* from row to row and panel to panel of dy */
+	asks ahead;
 	real *l;                        /* copies of x, their rows */
 	const real **at;
 	real *part;
@@ -175,20 +146,22 @@ struct block {
 };
 
 /* Rows of l [r0, r1) in tiles; o->at has the first of them at `first`, or each tile's own panel. */
-static void tiles(const struct sums *s, outer *o, size_t r0, size_t r1, bool copied, size_t width, real *part)
+static void tiles(const struct sums *s, outer *o, size_t r0, size_t r1, bool copied, size_t width, real *part,
+		  asks *ahead)
 {
 	const size_t rows = s->x.tile->rows, third = rows / ONX_TILE_PARTS;
 
 	for (size_t r = r0; r < r1; r += rows) {
 		o->c = part + r * s->j_room;
-		s->outers->run[o->ask != NULL][onx_pieces(min_z(rows, r1 - r), third) - 1][width](o);
-		o->first += copied ? rows * DEPTH : rows;
-		o->ask = o->ask_x ? o->at[0] : NULL;    /* its own part of x, and no more of dy */
-		o->ask_step = 0;
+		onx_ask(ahead);
+		for (size_t i = 0; i < rows && o->add; i++)
+			__builtin_prefetch(o->c + i * s->j_room, 1);
+		s->outers->run[onx_pieces(min_z(rows, r1 - r), third) - 1][width](o);
+		o->first += copied ? apart(rows) : rows;
 	}
 }
 
-static void products(const struct sums *s, const struct block *k)
+static void products(const struct sums *s, struct block *k)
 {
 	const struct ONX_R(onx_tile) *t = s->x.tile;
 	const size_t third = t->rows / ONX_TILE_PARTS, whole = s->copy_x ? 0 : k->n_l / third * third;
@@ -197,22 +170,19 @@ static void products(const struct sums *s, const struct block *k)
 	outer o = { .depth = k->depth, .ldb = k->ldb, .ldc = s->j_room, .add = k->add };
 
 	if (whole < k->n_l)
-		panels(k->x, k->first + whole, k->depth, k->n_l - whole, wide, k->l);
+		onx_outer_panels(k->x, k->depth, k->first + whole, k->n_l - whole, wide, apart(wide), k->l);
 	for (size_t i = 0; i < k->depth && whole < k->n_l; i++)
 		k->at[i] = k->l + i * wide;
 	for (size_t c = 0; c < k->n_j; c += t->cols, j += k->by) {
 		const size_t width = onx_pieces(min_z(t->cols, k->n_j - c), t->unit) - 1;
 
 		o.b = j;
-		o.ask = k->ask ? k->ask + c : NULL;
-		o.ask_step = k->pitch;
 		o.at = k->x;
 		o.first = k->first;
-		o.ask_x = c == 0 ? k->ask_x : 0;
-		tiles(s, &o, 0, whole, false, width, k->part + c);
+		tiles(s, &o, 0, whole, false, width, k->part + c, &k->ahead);
 		o.at = k->at;
-		o.first = o.ask_x = 0;
-		tiles(s, &o, whole, k->n_l, true, width, k->part + c);
+		o.first = 0;
+		tiles(s, &o, whole, k->n_l, true, width, k->part + c, &k->ahead);
 	}
 }
 
@@ -224,59 +194,109 @@ static void normalise(const struct sums *s, size_t l0, size_t l1, size_t depth, 
 		at[k] = to + k * beside(s->l_run);
 }
 
+/* Numbers of dw that a piece sums, over pixels [p0, p1). */
+struct piece { size_t group, s0, s1, l0, l1, j0, j1, p0, p1; };
+
 /* Pieces run over runs of pixels, then groups, then spans, then l, then j. */
+static struct piece piece_of(const struct sums *s, size_t piece)
+{
+	const size_t cuts = s->l_cuts * s->j_cuts;
+	struct piece k = { .group = piece / cuts / s->s_cuts % s->x.groups };
+
+	onx_piece(s->x.spans, s->s_run, piece / cuts % s->s_cuts, &k.s0, &k.s1);
+	onx_piece(s->x.len, s->l_run, piece / s->j_cuts % s->l_cuts, &k.l0, &k.l1);
+	onx_piece(s->m, s->j_run, piece % s->j_cuts, &k.j0, &k.j1);
+	onx_piece(s->x.rows, s->pixels, piece / cuts / s->s_cuts / s->x.groups, &k.p0, &k.p1);
+	return k;
+}
+
+/* For the block of pixels from p on, whose spans of x are known unless they are copied. */
+static asks asks_of(const struct job *w, const struct piece *k, size_t p, const real *const *spans, const real **row)
+{
+	const struct sums *s = &w->s;
+	const size_t all = s->x.groups * s->m, depth = p < k->p1 ? min_z(DEPTH, k->p1 - p) : 0;
+	const size_t line = 64 / sizeof(real), n_l = k->l1 - k->l0, n_j = k->j1 - k->j0;
+	const size_t tile_n = (k->s1 - k->s0) * onx_pieces(n_l, s->x.tile->rows) * onx_pieces(n_j, s->x.tile->cols);
+	asks a = { .row = row, .n = n_l, .then_n = n_j };
+
+	for (size_t i = k->s0; i < k->s1 && spans; i++)
+		for (size_t d = 0; d < depth; d++)
+			row[a.rows++] = spans[i * DEPTH + d] + k->l0;
+	a.then = row + a.rows;
+	for (size_t d = 0; d < depth; d++) {
+		row[a.rows + a.then_rows++] = w->dy + (p + d) * all + k->group * s->m + k->j0;
+		if (s->shift)
+			row[a.rows + a.then_rows++] = s->shift->y + (p + d) * all + k->j0;
+	}
+	a.each = onx_pieces(a.rows * onx_pieces(n_l, line) + a.then_rows * onx_pieces(n_j, line), tile_n);
+	return a;
+}
+
+/* dy of a block: where it lies, shifted beside, or copied into panels. */
+static void take_dy(const struct job *w, const struct piece *k, size_t p, char *desk, struct block *b)
+{
+	const struct sums *s = &w->s;
+	const struct desk d = desk_of(s);
+	const size_t all = s->x.groups * s->m;
+	const real *const dy = w->dy + p * all + k->group * s->m + k->j0;
+	real *const shifted = (real *)(void *)(desk + d.shifted), *const j = (real *)(void *)(desk + d.j);
+
+	b->dy = dy;
+	b->ldb = all;
+	if (s->shift) {
+		b->dy = shifted;
+		b->ldb = beside(s->j_run);
+		onx_last_shift_rows(s->shift, dy, p * all + k->j0, all, k->j0, b->n_j, b->depth, shifted, b->ldb);
+	}
+	for (size_t i = 0; i < b->depth && s->copy_dy; i++)
+		b->at[i] = b->dy + i * b->ldb;
+	b->by = s->x.tile->cols;
+	if (s->copy_dy) {
+		onx_outer_panels(b->at, b->depth, 0, b->n_j, s->x.tile->cols, apart(s->x.tile->cols), j);
+		b->dy = j;
+		b->ldb = s->x.tile->cols;
+		b->by = apart(b->ldb);
+	}
+}
+
 static void sums_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *w = ctx;
 	const struct sums *s = &w->s;
 	const struct desk d = desk_of(s);
+	const struct piece k = piece_of(s, piece);
 	char *const desk = w->desks + d.bytes * (size_t)worker;
-	real *const l = (real *)(void *)(desk + d.l), *const j = (real *)(void *)(desk + d.j);
 	real *const stage = (real *)(void *)(desk + d.stage), *const part = w->part + piece * s->part;
-	real *const shifted = (real *)(void *)(desk + d.shifted);
-	const real **const spans = (const real **)(void *)(desk + d.spans);
-	const real **const at = (const real **)(void *)(desk + d.at);
-	const size_t cuts = s->l_cuts * s->j_cuts, all = s->x.groups * s->m;
-	const size_t group = piece / cuts / s->s_cuts % s->x.groups;
-	size_t s0, s1, l0, l1, j0, j1, p0, p1;
+	const real **spans = (const real **)(void *)(desk + d.spans), **next = spans + s->x.spans * DEPTH;
 
-	onx_piece(s->x.spans, s->s_run, piece / cuts % s->s_cuts, &s0, &s1);
-	onx_piece(s->x.len, s->l_run, piece / s->j_cuts % s->l_cuts, &l0, &l1);
-	onx_piece(s->m, s->j_run, piece % s->j_cuts, &j0, &j1);
-	onx_piece(s->x.rows, s->pixels, piece / cuts / s->s_cuts / s->x.groups, &p0, &p1);
-	if (p0 >= p1)
+	if (k.p0 >= k.p1)
 		memset(part, 0, s->part * sizeof *part);
-	for (size_t p = p0; p < p1; p += DEPTH) {
-		const size_t depth = min_z(DEPTH, p1 - p);
-		const real *const dy = w->dy + p * all + group * s->m + j0;
-		const bool more = p + 2 * DEPTH <= p1;
-		struct block b = { .depth = depth, .n_l = l1 - l0, .n_j = j1 - j0, .first = l0,
-				   .dy = s->copy_dy ? j : dy, .ldb = s->copy_dy ? s->x.tile->cols : all,
-				   .by = s->copy_dy ? DEPTH * s->x.tile->cols : s->x.tile->cols,
-				   .pitch = all, .l = l, .at = at, .add = p > p0 };
+	for (size_t p = k.p0; p < k.p1; p += DEPTH) {
+		const real **const now = spans;
+		const size_t after = min_z(p + DEPTH, k.p1);
+		struct block b = { .depth = after - p, .n_l = k.l1 - k.l0, .n_j = k.j1 - k.j0, .first = k.l0,
+				   .l = (real *)(void *)(desk + d.l), .at = (const real **)(void *)(desk + d.at),
+				   .add = p > k.p0 };
 
-		if (s->shift)
-			onx_last_shift_rows(s->shift, dy, p * all + j0, all, j0, j1 - j0, depth, shifted,
-					    beside(s->j_run));
-		if (s->shift && !s->copy_dy) {
-			b.dy = shifted;
-			b.ldb = beside(s->j_run);
-		}
-		for (size_t k = 0; k < depth; k++)
-			at[k] = s->shift ? shifted + k * beside(s->j_run) : dy + k * all;
-		if (s->copy_dy)
-			panels(at, 0, depth, j1 - j0, s->x.tile->cols, j);
-		onx_gather_rows(&s->x, w->x, group, p, p + depth, DEPTH, w->zeros, stage, spans);
+		take_dy(w, &k, p, desk, &b);
+		if (p == k.p0 || s->x.merged)
+			onx_gather_rows(&s->x, w->x, k.group, p, after, DEPTH, w->zeros, stage, spans);
+		if (!s->x.merged)
+			onx_gather_rows(&s->x, w->x, k.group, after, min_z(after + DEPTH, k.p1), DEPTH, w->zeros,
+					stage, next);
+		b.ahead = asks_of(w, &k, after, s->x.merged ? NULL : next, (const real **)(void *)(desk + d.asked));
 		if (s->x.norm) {
-			normalise(s, l0, l1, depth, spans, stage);
+			normalise(s, k.l0, k.l1, b.depth, spans, stage);
 			b.first = 0;
 		}
-		for (size_t i = s0; i < s1; i++) {
-			b.x = spans + i * DEPTH;
-			b.ask = more && i == s0 ? dy + DEPTH * all : NULL;
-			b.ask_x = more && i == s0 && !s->x.norm ? DEPTH * s->x.groups * s->x.c : 0;
-			b.part = part + (i - s0) * s->l_part;
+		for (size_t i = k.s0; i < k.s1; i++) {
+			b.x = now + i * DEPTH;
+			b.part = part + (i - k.s0) * s->l_part;
 			products(s, &b);
+		}
+		if (!s->x.merged) {
+			spans = next;
+			next = now;
 		}
 	}
 }

@@ -105,7 +105,7 @@ static void product(const struct job *q, const real *const *at, size_t wide, siz
 
 			o.first = r;
 			o.c = s + r * row + j;
-			q->outers->run[0][part][cols / tile->unit - 1](&o);
+			q->outers->run[part][cols / tile->unit - 1](&o);
 		}
 	}
 }
