@@ -56,7 +56,7 @@ ONX_CLONES static void clip_dx(const void *ctx, size_t from, size_t to)
 	const bool add = b->c->dx[0].add;
 
 	ONX_ALIKE for (size_t i = from; i < to; i++) {
-		const real inside = (y[i] > lo) & (y[i] < hi) ? dy[i] : 0;
+		const real inside = ((y[i] > lo) & (y[i] < hi)) ? dy[i] : 0;
 		dx[i] = (add ? dx[i] : 0) + inside;
 	}
 }
