@@ -27,10 +27,16 @@ LOOSE = {"float16": 2e-3, "bfloat16": 2e-2}
 # Their outputs are random.
 APART = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli",
          "Dropout"}
+ROUNDED = "its angles are in single precision: 2e-5 to 7e-5 from numpy.fft in double, ours at most 5e-8 (operators.py)"
 # How titles of cases start where ONNX Runtime is known to give something else, and why we keep ours.
 OTHERWISE = {
     "Cast-9 [to=7] (float:4)": "what no whole number holds is undefined",
     "Cast-13 [to=8]": "digits: as NumPy writes them in ONNX's own tests",
+    "DFT-20 [] (float:2x20x2)": ROUNDED,
+    "DFT-20 [] (float:2x31x1)": ROUNDED,
+    "DFT-20 [] (float:2x37x2)": ROUNDED,
+    "DFT-20 [] (float:2x49x1)": ROUNDED,
+    "DFT-20 [] (float:2x66x2)": ROUNDED,
     "GridSample-16 [] (float:1x1x1x2 ": "a place that is not a number is outside",
     "GRU-14 [direction=reverse] (float:2x5x3 float:1x780x3": "no steps end in the state that they began with",
     "GRU-14 [activations=Affine": "Affine's default is x, as the operator's",
@@ -44,9 +50,11 @@ OTHERWISE = {
     "LinearClassifier-1 [coefficients=0.1,0.2 intercepts=0.5 post_transform=PROBIT": "labels go by the final score",
     "LinearClassifier-1 [coefficients=1,1 intercepts=0.5 post_transform=PROBIT": "labels go by the final score",
     "MatMulInteger-10 [] (uint8:5x0": "a sum of nothing is 0",
+    "MaxPool-12 [kernel_shape=2 strides=2] (float:1x1x10)": "NaN is larger than any number, as in PyTorch",
     "MaxPool-12 [kernel_shape=4,9": "NaN is larger than any number, as in PyTorch",
     "MaxUnpool-9 [kernel_shape=2,2 strides=2,2]": "indices mean the size without output_shape, as in ONNX's own test",
     "Pad-19 [mode=wrap] (float:3 ": "wraps more than once",
+    "ReduceMin-11 [axes=1] (float:1x34)": "NaN stays, as in NumPy and PyTorch, and as its own ReduceMax has it",
     "STFT-17 [onesided=0] (float:2x9x2 ": "a complex signal, as numpy.fft has it",
     "SVMRegressor-1 [kernel_type=SIGMOID": "post_transform is not passed over",
     "Shrink-9 [lambd=0.5 bias=3] (uint8:2)": "below 0 is 0",

@@ -64,6 +64,9 @@ def real(z):
 def signals(where):
     check(where, "of real numbers", "DFT", 17, draw(2, 15, 1), (), {},
           lambda x: real(torch.fft.fft(x[..., 0], dim=1)))
+    for n in (20, 31, 37, 49, 66):
+        check(where, "of length %d" % n, "DFT", 17, draw(2, n, 2), (), {},
+              lambda x: real(torch.fft.fft(torch.view_as_complex(x), dim=1)))
     check(where, "one-sided, of a prime length", "DFT", 20, draw(2, 13, 1), (), {"onesided": 1},
           lambda x: real(torch.fft.rfft(x[..., 0], dim=1)))
     check(where, "inverse, cut", "DFT", 20, draw(2, 3, 16, 2), (ints(12).reshape(()), ints(2).reshape(())), {"inverse": 1},
