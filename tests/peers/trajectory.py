@@ -8,7 +8,7 @@ single ReLU or maximum over, and then a run is a thousand times further off than
 medians are compared.  Behind the draws where the double runs were held against each other, ours, which is quicker, is
 the exact one.
 
-usage: trajectory.py BIN_DIR WORK_DIR SHARED_DIR [NET ...]      prints ok / not ok lines
+usage: trajectory.py BIN_DIR WORK_DIR SHARED_DIR [NET ...]      prints ok / not ok lines; -NET: all nets but this
 """
 import copy
 import os
@@ -95,7 +95,7 @@ def main():
     bin_dir, work = sys.argv[1], sys.argv[2]
     os.makedirs(work, exist_ok=True)
     good = True
-    for name in sys.argv[4:] or nets.NETS:
+    for name in [n for n in sys.argv[4:] if n[0] != "-"] or [n for n in nets.NETS if "-" + n not in sys.argv[4:]]:
         net, shape = nets.build(name)
         for rule in RULES:
             for bn in ("frozen", "auto") if nets.has_batch_norm(net) else ("auto",):
