@@ -1,6 +1,7 @@
 /* op/det.c -- Det: determinants of square matrices. */
 #include "kernel/real.h"
 #include "op/infer.h"
+#include "op/jordan.h"
 #include "op/loop.h"
 
 struct det_geo { size_t n, m; };        /* matrices, their edge */
@@ -96,47 +97,6 @@ static void det_forward(const struct onx_call *c)
 	onx_parallel(c->pool, onx_pieces(((const struct det_geo *)c->geo)->n, j.grain), det_piece, &j);
 }
 
-static void exchange(double *x, double *y, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const double t = x[i];
-		x[i] = y[i];
-		y[i] = t;
-	}
-}
-
-/* Gauss and Jordan: a [m][2m], X beside the unit matrix, becomes that beside the inverse.  Returns the determinant, or
- * 0 where pivots differ so much that the inverse would have lost half of its digits. */
-static double invert(double *a, size_t m)
-{
-	const double far = 1e-7;
-	const size_t wide = 2 * m;
-	double det = 1, least = INFINITY, most = 0;
-
-	for (size_t k = 0; k < m; k++) {
-		size_t top = k;
-		for (size_t i = k + 1; i < m; i++)
-			if (fabs(a[i * wide + k]) > fabs(a[top * wide + k]))
-				top = i;
-		const double pivot = a[top * wide + k];
-		least = fmin(least, fabs(pivot));
-		most = fmax(most, fabs(pivot));
-		if (!(least > far * most) || !isfinite(pivot))
-			return 0;
-		det *= top == k ? pivot : -pivot;
-		if (top != k)
-			exchange(a + k * wide, a + top * wide, wide);
-		for (size_t j = 0; j < wide; j++)
-			a[k * wide + j] /= pivot;
-		for (size_t i = 0; i < m; i++) {
-			const double f = a[i * wide + k];
-			for (size_t j = k; i != k && j < wide; j++)
-				a[i * wide + j] -= f * a[k * wide + j];
-		}
-	}
-	return det;
-}
-
 /* The cofactor of element (r, s): right for singular matrices too, where the inverse is not there.  a has room for one
  * row and column less. */
 static double cofactor(const real *x, size_t m, size_t r, size_t s, double *a)
@@ -162,7 +122,10 @@ static void det_dx(const struct onx_call *c, size_t at, double *a)
 			a[r * 2 * m + s] = x[r * m + s];
 			a[r * 2 * m + m + s] = r == s;
 		}
-	const double det = invert(a, m);
+	struct onx_pivots p;
+	/* where pivots differ so much the inverse would have lost half of its digits */
+	const bool fine = onx_jordan(a, m, &p) && p.least > 1e-7 * p.most;
+	const double det = fine ? p.det : 0;
 	for (size_t r = 0; det != 0 && r < m; r++)
 		for (size_t s = 0; s < m; s++)
 			onx_put(&dx[r * m + s], c->dx[0].add, (real)(dy * (det * a[s * 2 * m + m + r])));

@@ -1,6 +1,7 @@
 /* op/inverse.c -- Inverse of ONNX Runtime: inverses of square matrices, NaN where there is none. */
 #include "kernel/real.h"
 #include "op/infer.h"
+#include "op/jordan.h"
 #include "op/loop.h"
 
 struct inverse_geo { size_t n, m; };    /* matrices, their edge */
@@ -35,33 +36,6 @@ static size_t inverse_scratch(const struct onx_infer *s, const void *attr, int t
 	return (size_t)threads * 2 * g->m * g->m * sizeof(double);
 }
 
-/* Gauss and Jordan with the largest pivot of each column on a [m][2m] = [A, 1]; false: A has no inverse. */
-static bool eliminate(double *a, size_t m)
-{
-	const size_t w = 2 * m;
-
-	for (size_t k = 0; k < m; k++) {
-		size_t top = k;
-		for (size_t i = k + 1; i < m; i++)
-			if (fabs(a[i * w + k]) > fabs(a[top * w + k]))
-				top = i;
-		const double pivot = a[top * w + k];
-		if (!(fabs(pivot) > 0))
-			return false;
-		for (size_t j = 0; j < w; j++) {
-			const double t = a[top * w + j] / pivot;
-			a[top * w + j] = a[k * w + j];
-			a[k * w + j] = t;
-		}
-		for (size_t i = 0; i < m; i++) {
-			const double f = a[i * w + k];
-			for (size_t j = 0; i != k && j < w; j++)
-				a[i * w + j] -= f * a[k * w + j];
-		}
-	}
-	return true;
-}
-
 struct job { const struct onx_call *c; };
 
 static void inverse_piece(void *ctx, size_t i, int worker)
@@ -78,7 +52,8 @@ static void inverse_piece(void *ctx, size_t i, int worker)
 			a[r * w + j] = x[r * m + j];
 			a[r * w + m + j] = r == j;
 		}
-	const bool good = eliminate(a, m);
+	struct onx_pivots p;
+	const bool good = onx_jordan(a, m, &p);
 	for (size_t r = 0; r < m; r++)
 		for (size_t j = 0; j < m; j++)
 			y[r * m + j] = good ? (real)a[r * w + m + j] : (real)NAN;
