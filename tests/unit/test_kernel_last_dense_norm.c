@@ -2,11 +2,9 @@
  * sums are in double; the same bits for any number of threads, and of each by itself. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "base/arena.h"
-#include "base/rng.h"
 #include "kernel/last_norm.h"
+#include "unit/lib/numbers.h"
 
 static int bad;
 
@@ -14,27 +12,6 @@ static void check(bool ok, const char *what, const char *name)
 {
 	printf("%s - %s, %s\n", ok ? "ok" : "not ok", what, name);
 	bad += !ok;
-}
-
-static void *bytes(size_t n)
-{
-	void *v = onx_heap(n + 1, 1);
-
-	if (!v)
-		abort();
-	memset(v, 0xff, n);             /* NaN: who reads it is found out */
-	return v;
-}
-
-static real *numbers(size_t n, double lo, double hi, uint64_t seed)
-{
-	struct onx_rng r;
-	real *v = bytes(n * sizeof *v);
-
-	onx_rng_init(&r, seed, ONX_RNG_TEST, 0, 0);
-	for (size_t i = 0; i < n; i++)
-		v[i] = (real)onx_rng_range(&r, lo, hi);
-	return v;
 }
 
 /* Square maps; channels of x and of y. */

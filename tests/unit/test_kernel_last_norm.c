@@ -1,12 +1,10 @@
 /* Convolutions of what a batch normalization makes, with channels last: the same bits as both steps one after the
  * other. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "base/arena.h"
-#include "base/rng.h"
 #include "kernel/last_norm_i.h"
 #include "kernel/norm_last.h"
+#include "unit/lib/numbers.h"
 
 static const struct onx_fuse acts[] = {
 	{ ONX_FUSE_NONE, 0, 0 }, { ONX_FUSE_RELU, 0, 0 }, { ONX_FUSE_CLIP, 0, 6 }, { ONX_FUSE_CLIP, -0.5, 1 },
@@ -20,27 +18,6 @@ static void check(bool ok, const char *what, const char *name, const struct onx_
 {
 	printf("%s - %s, %s, after activation %d\n", ok ? "ok" : "not ok", what, name, f ? (int)f->kind : -1);
 	bad += !ok;
-}
-
-static void *bytes(size_t n)
-{
-	void *v = onx_heap(n + 1, 1);
-
-	if (!v)
-		abort();
-	memset(v, 0xff, n);             /* NaN: who reads it is found out */
-	return v;
-}
-
-static real *numbers(size_t n, double lo, double hi, uint64_t seed)
-{
-	struct onx_rng r;
-	real *v = bytes(n * sizeof *v);
-
-	onx_rng_init(&r, seed, ONX_RNG_TEST, 0, 0);
-	for (size_t i = 0; i < n; i++)
-		v[i] = (real)onx_rng_range(&r, lo, hi);
-	return v;
 }
 
 /* A normalization of ch channels: what onx_bn_last_apply takes, and a = scale * inv. */
