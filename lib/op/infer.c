@@ -162,6 +162,12 @@ int onx_in_ints(struct onx_infer *s, int i, const int64_t **v, size_t *n, struct
 	return ONX_OK;
 }
 
+int onx_in_list(struct onx_infer *s, int i, const struct onx_ints *attr, struct onx_ints *out, struct onx_err *e)
+{
+	*out = attr ? *attr : (struct onx_ints){ 0 };
+	return onx_has_in(s, i) ? onx_in_ints(s, i, &out->v, &out->n, e) : ONX_OK;
+}
+
 int onx_in_real(struct onx_infer *s, int i, double *v, struct onx_err *e)
 {
 	int rc = want_known(s, i, e);

@@ -34,6 +34,9 @@ int onx_axis(int64_t axis, int rank, int *out, struct onx_err *e) ONX_MUST;
 /* Integers from input i, which must be known while planning (a constant, a folded shape
  * computation, or a value bound by the caller).  Borrowed from s->mem. */
 int onx_in_ints(struct onx_infer *s, int i, const int64_t **v, size_t *n, struct onx_err *e) ONX_MUST;
+/* The same, or where the node has no such input the attribute (NULL: none). */
+int onx_in_list(struct onx_infer *s, int i, const struct onx_ints *attr, struct onx_ints *out,
+		struct onx_err *e) ONX_MUST;
 /* One number from input i (scalar or one element), likewise. */
 int onx_in_real(struct onx_infer *s, int i, double *v, struct onx_err *e) ONX_MUST;
 /* Input i where it is known while planning, NULL where it is absent. */

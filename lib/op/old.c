@@ -190,7 +190,7 @@ static int pad_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
 	const struct attrs *a = attr;
 	struct onx_old *o;
-	int rc = onx_old_open(s, ONX_F_CROP, "Pad", 2, &o, e);
+	int rc = onx_old_open(s, ONX_F_PAD, "Pad", 2, &o, e);
 
 	if (rc == ONX_OK)
 		rc = onx_old_word(o, s, "mode", a->mode, e);

@@ -9,7 +9,7 @@
 #include "op/infer.h"
 
 /* A node is settled by the float rows and may run in double: what is kept is the place of the later row. */
-enum onx_family { ONX_F_BINARY, ONX_F_INTEGER, ONX_F_SHAPE, ONX_F_MOVEMENT, ONX_F_CROP, ONX_F_RESIZE, ONX_F_CAST,
+enum onx_family { ONX_F_BINARY, ONX_F_INTEGER, ONX_F_SHAPE, ONX_F_MOVEMENT, ONX_F_PAD, ONX_F_RESIZE, ONX_F_CAST,
 		  ONX_F_POOLING, ONX_F_UNARY };
 
 struct onx_old {

@@ -6,16 +6,16 @@
 #define onx_ops_integer ONX_R(onx_ops_integer)
 #define onx_ops_shape ONX_R(onx_ops_shape)
 #define onx_ops_movement ONX_R(onx_ops_movement)
-#define onx_ops_crop ONX_R(onx_ops_crop)
+#define onx_ops_pad ONX_R(onx_ops_pad)
 #define onx_ops_resize ONX_R(onx_ops_resize)
 #define onx_ops_cast ONX_R(onx_ops_cast)
 #define onx_ops_pooling ONX_R(onx_ops_pooling)
 #define onx_ops_unary ONX_R(onx_ops_unary)
 extern const struct onx_op onx_ops_binary[], onx_ops_integer[], onx_ops_shape[], onx_ops_movement[],
-	onx_ops_crop[], onx_ops_resize[], onx_ops_cast[], onx_ops_pooling[], onx_ops_unary[];
+	onx_ops_pad[], onx_ops_resize[], onx_ops_cast[], onx_ops_pooling[], onx_ops_unary[];
 
 static const struct onx_op *const families[] = {
-	onx_ops_binary, onx_ops_integer, onx_ops_shape, onx_ops_movement, onx_ops_crop, onx_ops_resize,
+	onx_ops_binary, onx_ops_integer, onx_ops_shape, onx_ops_movement, onx_ops_pad, onx_ops_resize,
 	onx_ops_cast, onx_ops_pooling, onx_ops_unary
 };
 
