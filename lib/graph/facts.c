@@ -132,6 +132,9 @@ int onx_facts_inputs(struct onx_facts_work *w, const struct onx_node *n, struct 
 			return onx_fail(e, ONX_SHAPE, "input '%s' has no value: nothing computes or feeds it",
 					w->g->value[v].name);
 		in[i] = w->f->fact[v];
+		if (onx_holds_views(in[i].type) && !n->n_body && !(n->op->flags & (ONX_OP_RULE | ONX_OP_ANYTHING)))
+			return onx_fail(e, ONX_SHAPE, "input %u is %s, wanted a tensor", (unsigned)i,
+					onx_dtype_name(in[i].type));
 		if (!in[i].value && (n->op->flags & ONX_OP_SEQUENCE) && onx_op_grad(n->op, (int)i) == ONX_G_DIFF &&
 		    !(in[i].value = stands_for(w, v)))
 			return onx_nomem(e, sizeof(struct onx_unknown), "a sequence");

@@ -53,6 +53,7 @@ enum onx_op_flag {
 	ONX_OP_REPEATS = 524288, /* as AGAIN may be run again, from its inputs and what it saved, to give y[0] alone
 				   (onx_call.again), but it is not cheap: its multiply-adds decide     */
 	ONX_OP_SETS_DX0 = 262144, /* backward sets dx[0] and never adds: a later writer has a piece of its own       */
+	ONX_OP_ANYTHING = 1048576, /* takes sequences, optionals and maps, too, as RULE; elsewhere they are a fault */
 	ONX_OP_SETTING = 64     /* a constant of one number is a setting, not a weight: x / 1.414, x + 1e-5 */
 };
 

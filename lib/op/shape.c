@@ -3,7 +3,6 @@
  * Views (Identity, Reshape, Flatten, Squeeze, Unsqueeze) copy only where the plan could not let y share
  * the bytes of x. */
 #include "op/infer.h"
-#include "tensor/seq.h"
 #include "op/walk.h"
 #include <inttypes.h>
 #include <string.h>
@@ -264,8 +263,6 @@ static int nonzero_infer(struct onx_infer *s, const void *attr, struct onx_err *
 	int64_t n = 0;
 
 	(void)attr;
-	if (onx_holds_views(s->in[0].type))
-		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a tensor", onx_dtype_name(s->in[0].type));
 	if (!x)
 		return onx_fail(e, ONX_UNSUP, "input 0 is computed while running, and the shape of the result "
 				"depends on it");
@@ -306,7 +303,9 @@ static void nonzero_forward(const struct onx_call *c)
 	  .min_out = 1, .max_out = 1, .grad = { ONX_G_ZERO }, .n_grad = 1, .attr = table,     \
 	  .infer = rule, .forward = run }
 const struct onx_op ONX_R(onx_ops_shape)[] = {
-	VIEW("Identity", 1, 1, NULL, onx_infer_same_any),
+	{ .domain = "", .type = "Identity", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	  .grad = { ONX_G_DIFF }, .n_grad = 1, .alias = 1, .flags = ONX_OP_VIEW | ONX_OP_ANYTHING,
+	  .infer = onx_infer_same_any, .forward = view_forward, .backward = view_backward },
 	{ .domain = "", .type = "Reshape", .since = 5, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	  .grad = { ONX_G_DIFF, ONX_G_NEVER }, .n_grad = 2, .alias = 1, .flags = ONX_OP_VIEW,
 	  .attr = &reshape_attr, .infer = reshape_infer, .forward = view_forward, .backward = view_backward },
