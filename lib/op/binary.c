@@ -27,6 +27,23 @@ static real power(real a, real b)
 	return b == 2 ? a * a : b == 3 ? a * a * a : b == (real)0.5 ? E(sqrt)(a) : E(pow)(a, b);
 }
 
+/* The remainder with the sign of b, and how often b goes into a; as Python's % and //. */
+static real floor_rest(real a, real b)
+{
+	const real m = E(fmod)(a, b);
+
+	if (m == 0)
+		return E(copysign)(m, b);
+	return (m < 0) == (b < 0) ? m : m + b;
+}
+
+static real floor_times(real a, real b)
+{
+	const real m = E(fmod)(a, b), q = E(rint)((a - m) / b);
+
+	return m == 0 || (m < 0) == (b < 0) ? q : q - 1;
+}
+
 /* PRelu at 0: the slope, as PyTorch.      f(a, b)            df/da       df/db */
 #define BINARY(B)                                                                            \
 	B(Add,   0,             a + b,                        1,          1)                 \
@@ -34,7 +51,8 @@ static real power(real a, real b)
 	B(Mul,   X01,           a * b,                        b,          a)                 \
 	B(Div,   X01,           a / b,                        1 / b,      -a / (b * b))      \
 	B(Pow,   X01,           power(a, b),                  pow_da(a, b), pow_db(a, b))    \
-	B(Mod,   X01,           E(fmod)(a, b),                1,          -E(trunc)(a / b))  \
+	B(Mod,   X01,           floor_rest(a, b),             1,          -floor_times(a, b)) \
+	B(Fmod,  X01,           E(fmod)(a, b),                1,          -E(trunc)(a / b))  \
 	B(PRelu, X01,           a > 0 ? a : b * a,            a > 0 ? 1 : b, a > 0 ? 0 : a)
 
 #define B(name, keep, f, da, db)                                                             \
@@ -82,7 +100,7 @@ enum { BINARY(B) };
 struct mod { int64_t fmod; };
 static const struct onx_field mod_field[] = {
 	{ .name = "fmod", .kind = F_INT, .off = offsetof(struct mod, fmod), .def = "0", .min = 0, .max = 1,
-	  .help = "1: the sign of the dividend, as C's fmod; 0: of the divisor (whole numbers only)" },
+	  .help = "1: the sign of the dividend, as C's fmod; 0: of the divisor (whole numbers only, up to opset 27)" },
 	{ .name = NULL }
 };
 static const struct onx_table mod_attr = { .name = "Mod", .size = sizeof(struct mod), .field = mod_field };
@@ -100,7 +118,29 @@ PAIR(Sub, ONX_I_SUB)
 PAIR(Mul, ONX_I_MUL)
 PAIR(Div, ONX_I_DIV)
 PAIR(PRelu, ONX_I_PRELU)
-PAIR(Mod, ((const struct mod *)c->attr)->fmod ? ONX_I_FMOD : ONX_I_MOD)
+
+static bool as_c(const struct onx_call *c)
+{
+	return ((const struct mod *)c->attr)->fmod;
+}
+
+static void Mod_forward(const struct onx_call *c)
+{
+	if (!onx_dtype_real(c->x[0].type))
+		onx_int_pairs(c, as_c(c) ? ONX_I_FMOD : ONX_I_MOD);
+	else if (as_c(c))
+		Fmod_real(c);
+	else
+		Mod_real(c);
+}
+
+static void Mod_any_backward(const struct onx_call *c)
+{
+	if (as_c(c))
+		Fmod_backward(c);
+	else
+		Mod_backward(c);
+}
 
 /* Base and exponent may have different types since opset 12; the result has the base's. */
 static void mixed_run(const struct onx_call *c, const size_t *off, const size_t *step, size_t n)
@@ -158,8 +198,8 @@ static int infer_reals(struct onx_infer *s, const void *attr, struct onx_err *e)
 
 static int mod_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 {
-	if (onx_dtype_real(s->in[0].type) && !((const struct mod *)attr)->fmod)
-		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a whole-number type (or fmod = 1)",
+	if (s->version < 28 && onx_dtype_real(s->in[0].type) && !((const struct mod *)attr)->fmod)
+		return onx_fail(e, ONX_SHAPE, "input 0 is %s, wanted a whole-number type (or fmod = 1, or opset 28)",
 				onx_dtype_name(s->in[0].type));
 	return onx_infer_numbers(s, attr, e);
 }
@@ -208,7 +248,7 @@ const struct onx_op ONX_R(onx_ops_binary)[] = {
 	TWO(Mul, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Mul_backward),
 	TWO(Div, 7, ONX_OP_SETTING, 3, 3, NULL, onx_infer_numbers, Div_backward),
 	TWO(Pow, 7, 0, 0, 1, NULL, pow_infer, Pow_any_backward),
-	TWO(Mod, 10, 0, 0, 3, &mod_attr, mod_infer, Mod_backward),
+	TWO(Mod, 10, 0, 0, 3, &mod_attr, mod_infer, Mod_any_backward),
 	TWO(PRelu, 7, 0, 2, 1, NULL, prelu_infer, PRelu_backward),
 	{ .type = NULL }
 };

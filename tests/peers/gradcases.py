@@ -120,6 +120,8 @@ def binary():
     case("Add", 6, lambda a, b: a + b.reshape(3, 1), real(2, 3, 4), real(3), broadcast=1, axis=1)
     case("Mod", 13, torch.fmod, positive(3, 4) + one(2), one(0.75) + np.zeros((3, 4), np.float32), fmod=1,
          fixed=(1,))
+    case("Mod", 28, torch.remainder, -positive(3, 4) - one(2), one(0.75) + np.zeros((3, 4), np.float32))
+    case("Mod", 28, torch.fmod, -positive(3, 4) - one(2), one(0.75) + np.zeros((3, 4), np.float32), fmod=1)
     case("PRelu", 16, lambda x, s: torch.where(x < 0, s * x, x), real(2, 3, 4, off=(0,)), real(3, 1))
     case("PRelu", 16, lambda x, s: torch.where(x < 0, s * x, x), real(2, 3, off=(0,)), real(1))
     a, b, c = np.split(distinct(3, 2, 4), 3)
