@@ -54,6 +54,9 @@ struct onx_wino_grid {
 #define onx_wino_fresh ONX_R(onx_wino_fresh)
 #define onx_wino_weights_scratch ONX_R(onx_wino_weights_scratch)
 #define onx_wino_weights ONX_R(onx_wino_weights)
+#define onx_wino_held_scratch ONX_R(onx_wino_held_scratch)
+#define onx_wino_held ONX_R(onx_wino_held)
+#define onx_wino_is_held ONX_R(onx_wino_is_held)
 
 /* ---- wino_tile.c: one tile, `n` channels, a multiple of the lanes; element k at to[k * step] ---- */
 
@@ -97,5 +100,11 @@ void onx_wino_fresh(struct onx_pool *pool, const struct ONX_R(onx_wino) *w, cons
 size_t onx_wino_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
 void onx_wino_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
 		      const real *dy, real *dw, bool add, void *scratch);
+
+/* ---- wino_held.c: the same for few channels; wino_weights.c calls it where that is so ---- */
+bool onx_wino_is_held(const struct onx_conv_geo *g);
+size_t onx_wino_held_scratch(const struct onx_conv_geo *g, enum onx_isa isa, int threads);
+void onx_wino_held(struct onx_pool *pool, const struct onx_conv_geo *g, enum onx_isa isa, const real *x,
+		   const real *dy, real *dw, bool add, void *scratch);
 
 #endif

@@ -54,6 +54,8 @@ size_t onx_wino_weights_scratch(const struct onx_conv_geo *g, enum onx_isa isa, 
 {
 	struct job q;
 
+	if (onx_wino_is_held(g))
+		return onx_wino_held_scratch(g, isa, threads);
 	sizes(g, isa, &q);
 	const size_t s = one_run(&q) ? S_ROOM * (size_t)threads : ONX_WINO_K * g->c * g->m;
 
@@ -197,6 +199,10 @@ void onx_wino_weights(struct onx_pool *pool, const struct onx_conv_geo *g, enum 
 	struct job q = { .x = x, .dy = dy, .dw = dw, .zeros = scratch, .add = add };
 	const size_t zeros = bytes_of(max_z(g->c, g->m));
 
+	if (onx_wino_is_held(g)) {
+		onx_wino_held(pool, g, isa, x, dy, dw, add, scratch);
+		return;
+	}
 	sizes(g, isa, &q);
 	memset(scratch, 0, zeros);
 	q.v = (real *)(void *)((char *)scratch + zeros);
