@@ -6,11 +6,13 @@
  * made of S.  Where one run has all tiles, a piece makes some rows and columns of S for all k in a room of its own, and
  * dw of those while it has them. */
 #include "kernel/wino.h"
+#include "kernel/ask.h"
 #include "kernel/outer.h"
 #include <string.h>
 
 typedef struct ONX_R(onx_wino) wino;
 typedef struct ONX_R(onx_outer) outer;
+typedef struct ONX_R(onx_asks) asks;
 
 enum { L = 48, J = ONX_WINO_COLS, ROOM = 1 << 23, FEW = 8, AWAY = 16 };
 enum { L_ROOM = 2 * L, J_ROOM = 4 * J, S_ROOM = ONX_WINO_K * L_ROOM * J_ROOM };         /* of a piece */
@@ -90,47 +92,85 @@ static void transform_piece(void *ctx, size_t piece, int worker)
 	}
 }
 
-/* Tiles of a panel of V by a panel of Z. */
-static void product(const struct job *q, const real *const *at, size_t wide, size_t depth, const real *z, size_t ldz,
-		    bool add, real *s, size_t row)
+/* A block of tiles by a panel of V and a panel of Z. */
+struct block {
+	const real *v, *z;
+	size_t depth, n_l, n_j;
+	bool add;
+	real *s;
+	size_t row;
+};
+
+static void product(const struct job *q, const struct block *k, const real **at, asks *ahead)
 {
 	const struct ONX_R(onx_tile) *tile = q->w.tile;
 	const size_t third = tile->rows / ONX_TILE_PARTS;
-	outer o = { .depth = depth, .at = at, .ldb = ldz, .ldc = row, .add = add };
+	outer o = { .depth = k->depth, .at = at, .ldb = k->n_j, .ldc = k->row, .add = k->add };
 
-	for (size_t j = 0; j < ldz; j += tile->cols) {
-		const size_t cols = min_z(tile->cols, ldz - j);
+	for (size_t i = 0; i < k->depth; i++)
+		at[i] = k->v + i * k->n_l;
+	for (size_t j = 0; j < k->n_j; j += tile->cols) {
+		const size_t cols = min_z(tile->cols, k->n_j - j);
 
-		o.b = z + j;
-		for (size_t r = 0; r < wide; r += tile->rows) {
-			const size_t part = onx_pieces(min_z(tile->rows, wide - r), third) - 1;
+		o.b = k->z + j;
+		for (size_t r = 0; r < k->n_l; r += tile->rows) {
+			const size_t rows = min_z(tile->rows, k->n_l - r);
 
 			o.first = r;
-			o.c = s + r * row + j;
-			q->outers->run[part][cols / tile->unit - 1](&o);
+			o.c = k->s + r * k->row + j;
+			onx_ask(ahead);
+			for (size_t i = 0; i < rows && k->add; i++)
+				__builtin_prefetch(o.c + i * k->row, 1);
+			q->outers->run[onx_pieces(rows, third) - 1][cols / tile->unit - 1](&o);
 		}
 	}
 }
 
-/* One k, the panel of V at l, columns [j0, j1): the tiles of this run, added to what earlier ones gave. */
-static void products(const struct job *q, size_t k, size_t l, size_t j0, size_t j1, const struct part *p)
+/* Columns [j0, j1) of one k and the panel of V at l. */
+struct strip { size_t k, l, j0, j1; };
+
+static size_t blocks_of(const struct job *q, const struct strip *p)
 {
-	const size_t wide = min_z(L, q->w.c - l), all = q->t1 - q->t0;
-	const real *const v = q->v + k * q->v_step + l * q->t, *const z = q->z + k * q->z_step;
-	real *const s = p->s + k * p->k_step + (l - p->l0) * p->row;
+	return onx_pieces(q->t1 - q->t0, ONX_WINO_CHAIN) * onx_pieces(p->j1 - p->j0, J);
+}
+
+/* Runs over the tiles of this run, then over panels of Z. */
+static struct block block_of(const struct job *q, const struct strip *p, size_t index)
+{
+	const size_t across = onx_pieces(p->j1 - p->j0, J), j = p->j0 + index % across * J;
+	const size_t t = index / across * ONX_WINO_CHAIN;
+	struct block k = { .depth = min_z(ONX_WINO_CHAIN, q->t1 - q->t0 - t), .n_l = min_z(L, q->w.c - p->l),
+			   .n_j = min_z(J, q->w.m - j), .add = q->t0 + t > 0 };
+
+	k.v = q->v + p->k * q->v_step + p->l * q->t + t * k.n_l;
+	k.z = q->z + p->k * q->z_step + j * q->t + t * k.n_j;
+	return k;
+}
+
+/* The tiles of this run, added to what earlier ones gave; what each block reads is asked for along the one before,
+ * of the first of the strip `next` (NULL: none) along the last. */
+static void products(const struct job *q, const struct strip *p, const struct strip *next, const struct part *to)
+{
+	const struct ONX_R(onx_tile) *tile = q->w.tile;
+	const size_t n = blocks_of(q, p), across = onx_pieces(p->j1 - p->j0, J), line = 64 / sizeof(real);
 	const real *at[ONX_WINO_CHAIN];
+	struct block now = block_of(q, p, 0), then = now;
 
-	for (size_t t = 0; t < all; t += ONX_WINO_CHAIN) {
-		const size_t depth = min_z(ONX_WINO_CHAIN, all - t);
+	for (size_t i = 0; i < n; i++, now = then) {
+		asks ahead = { .rows = 0 };
 
-		for (size_t i = 0; i < depth; i++)
-			at[i] = v + (t + i) * wide;
-		for (size_t j = j0; j < j1; j += J) {
-			const size_t ldz = min_z(J, q->w.m - j);
-
-			product(q, at, wide, depth, z + j * q->t + t * ldz, ldz, q->t0 + t > 0, s + (j - p->j0),
-				p->row);
-		}
+		now.s = to->s + p->k * to->k_step + (p->l - to->l0) * to->row + p->j0 + i % across * J - to->j0;
+		now.row = to->row;
+		if (i + 1 < n)
+			then = block_of(q, p, i + 1);
+		else if (next)
+			then = block_of(q, next, 0);
+		if (i + 1 < n || next)
+			ahead = (asks){ .row = &then.z, .rows = 1, .n = then.depth * then.n_j, .then = &then.v,
+					.then_rows = then.v != now.v, .then_n = then.depth * then.n_l };
+		ahead.each = onx_pieces(onx_pieces(ahead.n + ahead.then_rows * ahead.then_n, line),
+					onx_pieces(now.n_l, tile->rows) * onx_pieces(now.n_j, tile->cols));
+		product(q, &now, at, &ahead);
 	}
 }
 
@@ -139,14 +179,21 @@ static struct part whole(const struct job *q)
 	return (struct part){ .s = q->s, .k_step = q->w.c * q->w.m, .row = q->w.m };
 }
 
+static struct strip strip_of(const struct job *q, size_t piece)
+{
+	const size_t panels = onx_pieces(q->w.c, L);
+
+	return (struct strip){ piece / panels, piece % panels * L, 0, q->w.m };
+}
+
 static void product_piece(void *ctx, size_t piece, int worker)
 {
 	const struct job *q = ctx;
 	const struct part p = whole(q);
-	const size_t panels = onx_pieces(q->w.c, L);
+	const struct strip now = strip_of(q, piece), next = strip_of(q, piece + 1);
 
 	(void)worker;
-	products(q, piece / panels, piece % panels * L, 0, q->w.m, &p);
+	products(q, &now, next.k < ONX_WINO_K ? &next : NULL, &p);
 }
 
 /* A panel of columns and as many l as there are lanes, from [k][l][j] to dw [j][l][tap]. */
@@ -185,9 +232,17 @@ static void room_piece(void *ctx, size_t piece, int worker)
 				.j0 = piece / downs * J_ROOM, .k_step = L_ROOM * J_ROOM, .row = J_ROOM };
 	const size_t l1 = min_z(p.l0 + L_ROOM, q->w.c), j1 = min_z(p.j0 + J_ROOM, q->w.m);
 
-	for (size_t k = 0; k < ONX_WINO_K; k++)
-		for (size_t l = p.l0; l < l1; l += L)
-			products(q, k, l, p.j0, j1, &p);
+	struct strip now = { .l = p.l0, .j0 = p.j0, .j1 = j1 };
+
+	while (now.k < ONX_WINO_K) {
+		struct strip next = now;
+
+		next.l += L;
+		if (next.l >= l1)
+			next = (struct strip){ .k = now.k + 1, .l = p.l0, .j0 = p.j0, .j1 = j1 };
+		products(q, &now, next.k < ONX_WINO_K ? &next : NULL, &p);
+		now = next;
+	}
 	for (size_t j = p.j0; j < j1; j += J)
 		for (size_t l = p.l0; l < l1; l += ONX_WINO_LANES)
 			taps_of(q, &p, l, j);
