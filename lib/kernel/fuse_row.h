@@ -54,7 +54,7 @@ ONX_INLINE void onx_fuse_row(const struct onx_fuse *f, real *y, size_t n)
 		break;
 	case ONX_FUSE_SILU:
 		for (size_t i = 0; i < n; i++)
-			y[i] *= onx_vsigmoid(y[i]);
+			y[i] = onx_vsilu(y[i]);
 		break;
 	case ONX_FUSE_GELU:
 		for (size_t i = 0; i < n; i++)

@@ -2,8 +2,8 @@
  * a vector loop (under ONX_CLONES).  In float they are ours, in double the C library's.
  *
  * Errors in float over the whole range, in units of the last place, as tests/unit/test_vmath.c holds
- * them: exp 1.1, expm1 2, log 1, log1p 2, sigmoid, tanh, erf 3, Phi 5 (down to denormal results), atan, asin, acos 3,
- * atanh 4, sinh 3, cosh 2.
+ * them: exp 1.1, expm1 2, log 1, log1p 2, sigmoid, silu, tanh, erf 3, Phi 5 (down to denormal results), atan, asin,
+ * acos 3, atanh 4, sinh 3, cosh 2.
  * NaN stays NaN, infinities go where they belong, denormals count.
  *
  * exp: x = n ln 2 + r (Cody and Waite), a polynomial in r, 2^n in two factors so that neither end
@@ -33,6 +33,16 @@ ONX_INLINE double onx_vacos(double x) { return acos(x); }
 ONX_INLINE double onx_vatanh(double x) { return atanh(x); }
 ONX_INLINE double onx_vsinh(double x) { return sinh(x); }
 ONX_INLINE double onx_vcosh(double x) { return cosh(x); }
+
+/* 1 / (1 + exp(-x)); the small side keeps its digits. */
+ONX_INLINE double onx_vsigmoid(double x)
+{
+	const double e = exp(-fabs(x));
+
+	return (x < 0 ? e : 1) / (1 + e);
+}
+
+ONX_INLINE double onx_vlogistic(double x) { return onx_vsigmoid(x); }
 
 /* The normal distribution: Phi(x), and exp(-x^2/2) in *bell. */
 ONX_INLINE double onx_vphi(double x, double *bell)
@@ -78,6 +88,13 @@ ONX_INLINE float onx_vpower(uint32_t n)
 	return onx_vfloat((n + 127u) << 23);
 }
 
+/* exp(r) - 1 for |r| <= ln 2 / 2 */
+ONX_INLINE float onx_vexp_of(float r)
+{
+	return r + r * r * (0.5000000101f + r * (0.1666651289f + r * (0.04166618724f +
+		r * (0.008369598189f + r * 0.001395172028f))));
+}
+
 /* x + low = n ln 2 + r with |r| <= ln 2 / 2; returns exp(r) - 1. */
 ONX_INLINE float onx_vreduce(float x, float low, uint32_t *n)
 {
@@ -86,8 +103,7 @@ ONX_INLINE float onx_vreduce(float x, float low, uint32_t *n)
 	const float r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f + low;
 
 	*n = onx_vbits(t) - onx_vbits(round);
-	return r + r * r * (0.5000000101f + r * (0.1666651289f + r * (0.04166618724f +
-		r * (0.008369598189f + r * 0.001395172028f))));
+	return onx_vexp_of(r);
 }
 
 /* y * 2^n for |n| < 252 */
@@ -192,6 +208,26 @@ ONX_INLINE float onx_vcosh(float x)
 	return h + 0.25f / h;
 }
 
+/* 1 / (1 + exp(-x)) as s / (s + exp(-x) s) with s = 2^-40, so that one factor is all of 2^n and the small side keeps
+ * its digits; of a NaN any number.  x is held between -115, where that is 0, and 59, where it is 1, by its bits:
+ * positive numbers are in the order of signed, negative ones against that of unsigned whole numbers. */
+ONX_INLINE float onx_vlogistic(float x)
+{
+	const int32_t high = 0x426c0000, i = (int32_t)onx_vbits(x), under = i < high ? i : high;
+	const uint32_t low = 0xc2e60000u, u = (uint32_t)under, in_bits = u < low ? u : low;
+	const float round = 12582912.0f, s = 9.094947018e-13f, in = onx_vfloat(in_bits);
+	const float t = in * -1.44269504f + round, whole = t - round;
+	const float r = (-in - whole * 0.693359375f) - whole * -2.12194440e-4f;
+	const float power = onx_vfloat((onx_vbits(t) - onx_vbits(round) + (127u - 40u)) << 23);
+
+	return s / (s + (power + power * onx_vexp_of(r)));
+}
+
+ONX_INLINE float onx_vsigmoid(float x)
+{
+	return onx_vfloat(onx_vbits(onx_vlogistic(x)) | (0u - (uint32_t)(x != x)));
+}
+
 #define ONX_V_RIGHT 1.57079637f         /* a right angle, and what is missing */
 #define ONX_V_RIGHT_LOW -4.37113883e-8f
 
@@ -283,12 +319,10 @@ ONX_INLINE float onx_vphi(float x, float *bell)
 
 #endif
 
-/* 1 / (1 + exp(-x)); the small side keeps its digits. */
-ONX_INLINE real onx_vsigmoid(real x)
+/* x / (1 + exp(-x)) */
+ONX_INLINE real onx_vsilu(real x)
 {
-	const real e = onx_vexp_down(-ONX_M(fabs)(x));
-
-	return onx_vpick(x < 0, e, 1) / (1 + e);
+	return x * onx_vlogistic(x);
 }
 
 /* log(1 + exp(x)) */

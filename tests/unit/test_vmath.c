@@ -8,6 +8,7 @@
 enum { BLOCK = 4096, STRIDE = 997 };
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double silu(double x) { return x / (1 + exp(-x)); }
 static double softplus(double x) { return x > 700 ? x : log1p(exp(x)); }
 static double phi(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
 static double bell(double x) { return exp(x * x / -2); }
@@ -33,6 +34,7 @@ ROW(atanh, onx_vatanh)
 ROW(sinh, onx_vsinh)
 ROW(cosh, onx_vcosh)
 ROW(sigmoid, onx_vsigmoid)
+ROW(silu, onx_vsilu)
 ROW(softplus, onx_vsoftplus)
 ROW(phi, phi_of)
 ROW(bell, bell_of)
@@ -63,6 +65,7 @@ static const struct {
 	{ "cos", cos_row, cos, 2, -INFINITY, INFINITY },
 	{ "tan", tan_row, tan, 3, -INFINITY, INFINITY },
 	{ "sigmoid", sigmoid_row, sigmoid, 3, -INFINITY, INFINITY },
+	{ "silu", silu_row, silu, 3, -87, INFINITY },   /* below, a denormal number is multiplied */
 	{ "softplus", softplus_row, softplus, 2.5, -INFINITY, INFINITY },
 	{ "Phi", phi_row, phi, 5, -INFINITY, INFINITY },
 	{ "bell", bell_row, bell, 2, -14.4, 14.4 },
