@@ -142,10 +142,10 @@ static int copy_graph(struct unroll *u, const struct onx_graph *g, const struct 
 	t->cap_value = 2 * g->n_value + 64;
 	t->cap_node = 2 * g->n_node + 64;
 	t->n_value = g->n_value;
-	t->n_node = g->n_node;
 	t->n_order = g->n_order;
 	t->value = onx_unroll_longer(&t->arena, g->value, g->n_value, t->cap_value, sizeof *t->value);
 	t->node = onx_unroll_longer(&t->arena, g->node, g->n_node, t->cap_node, sizeof *t->node);
+	t->n_node = t->node ? g->n_node : 0;
 	t->order = g->order;
 	t->input = g->input;
 	t->n_input = g->n_input;
