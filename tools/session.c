@@ -122,7 +122,7 @@ int onx_session_run(struct onx_session *s, const struct onx_feed *feed, const st
 {
 	if (s->x) {
 		for (uint32_t i = 0; i < n; i++)
-			onx_exec_feed(s->x, feed[i].value, in[i].v);
+			onx_exec_lend(s->x, feed[i].value, in[i].v);
 		onx_exec_forward(s->x, 0, step);
 	}
 	return s->partly ? evaluate(s, feed, in, n, step, e) : ONX_OK;

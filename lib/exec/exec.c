@@ -9,6 +9,7 @@
 #include <time.h>
 
 enum { EVEN = 75, ROOM = 512 << 20 };   /* % of the threads' time that parts fill; bytes of all lanes */
+enum { LINE = 64, WORTH = 64 << 10 };   /* alignment and bytes from which on a feed is read where it is */
 
 struct lane {
 	char *base;                     /* its piece of the block    */
@@ -26,6 +27,7 @@ struct onx_exec {
 	void *base;                     /* where the block was when the calls were filled */
 	struct lane *lane;
 	uint32_t lanes;
+	const void **lent, **lent_whole;        /* by life, by plan->whole: the caller's memory of a feed, or NULL */
 	struct onx_view *whole;         /* by plan->whole, with addresses                 */
 	double seed_wide; float seed;   /* what backward starts from                      */
 	struct onx_view **dx;           /* by backward step: its own copies, with .add    */
@@ -65,6 +67,8 @@ static uint32_t lanes_of(const struct onx_plan *p, const struct onx_pool *pool)
 static void *address(struct onx_exec *x, const struct lane *l, const struct onx_tensor *t)
 {
 	const size_t width = x->params && x->params->wide ? 8 : 4;
+	if (t->at == ONX_AT_BLOCK && x->lent[t->life])     /* a plan writes over no feed (plan/keep.c) */
+		return (void *)(uintptr_t)x->lent[t->life];
 	switch (t->at) {
 	case ONX_AT_CONST: return t->view.v;
 	case ONX_AT_PARAM: return (char *)x->params->weight + t->element * width;
@@ -116,7 +120,8 @@ static void bind(struct onx_exec *x)
 	}
 	for (uint32_t i = 0; i < p->n_whole; i++) {
 		x->whole[i] = p->whole[i].view;
-		x->whole[i].v = (char *)x->base + p->whole[i].offset;
+		x->whole[i].v = x->lent_whole[i] ? (void *)(uintptr_t)x->lent_whole[i]
+						 : (char *)x->base + p->whole[i].offset;
 	}
 }
 
@@ -152,7 +157,9 @@ static int prepare(struct onx_exec *x, struct onx_err *e)
 	x->lane = ONX_NEWS(&x->arena, struct lane, x->lanes);
 	x->dx = ONX_NEWS(&x->arena, struct onx_view *, p->n_step + 1);
 	x->whole = ONX_NEWS(&x->arena, struct onx_view, p->n_whole + 1);
-	if (!x->lane || !x->dx || !x->whole)
+	x->lent = ONX_NEWS(&x->arena, const void *, p->n_life + 1);
+	x->lent_whole = ONX_NEWS(&x->arena, const void *, p->n_whole + 1);
+	if (!x->lane || !x->dx || !x->whole || !x->lent || !x->lent_whole)
 		return onx_nomem(e, p->n_step * sizeof *x->dx, "a run");
 	for (uint32_t k = 0; k < x->lanes && rc == ONX_OK; k++)
 		rc = prepare_lane(x, &x->lane[k], e);
@@ -194,19 +201,38 @@ static struct onx_view *whole_of(struct onx_exec *x, uint32_t value)
 	return NULL;
 }
 
-void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes)
+/* Where a feed lies, and where it is written down that it is lent; NULL: nobody reads it. */
+static const struct onx_view *feed_of(struct onx_exec *x, uint32_t value, const void ***lent)
 {
 	const uint32_t t = x->plan->value_tensor[value];
 	const struct onx_view *whole = whole_of(x, value);
-	bind(x);
 	if (whole) {
-		*bytes = whole->n * whole->width;
-		return whole->v;
+		*lent = &x->lent_whole[whole - x->whole];
+		return whole;
 	}
 	if (t == ONX_NONE || x->plan->tensor[t].at != ONX_AT_BLOCK)
-		return NULL;                    /* the plan found that nobody reads it */
-	*bytes = x->lane->view[t].n * x->lane->view[t].width;
-	return x->lane->view[t].v;
+		return NULL;
+	*lent = &x->lent[x->plan->tensor[t].life];
+	return &x->lane->view[t];
+}
+
+static void lend(struct onx_exec *x, const void **lent, const void *src)
+{
+	if (*lent != src)
+		x->base = NULL;
+	*lent = src;
+	bind(x);
+}
+
+void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes)
+{
+	const void **lent;
+	const struct onx_view *v = feed_of(x, value, &lent);
+	if (!v)
+		return NULL;
+	lend(x, lent, NULL);
+	*bytes = v->n * v->width;
+	return v->v;
 }
 
 void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src)
@@ -215,6 +241,17 @@ void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src)
 	void *to = onx_exec_feed_at(x, value, &bytes);
 	if (to)
 		memcpy(to, src, bytes);
+}
+
+void onx_exec_lend(struct onx_exec *x, uint32_t value, const void *src)
+{
+	const void **lent;
+	const struct onx_view *v = feed_of(x, value, &lent);
+	if (!v || v->n * v->width < WORTH || (uintptr_t)src % LINE) {
+		onx_exec_feed(x, value, src);
+		return;
+	}
+	lend(x, lent, src);
 }
 
 static double now(void)

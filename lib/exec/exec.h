@@ -36,6 +36,10 @@ void onx_exec_free(struct onx_exec *x);
 /* Copies numbers into a fed value: `src` in memory form, as many elements as the feed's shape has.
  * Feeds are to be given before each forward. */
 void onx_exec_feed(struct onx_exec *x, uint32_t value, const void *src);
+/* The same without the copy where that saves something (many numbers, on 64-byte lines): steps read `src` itself.  It
+ * stays as it is until backward, or the last forward on it, is done and views of the feed are no longer looked at; the
+ * feed is given again before each forward. */
+void onx_exec_lend(struct onx_exec *x, uint32_t value, const void *src);
 /* The memory of a feed, for a caller that gathers its numbers there; NULL where nobody reads it. */
 void *onx_exec_feed_at(struct onx_exec *x, uint32_t value, size_t *bytes);
 void onx_exec_forward(struct onx_exec *x, uint64_t seed, uint64_t step);

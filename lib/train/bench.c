@@ -112,7 +112,7 @@ static void one_step(struct bench *b, const struct onx_train_ask *ask, uint64_t 
 	for (size_t done = 0; done < b->batch; done += b->micro) {
 		for (uint32_t k = 0; k < b->n_feed; k++)
 			if (b->number[k])
-				onx_exec_feed(b->exec, b->feed[k].value, b->number[k]);
+				onx_exec_lend(b->exec, b->feed[k].value, b->number[k]);
 		onx_exec_forward(b->exec, 1, (step << 32) + done);
 		onx_exec_backward(b->exec, done > 0, (double)b->micro / (double)b->batch);
 	}

@@ -120,6 +120,8 @@ static int made_up(struct onx_runner *r, int64_t n, struct onx_exec **x, const s
 	}
 	if (rc == ONX_OK)
 		rc = onx_runner_feed(r, n, number, 0, 0, x, e);
+	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++)
+		onx_exec_feed(*x, feed[i].value, number[i]);            /* they end here */
 	for (int k = 0; rc == ONX_OK && plan && k < ONX_RUNNER_WAYS; k++)
 		if (r->slot[k].exec == *x)
 			*plan = r->slot[k].plan;
@@ -324,7 +326,7 @@ int onx_runner_feed(struct onx_runner *r, int64_t n, const void *const *number, 
 			onx_exec_feed(r->slot[k].exec, said.told[i].feed.value, said.told[i].view->v);
 	for (uint32_t i = 0; rc == ONX_OK && i < r->n_feed; i++)
 		if (number[i])
-			onx_exec_feed(r->slot[k].exec, r->feed[i].value, number[i]);
+			onx_exec_lend(r->slot[k].exec, r->feed[i].value, number[i]);
 	*x = rc == ONX_OK ? r->slot[k].exec : NULL;
 	onx_buf_release(&key);
 	onx_arena_release(&l.mem);
