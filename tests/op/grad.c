@@ -22,29 +22,32 @@ static void fault(struct tally *t, const struct op_run *r, const char *impl, con
 	t->bad++;
 }
 
-static double objective(struct op_run *r, const struct onx_impl *impl, unsigned from, bool *ok)
+/* Adds weight times what the outputs in `from` are now. */
+static void observe(struct op_run *r, const struct onx_impl *impl, unsigned from, double weight, double *sum, bool *ok)
 {
-	double sum = 0;
-
 	*ok &= op_run_forward(r, impl, NULL);
 	for (int i = 0; i < r->s.n_out; i++) {
 		if (!(from >> i & 1))
 			continue;
 		for (size_t k = 0; k < r->y[i].n; k++)
-			sum += ((const double *)r->dy[i].v)[k] * ((const double *)r->y[i].v)[k];
+			*sum++ += weight * ((const double *)r->y[i].v)[k];
 	}
-	return sum;
 }
 
-/* Slope along a random direction (written to v) of input i, by differences. */
+/* Slope along a random direction (written to v) of input i, by differences: of each element first, as one that stays
+ * as large as it is (a score that is hidden) would swallow the others in a sum. */
 static double slope(struct op_run *r, const struct onx_impl *impl, int i, unsigned from, double *v, bool *ok)
 {
 	static const double at[4] = { 1, -1, 2, -2 }, weight[4] = { 8, -8, -1, 1 };
 	double *x = r->x[i].v, sum = 0;
 	const size_t n = r->x[i].n;
 	double *x0 = ONX_NEWS(&r->mem, double, n + 1);
+	size_t n_y = 0;
 	struct onx_rng g;
 
+	for (int o = 0; o < r->s.n_out; o++)
+		n_y += from >> o & 1 ? r->y[o].n : 0;
+	double *d = ONX_NEWS(&r->mem, double, n_y + 1);
 	onx_rng_init(&g, r->seed, ONX_RNG_TEST, 3, (uint64_t)i);
 	for (size_t k = 0; k < n; k++)
 		v[k] = onx_rng_range(&g, -1, 1);
@@ -52,9 +55,12 @@ static double slope(struct op_run *r, const struct onx_impl *impl, int i, unsign
 	for (int s = 0; s < 4; s++) {
 		for (size_t k = 0; k < n; k++)
 			x[k] = x0[k] + at[s] * H * v[k];
-		sum += weight[s] * objective(r, impl, from, ok);
+		observe(r, impl, from, weight[s], d, ok);
 	}
 	memcpy(x, x0, n * sizeof *x);
+	for (int o = 0; o < r->s.n_out; o++)
+		for (size_t k = 0; from >> o & 1 && k < r->y[o].n; k++)
+			sum += ((const double *)r->dy[o].v)[k] * *d++;
 	return sum / (12 * H);
 }
 

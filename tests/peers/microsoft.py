@@ -53,6 +53,7 @@ NODES = [
     ("MultiHeadAttention", {"num_heads": 2}, three(5) + [NONE, i32(3, 5, 0, 3, 6, 0, 5, 10)]),
     ("MultiHeadAttention qk", {"num_heads": 2}, three(5) + [f4(48)]),
     ("MultiHeadAttention qk", {"num_heads": 2, "mask_filter_value": -9.0}, three(3) + [NONE, KEYS, f4(1, 1, 3, 3)]),
+    ("MultiHeadAttention qk", {"num_heads": 2, "unidirectional": 1}, three() + [f4(48)]),
     ("SkipLayerNormalization", {"epsilon": 0.01}, [f4(2, 3, 8), f4(1, 3, 8), f4(8), f4(8), f4(8)]),
     ("SkipLayerNormalization", {}, [f4(2, 3, 8), f4(3, 8), f4(8)]),
     ("SkipSimplifiedLayerNormalization", {}, [f4(2, 3, 8), f4(2, 3, 8), f4(8), f4(8)]),
