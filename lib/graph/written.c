@@ -9,7 +9,7 @@
 #include "graph/inline_i.h"
 
 /* Nodes behind each other, `type in... > out... : attribute...`, ended by `;`.  A digit is an input of the operator,
- * y0, y1 or y2 an output, `-` nothing, any other word a name of its own; a node whose outputs nobody named is left out.
+ * y0 to y3 an output, `-` nothing, any other word a name of its own; a node whose outputs nobody named is left out.
  * `7|0`: input 7, or if it is not there the number 0 in the type of input 0.
  * An attribute is the operator's, where it has that; `name=number`, or `name=other`: the operator's `other`;
  * `axis=column`: of a matrix B, where its columns are; `perm=first`, `perm=last`: channels become the second dimension,
@@ -98,7 +98,7 @@ static const char *named(const struct writer *w, const char *word)
 		return k < w->n->n_in ? w->n->in[k] : "";
 	if (word[0] == '-')
 		return "";
-	if (word[0] == 'y' && word[1] >= '0' && word[1] <= '2')
+	if (word[0] == 'y' && word[1] >= '0' && word[1] <= '3')
 		return (size_t)(word[1] - '0') < w->n->n_out ? w->n->out[word[1] - '0'] : "";
 	return onx_text(w->x->mem, "%s%s", w->prefix, word);
 }

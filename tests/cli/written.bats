@@ -82,6 +82,19 @@ setup() {
 	[ "${#lines[@]}" = 1 ]
 }
 
+@test "scores of one query as an output" {
+	local k a
+	k=$(pb_msg 5 "$(pb_tensor k "$(pb_msg 9 0000803f0000000000000000000000000000000000000000000000000000803f)" 1 1 2 4)")
+	a=$(pb_msg 5 "$(pb_str 1 num_heads)$(pb_int 3 1)$(pb_int 20 2)")$(pb_msg 5 "$(pb_str 1 output_qk)$(pb_int 3 1)$(
+		pb_int 20 2)")
+	pb_file d.onnx "$(node DecoderMaskedMultiHeadAttention 'x k k' 'a b c y' "$a")$k$(pb_str 2 g)$(
+		pb_msg 11 "$(pb_value x 1 1 4)")$(pb_msg 12 "$(pb_value y 1 1 1 2)")" \
+		"$(pb_msg 8 "$(pb_str 1 com.microsoft)$(pb_int 2 1)")"
+	bytes "$(pb_tensor x "$(pb_msg 9 0000803f000000400000404000008040)" 1 1 4)" >x3.pb
+	run -0 onnx-run d.onnx x=x3.pb          # 1/2 [1 2 3 4] . [1 0 0 0], . [0 0 0 1]
+	[[ $output == *'0.5 2'* ]]
+}
+
 @test "what the page says is not there is not" {
 	local page=$BATS_TEST_DIRNAME/../../docs/microsoft.md name
 	onnx-info --ops --page >ops.md
