@@ -65,6 +65,20 @@ static int fold(struct onx_work *w, struct onx_graph *g, struct onx_buf *log, st
 	return rc;
 }
 
+/* Bodies and functions first: they are folded in the file, and the graph is built of that. */
+static int fold_bodies(struct onx_work *w, struct onx_graph **g, struct onx_err *e)
+{
+	uint32_t n = 0;
+	int rc = onx_fold_bodies(w->model, &n, e);
+
+	if (rc < 0 || n == 0)
+		return rc;
+	onx_say(&w->note, ONX_INFO, "folded: %u nodes that never change in bodies and functions", n);
+	onx_graph_free(*g);
+	*g = NULL;
+	return onx_graph_build(w->model, 0, g, e);
+}
+
 static int rewrite(struct onx_work *w, struct onx_graph *g, struct onx_buf *log, struct onx_err *e)
 {
 	const struct onx_export_opts *o = w->opt[0];
@@ -139,6 +153,8 @@ int onx_stage_export(struct onx_work *w, struct onx_err *e)
 			      "for a batch of them");
 	if (rc == ONX_OK && change && o->verify)
 		rc = onx_trial_run(g, batch ? batch : 2, 0, &w->mem, &before, e);
+	if (rc == ONX_OK && o->fold)
+		rc = fold_bodies(w, &g, e);
 	if (rc == ONX_OK && change)
 		rc = rewrite(w, g, &log, e);
 	if (rc == ONX_OK && change)

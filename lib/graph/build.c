@@ -418,16 +418,17 @@ static int build_graph(struct build *b, struct onx_err *e)
 	return onx_graph_check(b->g, e);
 }
 
-int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, struct onx_err *e)
+static int build_of(struct onx_model *m, const struct onx_file_graph *f, bool lax, struct onx_graph **out,
+		    struct onx_err *e)
 {
 	struct onx_graph *g = onx_heap(1, sizeof *g);
-	struct build b = { .g = g, .f = onx_model_graph(m), .lax = (flags & ONX_BUILD_LAX) != 0 };
+	struct build b = { .g = g, .f = f, .lax = lax };
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "a graph");
 	g->model = m;
 	g->names.arena = &g->arena;
-	int rc = b.f ? onx_graph_inline(m, b.f, &b.f, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
+	int rc = f ? onx_graph_inline(m, f, &b.f, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
 	if (rc == ONX_OK)
 		rc = build_graph(&b, e);
 	if (rc < 0)
@@ -435,4 +436,15 @@ int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, stru
 	else
 		*out = g;
 	return rc;
+}
+
+int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, struct onx_err *e)
+{
+	return build_of(m, onx_model_graph(m), (flags & ONX_BUILD_LAX) != 0, out, e);
+}
+
+int onx_graph_build_part(struct onx_model *m, const struct onx_file_graph *f, struct onx_graph **out,
+			 struct onx_err *e)
+{
+	return build_of(m, f, false, out, e);
 }

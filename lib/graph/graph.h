@@ -97,6 +97,9 @@ enum { ONX_BUILD_LAX = 1 };     /* unknown operators get op == NULL instead of a
 				   onnx-diff must be able to look at what cannot be run              */
 
 int onx_graph_build(struct onx_model *m, int flags, struct onx_graph **out, struct onx_err *e) ONX_MUST;
+/* Of a view that is not the main graph's: nodes with imports of their own (onx_file_node.call) keep them. */
+int onx_graph_build_part(struct onx_model *m, const struct onx_file_graph *f, struct onx_graph **out,
+			 struct onx_err *e) ONX_MUST;
 void onx_graph_free(struct onx_graph *g);
 /* Writes the graph into its model (nodes kept, dropped, changed, added; weights; inputs and outputs). */
 int onx_graph_export(struct onx_graph *g, struct onx_err *e) ONX_MUST;

@@ -68,10 +68,9 @@ static bool put_names(struct onx_names *names, const struct onx_file_graph *g)
 }
 
 /* value_info and quantization annotations of names that are still there. */
-static int keep_info(struct onx_model *m, const struct onx_file_graph *g, struct lists *l,
-		     struct onx_err *e)
+static int keep_info(struct onx_model *m, const Onnx__GraphProto *p, const struct onx_file_graph *g,
+		     struct lists *l, struct onx_err *e)
 {
-	const Onnx__GraphProto *p = m->proto->graph;
 	struct onx_arena scratch = { 0 };
 	struct onx_names names = { .arena = &scratch };
 	int rc = ONX_OK;
@@ -98,14 +97,13 @@ static int keep_info(struct onx_model *m, const struct onx_file_graph *g, struct
 	return rc;
 }
 
-int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g, struct onx_err *e)
+static int set_graph(struct onx_model *m, Onnx__GraphProto *p, const struct onx_file_graph *g, struct onx_err *e)
 {
-	Onnx__GraphProto *p = m->proto->graph;
 	struct lists l = { 0 };
 
 	int rc = build_lists(m, g, &l, e);
 	if (rc == ONX_OK)
-		rc = keep_info(m, g, &l, e);
+		rc = keep_info(m, p, g, &l, e);
 	if (rc < 0)
 		return rc;
 	if (strcmp(onx_or_empty(g->name), onx_or_empty(p->name)) != 0) {
@@ -126,7 +124,37 @@ int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g, str
 	p->quantization_annotation = l.note;
 	p->n_quantization_annotation = l.n_note;
 	m->dirty = true;
-	return onx_view_graph(m, p, &m->graph, e);
+	return ONX_OK;
+}
+
+int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g, struct onx_err *e)
+{
+	const int rc = set_graph(m, m->proto->graph, g, e);
+
+	return rc < 0 ? rc : onx_view_graph(m, m->proto->graph, &m->graph, e);
+}
+
+int onx_model_set_inner(struct onx_model *m, const struct onx_file_graph *g, struct onx_err *e)
+{
+	m->function = NULL;                     /* it may be in one: read anew */
+	return set_graph(m, g->proto, g, e);
+}
+
+int onx_model_set_function(struct onx_model *m, size_t i, const struct onx_file_node *node, size_t n, struct onx_err *e)
+{
+	Onnx__FunctionProto *p = m->proto->functions[i];
+	Onnx__NodeProto **list = ONX_NEWS(&m->arena, Onnx__NodeProto *, n + 1);
+	int rc = list ? ONX_OK : onx_nomem(e, (double)n * sizeof *list, "the nodes of a function");
+
+	for (size_t k = 0; rc == ONX_OK && k < n; k++)
+		rc = onx_build_node(&m->arena, &node[k], &list[k], e);
+	if (rc < 0)
+		return rc;
+	p->node = list;
+	p->n_node = n;
+	m->dirty = true;
+	m->function = NULL;
+	return ONX_OK;
 }
 
 /* --- opsets ----------------------------------------------------------------------------------- */

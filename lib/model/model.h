@@ -138,6 +138,12 @@ int onx_model_functions(struct onx_model *m, const struct onx_file_function **v,
 int onx_model_set_graph(struct onx_model *m, const struct onx_file_graph *g,
 		struct onx_err *e) ONX_MUST;
 
+/* Replaces a graph inside a node (its .proto says which), or the nodes of function i, likewise.  Views of what is
+ * around it stay as they were until onx_model_set_graph or onx_model_functions is called. */
+int onx_model_set_inner(struct onx_model *m, const struct onx_file_graph *g, struct onx_err *e) ONX_MUST;
+int onx_model_set_function(struct onx_model *m, size_t i, const struct onx_file_node *node, size_t n,
+			   struct onx_err *e) ONX_MUST;
+
 /* metadata_props of the model.  NULL value removes the key; prefix removal for onnx-export. */
 const char *onx_model_meta(const struct onx_model *m, const char *key);
 size_t onx_model_n_meta(const struct onx_model *m);

@@ -13,6 +13,10 @@ int onx_drop_idle(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct 
  * make the file larger stays. */
 int onx_fold_consts(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e) ONX_MUST;
 
+/* rewrite/foldbody.c: the same in the file, before there is a graph, for the bodies of If, Loop and Scan and for
+ * model-local functions, from constants alone; what they read of the graphs around them counts, too. */
+int onx_fold_bodies(struct onx_model *m, uint32_t *n, struct onx_err *e) ONX_MUST;
+
 /* rewrite/foldnorm.c: folds each BatchNormalization in inference mode behind a Conv, ConvTranspose or Gemm that
  * nobody else reads into its weights: W' = W * scale / sqrt(var + epsilon), b' = (b - mean) * scale /
  * sqrt(var + epsilon) + bias.  New weights keep the type of the old ones. */

@@ -14,6 +14,7 @@ struct work {
 	struct onx_facts *f[2];         /* at two batch sizes: what is the same in both never changes */
 	struct onx_arena mem;
 	bool *constant;                 /* by value: made by nodes, the same for every input          */
+	bool *whole;                    /* by node: of a call that cannot be written out: it stays as it is */
 };
 
 static double bytes(const struct onx_view *v)
@@ -64,13 +65,33 @@ static bool from_constants(const struct work *w, const struct onx_node *n)
 	return n->n_captured == 0;
 }
 
+/* Nodes that stand for a call and mean something else in the main graph, by opset or domain, cannot be changed one
+ * by one.  Those of one call stand behind each other. */
+static void find_whole(struct work *w)
+{
+	const struct onx_graph *g = w->g;
+	for (uint32_t i = 0, end; i < g->n_node; i = end) {
+		const struct onx_file_node *f = g->node[i].file;
+		bool whole = false;
+		for (end = i; end < g->n_node; end++) {
+			const struct onx_node *n = &g->node[end];
+			if (!f || !f->call || !n->file || !n->file->call || n->file->call->node != f->call->node)
+				break;
+			whole |= onx_model_opset(g->model, n->domain) != n->version;
+		}
+		end += end == i;
+		for (uint32_t k = i; whole && k < end; k++)
+			w->whole[k] = true;
+	}
+}
+
 static void mark(struct work *w, bool shapes)
 {
 	const struct onx_graph *g = w->g;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
 		double made_of = SMALL_BYTES;
-		if (!shapes && !from_constants(w, n))
+		if (w->whole[g->order[i]] || (!shapes && !from_constants(w, n)))
 			continue;
 		for (uint32_t k = 0; k < n->n_in; k++) {
 			const struct onx_view *v = n->in[k] == ONX_NONE ? NULL : w->f[0]->fact[n->in[k]].value;
@@ -98,7 +119,7 @@ static int patch(struct work *w, uint32_t *n, struct onx_buf *log, struct onx_er
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *x = &g->node[g->order[i]];
 		bool stays = x->n_out == 0;
-		for (uint32_t k = 0; k < x->n_out; k++)
+		for (uint32_t k = 0; k < x->n_out && !w->whole[g->order[i]]; k++)
 			stays |= x->out[k] != ONX_NONE && (!w->constant[x->out[k]] || g->value[x->out[k]].output);
 		for (uint32_t k = 0; stays && k < x->n_in; k++) {
 			const uint32_t v = x->in[k];
@@ -121,10 +142,12 @@ int onx_fold_consts(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struc
 	*n = 0;
 	onx_consts_init(&w.consts, g);
 	w.constant = ONX_NEWS(&w.mem, bool, (size_t)g->n_value + 1);
-	int rc = w.constant ? facts(&w, B1, &w.f[0], e) : onx_nomem(e, g->n_value, "constants");
+	w.whole = ONX_NEWS(&w.mem, bool, (size_t)g->n_node + 1);
+	int rc = w.constant && w.whole ? facts(&w, B1, &w.f[0], e) : onx_nomem(e, g->n_value, "constants");
 	if (rc == ONX_OK)
 		rc = facts(&w, B2, &w.f[1], e);
 	if (rc == ONX_OK) {
+		find_whole(&w);
 		mark(&w, only_batch_open(g));
 		rc = patch(&w, n, log, e);
 	}
