@@ -337,6 +337,7 @@ static int open_one(struct onx_run_job *j, struct onx_work *w, const struct onx_
 	int rc = onx_session_open(&j->s, w->model, o->threads, e);
 
 	j->w = w;
+	j->s.note = &w->note;
 	j->o = &usual;
 	j->s.precise = true;            /* what differs is to be the models, not the ways to compute */
 	j->preset = o->preset;

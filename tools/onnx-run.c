@@ -110,6 +110,7 @@ static int work(struct onx_run_job *r, struct onx_err *e)
 	int rc = onx_session_open(&r->s, r->w->model, r->o->threads, e);
 
 	r->s.precise = r->o->precise;
+	r->s.note = &r->w->note;
 	r->batch = r->o->batch;
 	if (rc == ONX_OK && r->batch > 1 && onx_one_sample(r->s.g)) {
 		onx_say(&r->w->note, ONX_INFO, "samples are computed one at a time, as the batch of 1 in the file "

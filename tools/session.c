@@ -100,7 +100,7 @@ static int evaluate(struct onx_session *s, const struct onx_feed *feed, const st
 {
 	struct onx_feed *all = onx_heap((size_t)n + s->n_front + 1, sizeof *all);
 	const struct onx_facts_want want = { .feed = all, .n_feed = n + s->n_front, .evaluate = true,
-					     .pool = s->pool, .step = step };
+					     .pool = s->pool, .step = step, .note = s->note };
 	int rc = all ? ONX_OK : onx_nomem(e, (double)n * sizeof *all, "the inputs");
 
 	onx_facts_free(s->known);

@@ -11,6 +11,7 @@ struct onx_session {
 	struct onx_plan *plan;
 	struct onx_block_mem block;
 	struct onx_pool *pool;
+	const struct onx_note *note;    /* is told when a loop takes long; or NULL                  */
 	bool precise;                   /* as in onx_plan_want; before onx_session_plan */
 	struct onx_exec *x;
 	bool partly;                    /* what follows is in use, and why                          */

@@ -99,6 +99,7 @@ int onx_body_infer(const struct onx_control *c, const struct onx_body *b, const 
 	}
 	struct onx_facts_want want = { .feed = list, .n_feed = (uint32_t)n, .wide = c->want->wide,
 				       .evaluate = c->want->evaluate, .pool = c->want->pool,
+				       .note = c->want->note,
 				       .guess = c->want->guess, .training = c->want->record && c->s->train };
 	struct onx_decisions record = { 0 };
 	onx_consts_init(&consts, b->g);
@@ -120,6 +121,24 @@ int onx_body_infer(const struct onx_control *c, const struct onx_body *b, const 
 	onx_consts_release(&consts);
 	onx_arena_release(&mem);
 	return rc;
+}
+
+int onx_control_truth(const struct onx_control *c, const struct onx_fact *t, bool guess, bool *is, struct onx_err *e)
+{
+	const struct onx_view *v = t->value;
+	if (!v && c->want->guess) {
+		*is = guess;
+		c->path->guessed = true;
+		return ONX_OK;
+	}
+	if (!v)
+		return onx_fail(e, ONX_UNSUP,
+				"its condition is computed while running, wanted one that is known before");
+	if (v->type != ONX_BOOL || v->n != 1)
+		return onx_fail(e, ONX_SHAPE, "the condition is %s of %zu elements, wanted one bool",
+				onx_dtype_name(v->type), v->n);
+	*is = onx_view_int(v, 0) != 0;
+	return ONX_OK;
 }
 
 void onx_control_out(const struct onx_control *c, size_t i, const struct onx_fact *t)

@@ -21,6 +21,11 @@ int onx_control_decided(const struct onx_control *c, uint32_t body, size_t turns
 void onx_control_out(const struct onx_control *c, size_t i, const struct onx_fact *t);
 struct onx_fact onx_fact_of(const struct onx_view *v);
 
+/* A condition; guess: what it is taken for where it is not known. */
+int onx_control_truth(const struct onx_control *c, const struct onx_fact *t, bool guess, bool *is,
+		      struct onx_err *e) ONX_MUST;
+
+int onx_loop_infer(const struct onx_control *c, struct onx_err *e) ONX_MUST;    /* control_loop.c */
 int onx_scan_infer(const struct onx_control *c, struct onx_err *e) ONX_MUST;    /* control_scan.c */
 
 #endif

@@ -9,6 +9,7 @@
  * which precision, and hold what each operator's infer left for its kernels. */
 #ifndef ONX_FACTS_H
 #define ONX_FACTS_H
+#include "base/note.h"
 #include "graph/consts.h"
 #include "graph/graph.h"
 
@@ -55,6 +56,7 @@ struct onx_facts_want {
 	bool partial;                   /* what works on numbers that are not known, and what is behind it, is left
 					   out: no type, no infer                                  */
 	struct onx_pool *pool;
+	const struct onx_note *note;    /* with evaluate: is told when a loop takes long; or NULL      */
 };
 
 struct onx_facts {
