@@ -184,14 +184,43 @@ static uint32_t whole_call(const struct export *x, uint32_t i)
 	return n == all ? n : 0;
 }
 
-/* Nodes of a function that are written out must mean there what they mean in the function. */
+/* Does a node of a function mean in the main graph what it means there?  Only of one opset is that sure: a row of the
+ * table may know two spellings (axes of ReduceSum as an attribute and as an input). */
+static bool fits(const struct onx_graph *g, const struct onx_node *n)
+{
+	return !n->file || !n->file->call || onx_model_opset(g->model, n->domain) == n->version;
+}
+
 static int same_opset(const struct export *x, const struct onx_node *n, struct onx_err *e)
 {
-	const int64_t version = onx_model_opset(x->g->model, n->domain);
-	if (!n->file || !n->file->call || version == n->version)
+	if (fits(x->g, n))
 		return ONX_OK;
 	return onx_fail(e, ONX_UNSUP, "%s '%s' of a function is of opset %d, the model's is %lld: a change inside this "
-			"function cannot be written", n->type, n->name, n->version, (long long)version);
+			"function cannot be written", n->type, n->name, n->version,
+			(long long)onx_model_opset(x->g->model, n->domain));
+}
+
+/* Nodes of one call stand behind each other. */
+int onx_graph_whole(const struct onx_graph *g, struct onx_arena *a, bool **out, struct onx_err *e)
+{
+	bool *is = ONX_NEWS(a, bool, (size_t)g->n_node + 1);
+	if (!is)
+		return onx_nomem(e, g->n_node, "calls of functions");
+	for (uint32_t i = 0, end; i < g->n_node; i = end) {
+		const struct onx_file_node *f = g->node[i].file;
+		bool whole = false;
+		for (end = i; end < g->n_node; end++) {
+			const struct onx_node *n = &g->node[end];
+			if (!f || !f->call || !n->file || !n->file->call || n->file->call->node != f->call->node)
+				break;
+			whole |= !fits(g, n);
+		}
+		end += end == i;
+		for (uint32_t k = i; k < end; k++)
+			is[k] = whole;
+	}
+	*out = is;
+	return ONX_OK;
 }
 
 static int put_nodes(struct export *x, struct onx_err *e)

@@ -104,6 +104,10 @@ void onx_graph_free(struct onx_graph *g);
 /* Writes the graph into its model (nodes kept, dropped, changed, added; weights; inputs and outputs). */
 int onx_graph_export(struct onx_graph *g, struct onx_err *e) ONX_MUST;
 
+/* By node: stands with others for the call of a function that has an opset of its own, so that none of them can be
+ * changed and written by itself. */
+int onx_graph_whole(const struct onx_graph *g, struct onx_arena *a, bool **out, struct onx_err *e) ONX_MUST;
+
 uint32_t onx_graph_find(const struct onx_graph *g, const char *value_name);     /* ONX_NONE */
 uint32_t onx_graph_find_node(const struct onx_graph *g, const char *node_name);
 /* "Conv 'features.0'" or "Conv #12 -> 'out'" where exporters lost the name; static buffers are not used. */

@@ -14,7 +14,7 @@ struct work {
 	struct onx_facts *f[2];         /* at two batch sizes: what is the same in both never changes */
 	struct onx_arena mem;
 	bool *constant;                 /* by value: made by nodes, the same for every input          */
-	bool *whole;                    /* by node: of a call that cannot be written out: it stays as it is */
+	bool *whole;                    /* by node: of a call that stays as it is (graph.h)                */
 };
 
 static double bytes(const struct onx_view *v)
@@ -63,26 +63,6 @@ static bool from_constants(const struct work *w, const struct onx_node *n)
 		if (n->in[k] != ONX_NONE && !w->g->value[n->in[k]].init && !w->constant[n->in[k]])
 			return false;
 	return n->n_captured == 0;
-}
-
-/* Nodes that stand for a call and mean something else in the main graph, by opset or domain, cannot be changed one
- * by one.  Those of one call stand behind each other. */
-static void find_whole(struct work *w)
-{
-	const struct onx_graph *g = w->g;
-	for (uint32_t i = 0, end; i < g->n_node; i = end) {
-		const struct onx_file_node *f = g->node[i].file;
-		bool whole = false;
-		for (end = i; end < g->n_node; end++) {
-			const struct onx_node *n = &g->node[end];
-			if (!f || !f->call || !n->file || !n->file->call || n->file->call->node != f->call->node)
-				break;
-			whole |= onx_model_opset(g->model, n->domain) != n->version;
-		}
-		end += end == i;
-		for (uint32_t k = i; whole && k < end; k++)
-			w->whole[k] = true;
-	}
 }
 
 static void mark(struct work *w, bool shapes)
@@ -142,12 +122,12 @@ int onx_fold_consts(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struc
 	*n = 0;
 	onx_consts_init(&w.consts, g);
 	w.constant = ONX_NEWS(&w.mem, bool, (size_t)g->n_value + 1);
-	w.whole = ONX_NEWS(&w.mem, bool, (size_t)g->n_node + 1);
-	int rc = w.constant && w.whole ? facts(&w, B1, &w.f[0], e) : onx_nomem(e, g->n_value, "constants");
+	int rc = w.constant ? facts(&w, B1, &w.f[0], e) : onx_nomem(e, g->n_value, "constants");
 	if (rc == ONX_OK)
 		rc = facts(&w, B2, &w.f[1], e);
+	if (rc == ONX_OK)
+		rc = onx_graph_whole(g, &w.mem, &w.whole, e);
 	if (rc == ONX_OK) {
-		find_whole(&w);
 		mark(&w, only_batch_open(g));
 		rc = patch(&w, n, log, e);
 	}

@@ -177,11 +177,15 @@ int onx_fold_norms(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct
 	struct onx_uses u;
 	struct layer l;
 	const uint32_t n_node = g->n_node;
+	bool *whole = NULL;
 	int rc = onx_graph_uses(g, &mem, &u, e);
+	if (rc == ONX_OK)
+		rc = onx_graph_whole(g, &mem, &whole, e);
 	*n = 0;
 	onx_consts_init(&c, g);
 	for (uint32_t i = 0; rc == ONX_OK && i < n_node; i++) {
-		if (g->node[i].dropped || !foldable(g, &u, &g->node[i], &l))
+		if (g->node[i].dropped || whole[i] || !foldable(g, &u, &g->node[i], &l) ||
+		    (l.node < n_node && whole[l.node]))
 			continue;
 		rc = fold_one(g, &c, i, &l, &mem, log, e);
 		++*n;

@@ -24,16 +24,28 @@ static bool idle(const struct onx_graph *g, const struct onx_uses *u, const stru
 	       (readers(u, n->out[1]) == 0 && !g->value[n->out[1]].output);
 }
 
+/* A call that stays as it is reads the value by its name. */
+static bool read_whole(const struct onx_uses *u, uint32_t v, const bool *whole)
+{
+	for (uint32_t k = u->first[v]; k < u->first[v + 1]; k++)
+		if (whole[u->use[k]])
+			return true;
+	return false;
+}
+
 int onx_drop_idle(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e)
 {
 	struct onx_arena mem = { 0 };
 	struct onx_uses u;
 	char name[160];
+	bool *whole = NULL;
 	int rc = onx_graph_uses(g, &mem, &u, e);
+	if (rc == ONX_OK)
+		rc = onx_graph_whole(g, &mem, &whole, e);
 	*n = 0;
 	for (uint32_t i = 0; rc == ONX_OK && i < g->n_node; i++) {
 		const struct onx_node *x = &g->node[i];
-		if (x->dropped || !idle(g, &u, x))
+		if (x->dropped || whole[i] || !idle(g, &u, x) || read_whole(&u, x->out[0], whole))
 			continue;
 		struct onx_patch p = { .mem = &mem, .rule = "idle", .where = onx_node_text(g, i, name, sizeof name) };
 		onx_patch_drop(&p, i);

@@ -58,3 +58,21 @@ setup() {
 	run -3 onnx-run f.onnx x=x.pb
 	[[ $output == *"the call has 2 inputs and 1 outputs, the function 'Twice' 1 and 1"* ]]
 }
+
+@test "a function of an older opset stays as it is: nothing in it is left out, and what it reads keeps its name" {
+	local axes f
+	axes=$(pb_msg 5 "$(pb_str 1 axes)$(pb_int 8 1)$(pb_int 20 7)")          # of ReduceSum before opset 13
+	f=$(fn Sums a c "$(pb_msg 7 "$(fn_node '' Identity a b)")$(pb_msg 7 "$(fn_node '' ReduceSum b s "$axes")")$(
+		pb_msg 7 "$(fn_node '' Add 'b s' c)")")
+	f=$(sed "s/$(pb_msg 9 "$(pb_int 2 17)")/$(pb_msg 9 "$(pb_int 2 12)")/" <<<"$f")
+	pb_file f.onnx "$(pb_graph "$(pb_msg 1 "$(fn_node '' Identity x h)")$(pb_msg 1 "$(fn_node my Sums h y)")")" \
+		"$(imports)$f"
+	run -0 onnx-run f.onnx x=x.pb
+	[[ $output == *'11 12 13 14'* ]]
+	run -0 onnx-export --fold --drop-idle f.onnx -o g.onnx
+	[[ $output == *'0 idle nodes left out'*verified* ]]
+	run -0 onnx-info g.onnx
+	[[ $output == *'functions      1'* ]]
+	run -4 onnx-export --fp16 f.onnx -o g.onnx
+	[[ $output == *"a change inside this function cannot be written"* ]]
+}
