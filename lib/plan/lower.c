@@ -187,20 +187,25 @@ static int tables(struct onx_lower *l, struct onx_err *e)
 	return rc;
 }
 
-/* What is worth it: convolutions over two dimensions, without groups or depthwise. */
+/* What is worth it: convolutions over two dimensions, without groups or depthwise.  Depthwise ones on their own, with
+ * no normalization to take in, cost less than turning the pixels of what they read and of what they make. */
 static bool worth_it(const struct onx_graph *g, const struct onx_facts *f)
 {
-	bool any = false;
+	bool any = false, pays = false;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		if (!f->run[g->order[i]] || !onx_lower_is(n, "Conv") || f->fact[n->in[0]].shape.rank != 4)
+		if (!f->run[g->order[i]])
+			continue;
+		pays |= onx_lower_is(n, "BatchNormalization");
+		if (!onx_lower_is(n, "Conv") || f->fact[n->in[0]].shape.rank != 4)
 			continue;
 		const int64_t *w = f->fact[n->in[1]].shape.dim, channels = f->fact[n->in[0]].shape.dim[1];
 		if (w[1] != channels && (w[1] != 1 || w[0] != channels))
 			return false;
 		any = true;
+		pays |= w[1] == channels;
 	}
-	return any;
+	return any && pays;
 }
 
 /* Or what lower_block.h looks for. */
