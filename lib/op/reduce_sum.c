@@ -255,6 +255,53 @@ static void outer_range(const void *ctx, size_t lo, size_t hi)
 	}
 }
 
+/* Few results across many rows: pieces are runs of rows, as many as the sizes say, and their sums are joined in
+ * order. */
+enum { PARTS = 8, PART_WORK = ONX_GRAIN };
+struct parts { const struct onx_reduce_job *j; size_t rows; double acc[PARTS][ONX_REDUCE_BLOCK]; };
+
+static void part_of(void *ctx, size_t piece, int worker)
+{
+	struct parts *p = ctx;
+	const struct onx_reduce_dims *gone = &p->j->g->gone;
+	const enum onx_reduction kind = p->j->kind;
+	const size_t n = p->j->c->y[0].n;
+	size_t lo, hi;
+
+	(void)worker;
+	onx_piece(gone->count, p->rows, piece, &lo, &hi);
+	struct onx_reduce_spot row = onx_reduce_seek(gone, 0, lo);
+	for (size_t i = 0; i < n; i++)
+		p->acc[piece][i] = start(kind);
+	for (; lo < hi; lo++, onx_reduce_next(gone, 0, &row))
+		fold_row(kind, (const real *)p->j->c->x[0].v + row.off, n, p->acc[piece]);
+}
+
+/* false: something else is called for. */
+static bool in_parts(const struct onx_reduce_job *j)
+{
+	const struct onx_reduce_dims *gone = &j->g->gone, *kept = &j->g->kept;
+	const size_t n = j->c->y[0].n;
+	struct parts p;
+	real *y = j->c->y[0].v;
+
+	if (onx_reduce_inner(j->g) || is_extreme(j->kind) || kept->n != 1 || kept->step[0] != 1 || n == 0 ||
+	    n > ONX_REDUCE_BLOCK || gone->count / 2 * n < PART_WORK)
+		return false;
+	p.j = j;
+	p.rows = onx_pieces(gone->count, PARTS);
+	p.rows = p.rows * n < PART_WORK ? PART_WORK / n + 1 : p.rows;
+	const size_t parts = onx_pieces(gone->count, p.rows);
+	onx_parallel(j->c->pool, parts, part_of, &p);
+	for (size_t i = 0; i < n; i++) {
+		double acc = p.acc[0][i];
+		for (size_t k = 1; k < parts; k++)
+			acc = join(j->kind, acc, p.acc[k][i]);
+		y[i] = (real)finish(j->kind, acc, gone->count);
+	}
+	return true;
+}
+
 /* n more whole numbers; *first: none has been there. */
 static uint64_t fold_ints(enum onx_reduction kind, bool wide, uint64_t acc, bool first, const int64_t *x, size_t n)
 {
@@ -314,6 +361,8 @@ void onx_reduce_forward(const struct onx_call *c, enum onx_reduction kind)
 {
 	const struct onx_reduce_job j = { c, c->geo, kind };
 
+	if (onx_dtype_real(c->x[0].type) && in_parts(&j))
+		return;
 	if (onx_dtype_real(c->x[0].type))
 		onx_reduce_each(c, c->geo, inner_range, outer_range, &j);
 	else if (!onx_reduce_bytes(c, kind))
