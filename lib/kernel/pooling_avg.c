@@ -66,45 +66,48 @@ static double taps_along(const struct onx_window *w, int d, size_t o, bool pad)
 	return hi > lo ? (double)(hi - lo) : 0;
 }
 
-/* count[i]: those of outputs lo + i of a row; in its middle all have the same. */
-static void taps_of_block(const struct onx_pooling_job *j, const struct onx_pooling_block *b, double *count)
+/* What a sum over that many is multiplied by: divisions would cost as much as the sums.  Over none it is 0 anyway. */
+static double share_of(double taps)
+{
+	return taps > 0 ? 1 / taps : 0;
+}
+
+/* by[i]: of outputs lo + i of a row; in its middle all have the same. */
+static void shares_of_block(const struct onx_pooling_job *j, const struct onx_pooling_block *b, double *by)
 {
 	const struct onx_window *w = j->w;
 	const int64_t span = ((int64_t)w->kern[2] - 1) * w->dil[2];
+	const double all = share_of((double)w->kern[2]);
 
 	for (size_t i = 0; i < b->n; i++) {
 		const int64_t first = onx_window_at(w, 2, b->lo + i, 0);
 		const bool whole = first >= 0 && first + span < (int64_t)w->in[2];
 
-		count[i] = whole ? (double)w->kern[2] : taps_along(w, 2, b->lo + i, j->count_pad);
+		by[i] = whole ? all : share_of(taps_along(w, 2, b->lo + i, j->count_pad));
 	}
 }
 
 /* The same across the rows of output row r. */
-static double taps_of_row(const struct onx_pooling_job *j, size_t r)
+static double share_of_row(const struct onx_pooling_job *j, size_t r)
 {
 	const struct onx_window *w = j->w;
 
-	return taps_along(w, 0, r / w->out[1], j->count_pad) * taps_along(w, 1, r % w->out[1], j->count_pad);
+	return share_of(taps_along(w, 0, r / w->out[1], j->count_pad) *
+			taps_along(w, 1, r % w->out[1], j->count_pad));
 }
 
-/* to[i] = sum[i] / (count[i] rows), where nothing counts: sum[i] */
-ONX_CLONES static void divide(const double *restrict sum, const double *restrict count, double rows, size_t n,
-			      real *restrict to)
+ONX_CLONES static void scale(const double *restrict sum, const double *restrict by, double row, size_t n,
+			     real *restrict to)
 {
-	for (size_t i = 0; i < n; i++) {
-		const double by = count[i] * rows;
-		to[i] = (real)(sum[i] / (by > 0 ? by : 1));
-	}
+	for (size_t i = 0; i < n; i++)
+		to[i] = (real)(sum[i] * (by[i] * row));
 }
 
-ONX_CLONES static void shares(const real *restrict dy, const double *restrict count, double rows, size_t n,
+ONX_CLONES static void shares(const real *restrict dy, const double *restrict by, double row, size_t n,
 			      double *restrict to)
 {
-	for (size_t i = 0; i < n; i++) {
-		const double by = count[i] * rows;
-		to[i] = (double)dy[i] / (by > 0 ? by : 1);
-	}
+	for (size_t i = 0; i < n; i++)
+		to[i] = (double)dy[i] * (by[i] * row);
 }
 
 ONX_CLONES static void add_columns(const real *restrict x, size_t n, double *restrict col)
@@ -113,54 +116,77 @@ ONX_CLONES static void add_columns(const real *restrict x, size_t n, double *res
 		col[i] += x[i];
 }
 
+/* Of windows three rows high, the usual ones: nothing is read or written twice. */
+ONX_CLONES static void three_columns(const real *restrict x, const real *restrict y, const real *restrict z, size_t n,
+				     double *restrict col)
+{
+	for (size_t i = 0; i < n; i++)
+		col[i] = (double)x[i] + (double)y[i] + (double)z[i];
+}
+
 ONX_CLONES static void spread_columns(const double *restrict col, size_t n, real *restrict dx)
 {
 	for (size_t i = 0; i < n; i++)
 		dx[i] += (real)col[i];
 }
 
-/* A block of output row r. */
-static void avg_row(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *count, size_t r,
-		    const real *x, real *y)
+static void sum_columns(const struct onx_window *w, size_t r, const real *x, size_t n, double *col)
 {
-	const struct onx_window *w = j->w;
-	double col[ONX_POOLING_COLUMNS], sum[ONX_POOLING_OUTPUTS] = { 0 };
-
-	memset(col, 0, b->wide * sizeof *col);
+	memset(col, 0, n * sizeof *col);
 	for (size_t t = 0; t < w->kern[0] * w->kern[1]; t++) {
 		const int64_t at = onx_pooling_line(w, r, t);
 
 		if (at >= 0)
-			add_columns(x + at + b->from, b->wide, col);
+			add_columns(x + at, n, col);
+	}
+}
+
+/* A block of output row r. */
+static void avg_row(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *by, size_t r,
+		    const real *x, real *y)
+{
+	const struct onx_window *w = j->w;
+	double col[ONX_POOLING_COLUMNS], sum[ONX_POOLING_OUTPUTS];
+	const int64_t at = onx_window_at(w, 1, r, 0), step = w->dil[1] * (int64_t)w->in[2];
+
+	memset(sum, 0, b->n * sizeof *sum);
+	x += b->from;
+	if (w->kern[0] * w->out[0] == 1 && w->kern[1] == 3 && at >= 0 && at + 2 * w->dil[1] < (int64_t)w->in[1] &&
+	    w->pad[0] == 0) {
+		const real *first = x + (size_t)at * w->in[2];
+
+		three_columns(first, first + step, first + 2 * step, b->wide, col);
+	} else {
+		sum_columns(w, r, x, b->wide, col);
 	}
 	onx_pooling_along(w, b, col, sum);
-	divide(sum, count, taps_of_row(j, r), b->n, y + r * w->out[2] + b->lo);
+	scale(sum, by, share_of_row(j, r), b->n, y + r * w->out[2] + b->lo);
 }
 
 static void avg_plane(const struct onx_pooling_job *j, size_t plane)
 {
 	const struct onx_window *w = j->w;
 	struct onx_pooling_block b;
-	double count[ONX_POOLING_OUTPUTS];
+	double by[ONX_POOLING_OUTPUTS];
 
 	if (!by_columns(w)) {
 		avg_plane_small(j, plane);
 		return;
 	}
 	for (size_t lo = 0; lo < w->out[2] && onx_pooling_block(w, lo, &b); lo += b.n) {
-		taps_of_block(j, &b, count);
+		shares_of_block(j, &b, by);
 		for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
-			avg_row(j, &b, count, r, j->x + plane * w->in_n, j->to + plane * w->out_n);
+			avg_row(j, &b, by, r, j->x + plane * w->in_n, j->to + plane * w->out_n);
 	}
 }
 
-static void avg_row_back(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *count,
+static void avg_row_back(const struct onx_pooling_job *j, const struct onx_pooling_block *b, const double *by,
 			 size_t r, const real *dy, real *dx)
 {
 	const struct onx_window *w = j->w;
 	double col[ONX_POOLING_COLUMNS], share[ONX_POOLING_OUTPUTS];
 
-	shares(dy + r * w->out[2] + b->lo, count, taps_of_row(j, r), b->n, share);
+	shares(dy + r * w->out[2] + b->lo, by, share_of_row(j, r), b->n, share);
 	memset(col, 0, b->wide * sizeof *col);
 	onx_pooling_spread(w, b, share, col);
 	for (size_t t = 0; t < w->kern[0] * w->kern[1]; t++) {
@@ -176,7 +202,7 @@ static void avg_back(const struct onx_pooling_job *j, size_t plane)
 	const struct onx_window *w = j->w;
 	real *dx = j->to + plane * w->in_n;
 	struct onx_pooling_block b;
-	double count[ONX_POOLING_OUTPUTS];
+	double by[ONX_POOLING_OUTPUTS];
 
 	if (!by_columns(w)) {
 		avg_back_small(j, plane);
@@ -185,9 +211,9 @@ static void avg_back(const struct onx_pooling_job *j, size_t plane)
 	if (!j->add)
 		memset(dx, 0, w->in_n * sizeof *dx);
 	for (size_t lo = 0; lo < w->out[2] && onx_pooling_block(w, lo, &b); lo += b.n) {
-		taps_of_block(j, &b, count);
+		shares_of_block(j, &b, by);
 		for (size_t r = 0; r < w->out[0] * w->out[1]; r++)
-			avg_row_back(j, &b, count, r, j->dy + plane * w->out_n, dx);
+			avg_row_back(j, &b, by, r, j->dy + plane * w->out_n, dx);
 	}
 }
 
