@@ -77,20 +77,10 @@ struct packing {
 /* Row l of the 36 parts of a panel, whose columns fall into those of the tiles. */
 static void pack_row(const wino *w, const real *taps, size_t l, size_t width, real *to)
 {
-	const size_t cols = w->tile->cols;
-	real row[ONX_WINO_K][ONX_WINO_COLS];
-
-	if (width <= cols) {
-		onx_wino_taps(taps, ONX_WINO_COLS, width, to + l * width, w->c * width);
-		return;
+	for (size_t j = 0, n; j < width; j += n) {
+		n = min_z(w->tile->cols, width - j);
+		onx_wino_taps(taps + j, ONX_WINO_COLS, n, to + j * w->c + l * n, w->c * width);
 	}
-	onx_wino_taps(taps, ONX_WINO_COLS, width, row[0], ONX_WINO_COLS);
-	for (size_t k = 0; k < ONX_WINO_K; k++, to += w->c * width)
-		for (size_t j = 0; j < width; j += cols) {
-			const size_t n = min_z(cols, width - j);
-
-			memcpy(to + j * w->c + l * n, row[k] + j, n * sizeof *to);
-		}
 }
 
 /* Of a panel of columns from j0 on as many l as there are lanes. */
