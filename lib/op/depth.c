@@ -64,9 +64,7 @@ static int blocks_infer(struct onx_infer *s, const struct blocks *a, bool to_dee
 	if (lost)
 		return onx_fail(e, ONX_SHAPE, "blocks of %" PRId64 " make the result too large", b);
 	size_t n;
-	rc = onx_count(y.rank, y.dim, &n, e);
-	if (rc == ONX_OK)
-		rc = onx_move_new(s, 1, &m, e);
+	rc = onx_move_to(s, &y, &n, &m, e);
 	if (rc < 0)
 		return rc;
 	blocks_walk(&m->w[0], to_deep ? x : &y, b, a->mode == 1, to_deep);

@@ -41,10 +41,7 @@ static double eliminate(double *a, size_t m)
 	double det = 1;
 
 	for (size_t k = 0; k < m; k++) {
-		size_t top = k;
-		for (size_t i = k + 1; i < m; i++)
-			if (fabs(a[i * m + k]) > fabs(a[top * m + k]))
-				top = i;
+		const size_t top = onx_pivot(a, m, m, k);
 		const double pivot = a[top * m + k];
 		det *= top == k ? pivot : -pivot;
 		if (pivot == 0)

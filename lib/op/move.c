@@ -15,6 +15,14 @@ int onx_move_new(struct onx_infer *s, int n, struct onx_move **out, struct onx_e
 	return ONX_OK;
 }
 
+int onx_move_to(struct onx_infer *s, const struct onx_shape *y, size_t *count, struct onx_move **out,
+		struct onx_err *e)
+{
+	const int rc = onx_count(y->rank, y->dim, count, e);
+
+	return rc < 0 ? rc : onx_move_new(s, 1, out, e);
+}
+
 void onx_move_forward(const struct onx_call *c)
 {
 	const struct onx_move *m = c->geo;

@@ -13,11 +13,15 @@ struct onx_move {
 };
 
 #define onx_move_new ONX_R(onx_move_new)
+#define onx_move_to ONX_R(onx_move_to)
 #define onx_move_forward ONX_R(onx_move_forward)
 #define onx_move_backward ONX_R(onx_move_backward)
 
 /* n empty walks in s->geo. */
 int onx_move_new(struct onx_infer *s, int n, struct onx_move **out, struct onx_err *e) ONX_MUST;
+/* One, to a result of this shape; *count: its elements. */
+int onx_move_to(struct onx_infer *s, const struct onx_shape *y, size_t *count, struct onx_move **out,
+		struct onx_err *e) ONX_MUST;
 /* y[0] from x[0] by the first walk, and back. */
 void onx_move_forward(const struct onx_call *c);
 void onx_move_backward(const struct onx_call *c);

@@ -259,9 +259,7 @@ static int expand_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	if (rc == ONX_OK)
 		rc = onx_broadcast(x, &want, &y, e);
 	if (rc == ONX_OK)
-		rc = onx_count(y.rank, y.dim, &count, e);
-	if (rc == ONX_OK)
-		rc = onx_move_new(s, 1, &m, e);
+		rc = onx_move_to(s, &y, &count, &m, e);
 	if (rc < 0)
 		return rc;
 	onx_strides(x->rank, x->dim, from);
@@ -296,9 +294,7 @@ static int tile_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 		if (v[i] < 0 || __builtin_mul_overflow(v[i], x->dim[i], &y.dim[i]))
 			return onx_fail(e, ONX_SHAPE, "axis %d of %" PRId64 " cannot be repeated %" PRId64 " times", i,
 					x->dim[i], v[i]);
-	rc = onx_count(y.rank, y.dim, &count, e);
-	if (rc == ONX_OK)
-		rc = onx_move_new(s, 1, &m, e);
+	rc = onx_move_to(s, &y, &count, &m, e);
 	if (rc < 0)
 		return rc;
 	onx_strides(x->rank, x->dim, from);

@@ -134,14 +134,12 @@ static int pad_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	size_t n;
 	int rc = pad_amounts(s, a, before, &y, e);
 
-	if (rc == ONX_OK)
-		rc = onx_count(y.rank, y.dim, &n, e);
 	if (rc == ONX_OK && onx_has_in(s, 2))
 		rc = onx_want_same_type(s, 0, 2, e);
 	if (rc == ONX_OK && onx_has_in(s, 2) && onx_span(s->in[2].shape.dim, 0, s->in[2].shape.rank) != 1)
 		rc = onx_fail(e, ONX_SHAPE, "the constant of the border is not a single element");
 	if (rc == ONX_OK)
-		rc = onx_move_new(s, 1, &m, e);
+		rc = onx_move_to(s, &y, &n, &m, e);
 	if (rc < 0)
 		return rc;
 	struct pad_geo *g = ONX_NEW(s->mem, struct pad_geo);
@@ -267,9 +265,7 @@ static int center_infer(struct onx_infer *s, const void *attr, struct onx_err *e
 	int rc = center_sizes(s, attr, before, &y, e);
 
 	if (rc == ONX_OK)
-		rc = onx_count(y.rank, y.dim, &n, e);
-	if (rc == ONX_OK)
-		rc = g ? onx_move_new(s, 1, &m, e) : onx_nomem(e, sizeof *g, "CenterCropPad");
+		rc = g ? onx_move_to(s, &y, &n, &m, e) : onx_nomem(e, sizeof *g, "CenterCropPad");
 	if (rc < 0)
 		return rc;
 	pad_walk(&s->in[0].shape, &y, before, n, m);

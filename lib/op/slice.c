@@ -84,9 +84,7 @@ static int slice_infer(struct onx_infer *s, const void *attr, struct onx_err *e)
 	for (int i = 0; rc == ONX_OK && i < x->rank; i++)
 		y.dim[i] = r[i].n;
 	if (rc == ONX_OK)
-		rc = onx_count(y.rank, y.dim, &n, e);
-	if (rc == ONX_OK)
-		rc = onx_move_new(s, 1, &m, e);
+		rc = onx_move_to(s, &y, &n, &m, e);
 	if (rc < 0)
 		return rc;
 	onx_strides(x->rank, x->dim, from);

@@ -4,6 +4,10 @@
 #include "base/buf.h"
 #include "graph/graph.h"
 
+/* Results that are larger than this and than what they are made of stay with their node: the file would only grow
+ * (Expand, ConstantOfShape, DequantizeLinear). */
+enum { ONX_FOLD_SMALL = 4096 };         /* bytes */
+
 /* rewrite/idle.c: drops Identity nodes, and Dropout nodes whose mask nobody reads.  A node that makes a graph
  * output stays: the output would lose its name. */
 int onx_drop_idle(struct onx_graph *g, uint32_t *n, struct onx_buf *log, struct onx_err *e) ONX_MUST;

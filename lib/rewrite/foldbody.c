@@ -8,13 +8,6 @@
 #include "op/op.h"
 #include "rewrite/foldbody_i.h"
 
-enum { SMALL_BYTES = 4096 };            /* as in foldconst.c */
-
-static int no_memory(struct onx_err *e)
-{
-	return onx_nomem(e, sizeof(struct onx_fold_def), "constants");
-}
-
 /* ---- who reads what ---- */
 
 enum reads { BEFORE, NOW, HELD };
@@ -85,7 +78,7 @@ enum fate { STAYS, GOES, BECOMES };
 /* All that is needed of the node is known and small enough. */
 static bool replaceable(const struct onx_fold_scope *s, const struct onx_file_node *n)
 {
-	double made_of = SMALL_BYTES;
+	double made_of = ONX_FOLD_SMALL;
 	bool held = s->up || s->fn;
 
 	for (size_t k = 0; k < n->n_in; k++) {
@@ -129,7 +122,7 @@ static int constant_node(struct onx_fold *x, const struct onx_file_node *was, co
 	const struct onx_weight *w = NULL;
 
 	if (!attr || !out)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	const int rc = onx_weight_new(x->m, name, d->value->type, d->value, &w, e);
 	*attr = (struct onx_file_attr){ .name = "value", .type = ONX_ATTR_TENSOR, .tensor = w };
 	*out = name;
@@ -144,7 +137,7 @@ static int rewrite(struct onx_fold *x, struct onx_fold_scope *s, const enum fate
 	struct onx_file_node *node = ONX_NEWS(&x->mem, struct onx_file_node, s->n_def + s->f.n_node + 1);
 	const struct onx_weight **init = ONX_NEWS(&x->mem, const struct onx_weight *, s->f.n_init + 1);
 	size_t n = 0, n_init = 0;
-	int rc = node && init ? ONX_OK : no_memory(e);
+	int rc = node && init ? ONX_OK : onx_fold_nomem(e);
 
 	for (size_t i = 0; rc == ONX_OK && i < s->f.n_node; i++) {
 		const struct onx_file_node *f = &s->f.node[i];
@@ -190,7 +183,7 @@ static int settle(struct onx_fold *x, struct onx_fold_scope *s, struct onx_err *
 	int rc = ONX_OK;
 
 	if (!want || !name || !fate)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	outputs_read(s, NOW);
 	inputs_stay(s);
 	for (size_t i = 0; i < s->f.n_node; i++)
@@ -226,14 +219,14 @@ static int fold_inner(struct onx_fold *x, struct onx_fold_scope *s, struct onx_f
 	struct onx_file_attr *attr = ONX_NEWS(&x->mem, struct onx_file_attr, n->n_attr + 1);
 
 	if (!attr)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	for (size_t i = 0; i < n->n_attr; i++) {
 		attr[i] = n->attr[i];
 		if (!attr[i].graph || attr[i].ref)
 			continue;
 		struct onx_fold_scope *in = ONX_NEW(&x->mem, struct onx_fold_scope);
 		if (!in)
-			return no_memory(e);
+			return onx_fold_nomem(e);
 		*in = (struct onx_fold_scope){ .up = s, .f = *attr[i].graph, .call = s->call };
 		int rc = fold_scope(x, in, e);
 		if (rc == ONX_OK && in->changed)
@@ -253,7 +246,7 @@ static int fold_scope(struct onx_fold *x, struct onx_fold_scope *s, struct onx_e
 	struct onx_file_node *node = ONX_NEWS(&x->mem, struct onx_file_node, s->f.n_node + 1);
 
 	if (!node)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	for (size_t i = 0; i < s->f.n_node; i++)
 		node[i] = s->f.node[i];
 	s->f.node = node;

@@ -37,6 +37,11 @@ struct onx_fold_trial {
 	struct onx_fold_def **part; size_t n;    /* one for each node or initializer; takes them in */
 };
 
+static inline int onx_fold_nomem(struct onx_err *e)
+{
+	return onx_nomem(e, sizeof(struct onx_fold_def), "constants");
+}
+
 /* What a name is: of this scope alone, or of those around it, too; NULL: not made there. */
 struct onx_fold_def *onx_fold_own(const struct onx_fold_scope *s, const char *name);
 struct onx_fold_def *onx_fold_find(const struct onx_fold_scope *s, const char *name);

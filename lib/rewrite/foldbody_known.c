@@ -3,11 +3,6 @@
 #include "op/op.h"
 #include "rewrite/foldbody_i.h"
 
-static int no_memory(struct onx_err *e)
-{
-	return onx_nomem(e, sizeof(struct onx_fold_def), "constants");
-}
-
 struct onx_fold_def *onx_fold_own(const struct onx_fold_scope *s, const char *name)
 {
 	const uint32_t k = *name ? onx_names_get(&s->names, name) : ONX_NONE;
@@ -79,7 +74,7 @@ int onx_fold_define(struct onx_fold *x, struct onx_fold_scope *s, struct onx_err
 	s->names.arena = &x->mem;
 	s->def = ONX_NEWS(&x->mem, struct onx_fold_def, n + 1);
 	if (!s->def)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	for (size_t i = 0; s->fn && i < s->fn->n_in; i++)
 		ok = ok && put(s, s->fn->in[i], (struct onx_fold_def){ 0 });
 	for (size_t i = 0; i < f->n_input; i++)
@@ -91,7 +86,7 @@ int onx_fold_define(struct onx_fold *x, struct onx_fold_scope *s, struct onx_err
 		for (size_t k = 0; k < f->node[i].n_out; k++)
 			ok = ok && put(s, f->node[i].out[k], d);
 	}
-	return ok ? ONX_OK : no_memory(e);
+	return ok ? ONX_OK : onx_fold_nomem(e);
 }
 
 /* ---- computing ---- */
@@ -123,7 +118,7 @@ static int collect(struct onx_fold *x, struct onx_fold_trial *t, struct onx_fold
 	struct onx_file_node *node = ONX_NEWS(&x->mem, struct onx_file_node, all);
 	const struct onx_weight **init = ONX_NEWS(&x->mem, const struct onx_weight *, all);
 	if (!out || !t->part || !node || !init)
-		return no_memory(e);
+		return onx_fold_nomem(e);
 	for (size_t i = 0; i < n; i++) {
 		out[i] = (struct onx_file_value){ .name = name[i], .kind = "" };
 		take(t, want[i]);

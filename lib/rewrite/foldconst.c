@@ -4,9 +4,7 @@
 #include "graph/facts.h"
 #include "rewrite/patch.h"
 
-/* Results that are larger than this and than what they are made of stay with their node: the file would only
- * grow (Expand, ConstantOfShape, DequantizeLinear). */
-enum { SMALL_BYTES = 4096, B1 = 7, B2 = 13 };
+enum { B1 = 7, B2 = 13 };
 
 struct work {
 	struct onx_graph *g;
@@ -70,7 +68,7 @@ static void mark(struct work *w, bool shapes)
 	const struct onx_graph *g = w->g;
 	for (uint32_t i = 0; i < g->n_order; i++) {
 		const struct onx_node *n = &g->node[g->order[i]];
-		double made_of = SMALL_BYTES;
+		double made_of = ONX_FOLD_SMALL;
 		if (w->whole[g->order[i]] || (!shapes && !from_constants(w, n)))
 			continue;
 		for (uint32_t k = 0; k < n->n_in; k++) {
