@@ -1,18 +1,6 @@
-/* graph/build.c -- from the file's names to values and nodes. */
-#include "graph/graph_i.h"
+/* graph/build.c -- from the file's names to values and nodes; those of bodies: build_body.c. */
+#include "graph/build_i.h"
 #include <string.h>
-
-struct build {
-	struct onx_graph *g;
-	const struct onx_file_graph *f;
-	bool lax;
-	struct build *outer;            /* of a body: the graph around it              */
-	struct onx_body *body;          /* of a body: what it reads from there         */
-	uint32_t room;                  /* of body's table                             */
-	bool called;                    /* of a body: inside a function, for every call of it */
-};
-
-static int build_graph(struct build *b, struct onx_err *e);
 
 static void declare(struct onx_value *v, const struct onx_file_value *f)
 {
@@ -29,13 +17,13 @@ static void declare(struct onx_value *v, const struct onx_file_value *f)
 }
 
 /* The value of a name, made where it is new. */
-static int value_of(struct build *b, const char *name, uint32_t *id, struct onx_err *e)
+static int value_of(struct onx_build *b, const char *name, uint32_t *id, struct onx_err *e)
 {
 	*id = onx_graph_find(b->g, name);
 	return *id != ONX_NONE ? ONX_OK : onx_graph_new_value(b->g, name, id, e);
 }
 
-static int take_inputs(struct build *b, struct onx_err *e)
+static int take_inputs(struct onx_build *b, struct onx_err *e)
 {
 	for (size_t i = 0; i < b->f->n_input; i++) {
 		const struct onx_file_value *f = &b->f->input[i];
@@ -53,7 +41,7 @@ static int take_inputs(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
-static void constant_value(struct onx_value *v, const struct onx_weight *w)
+void onx_build_constant(struct onx_value *v, const struct onx_weight *w)
 {
 	v->init = w;
 	v->type = w->type;
@@ -63,7 +51,7 @@ static void constant_value(struct onx_value *v, const struct onx_weight *w)
 		v->dim[k] = w->dim[k];
 }
 
-static int take_inits(struct build *b, struct onx_err *e)
+static int take_inits(struct onx_build *b, struct onx_err *e)
 {
 	for (size_t i = 0; i < b->f->n_init; i++) {
 		const struct onx_weight *w = b->f->init[i];
@@ -75,7 +63,7 @@ static int take_inits(struct build *b, struct onx_err *e)
 			return rc;
 		if (b->g->value[id].init)
 			return onx_fail(e, ONX_FORMAT, "two initializers are called '%s'", w->name);
-		constant_value(&b->g->value[id], w);
+		onx_build_constant(&b->g->value[id], w);
 	}
 	return ONX_OK;
 }
@@ -83,7 +71,7 @@ static int take_inits(struct build *b, struct onx_err *e)
 /* --- nodes --------------------------------------------------------------------------------------------- */
 
 /* A function imports domains of its own. */
-static int64_t imported(const struct build *b, const struct onx_file_node *f)
+static int64_t imported(const struct onx_build *b, const struct onx_file_node *f)
 {
 	for (size_t i = 0; f->call && i < f->call->n_opset; i++)
 		if (strcmp(f->call->opset[i].domain, f->domain) == 0)
@@ -91,7 +79,7 @@ static int64_t imported(const struct build *b, const struct onx_file_node *f)
 	return onx_model_opset(b->g->model, f->domain);
 }
 
-static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
+static int find_op(struct onx_build *b, struct onx_node *n, struct onx_err *e)
 {
 	const struct onx_file_node *f = n->file;
 	int64_t version = imported(b, f);
@@ -125,7 +113,7 @@ static int find_op(struct build *b, struct onx_node *n, struct onx_err *e)
 }
 
 /* Outputs first, for all nodes: a file's nodes may stand in any order until onx_graph_order. */
-static int make_node(struct build *b, const struct onx_file_node *f, struct onx_err *e)
+static int make_node(struct onx_build *b, const struct onx_file_node *f, struct onx_err *e)
 {
 	uint32_t id, v;
 	int rc = onx_graph_new_node(b->g, (uint32_t)f->n_in, (uint32_t)f->n_out, &id, e);
@@ -155,43 +143,7 @@ static int make_node(struct build *b, const struct onx_file_node *f, struct onx_
 	return ONX_OK;
 }
 
-/* Value `inner` of a body is value `outer` of the graph around it. */
-static int note_capture(struct build *b, uint32_t inner, uint32_t outer, struct onx_err *e)
-{
-	struct onx_body *t = b->body;
-	if (t->n_captured == b->room) {
-		b->room = b->room ? 2 * b->room : 8;
-		uint32_t *more = ONX_NEWS(&b->g->arena, uint32_t, 2 * (size_t)b->room);
-		if (!more)
-			return onx_nomem(e, b->room * 8.0, "captured values");
-		if (t->n_captured) {
-			memcpy(more, t->inner, t->n_captured * sizeof *more);
-			memcpy(more + b->room, t->outer, t->n_captured * sizeof *more);
-		}
-		t->inner = more;
-		t->outer = more + b->room;
-	}
-	t->inner[t->n_captured] = inner;
-	t->outer[t->n_captured++] = outer;
-	b->g->value[inner].input = true;
-	return ONX_OK;
-}
-
-/* The value of a name that is read: of this graph, else of the graphs around it; ONX_NONE: of none. */
-static int resolve(struct build *b, const char *name, uint32_t *id, struct onx_err *e)
-{
-	uint32_t outer;
-	*id = onx_graph_find(b->g, name);
-	if (*id != ONX_NONE || !b->outer)
-		return ONX_OK;
-	int rc = resolve(b->outer, name, &outer, e);
-	if (rc < 0 || outer == ONX_NONE)
-		return rc;
-	rc = onx_graph_new_value(b->g, name, id, e);
-	return rc < 0 ? rc : note_capture(b, *id, outer, e);
-}
-
-static int link_node(struct build *b, uint32_t id, struct onx_err *e)
+static int link_node(struct onx_build *b, uint32_t id, struct onx_err *e)
 {
 	struct onx_node *n = &b->g->node[id];
 	for (uint32_t i = 0; i < n->n_in; i++) {
@@ -199,7 +151,7 @@ static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 		int rc = ONX_OK;
 		n->in[i] = ONX_NONE;
 		if (*name)
-			rc = resolve(b, name, &n->in[i], e);
+			rc = onx_build_resolve(b, name, &n->in[i], e);
 		if (rc < 0)
 			return rc;
 		if (!*name || n->in[i] != ONX_NONE)
@@ -216,101 +168,8 @@ static int link_node(struct build *b, uint32_t id, struct onx_err *e)
 	return ONX_OK;
 }
 
-/* A constant of a body becomes one of the main graph, under a name that nobody else has.  fixed: it has no tensor of
- * its own in the file, so training could not write it back. */
-static int hoist(struct build *b, const char *name, const struct onx_weight *w, bool fixed, uint32_t *id,
-		 struct onx_err *e)
-{
-	uint32_t outer;
-	int rc;
-	if (b->outer) {
-		rc = hoist(b->outer, name, w, fixed, &outer, e);
-		if (rc == ONX_OK)
-			rc = onx_graph_add_value(b->g, name, w->type, id, e);
-		return rc < 0 ? rc : note_capture(b, *id, outer, e);
-	}
-	rc = onx_graph_add_value(b->g, name, w->type, id, e);
-	if (rc == ONX_OK) {
-		constant_value(&b->g->value[*id], w);
-		b->g->value[*id].fixed = fixed;
-	}
-	return rc;
-}
-
-static int take_body_inits(struct build *b, struct onx_err *e)
-{
-	for (size_t i = 0; i < b->f->n_init; i++) {
-		const struct onx_weight *w = b->f->init[i];
-		uint32_t outer, id;
-		if (!*w->name || onx_graph_find(b->g, w->name) != ONX_NONE)
-			return onx_fail(e, ONX_FORMAT, "initializer '%s' of a body has no name of its own", w->name);
-		int rc = hoist(b->outer, w->name, w, b->called, &outer, e);
-		if (rc == ONX_OK)
-			rc = onx_graph_new_value(b->g, w->name, &id, e);
-		if (rc == ONX_OK)
-			rc = note_capture(b, id, outer, e);
-		if (rc < 0)
-			return rc;
-	}
-	return ONX_OK;
-}
-
-static int make_body(struct build *b, struct onx_body *t, const struct onx_file_graph *f, bool called,
-		     struct onx_err *e)
-{
-	t->g = onx_heap(1, sizeof *t->g);
-	if (!t->g)
-		return onx_nomem(e, sizeof *t->g, "a body");
-	struct build in = { .g = t->g, .f = f, .lax = b->lax, .outer = b, .body = t,
-			    .called = called || b->called };
-	t->g->model = b->g->model;
-	t->g->names.arena = &t->g->arena;
-	int rc = build_graph(&in, e);
-	return rc < 0 ? onx_while(e, rc, "reading the body '%s'", f->name) : rc;
-}
-
-/* What the bodies read from this graph. */
-static int collect_captures(struct build *b, struct onx_node *n, struct onx_err *e)
-{
-	size_t most = 1;
-	for (uint32_t k = 0; k < n->n_body; k++)
-		most += n->body[k].n_captured;
-	n->captured = ONX_NEWS(&b->g->arena, uint32_t, most);
-	if (!n->captured)
-		return onx_nomem(e, (double)most * 4, "captured values");
-	for (uint32_t k = 0; k < n->n_body; k++)
-		for (uint32_t i = 0; i < n->body[k].n_captured; i++)
-			n->captured[n->n_captured++] = n->body[k].outer[i];
-	return ONX_OK;
-}
-
-/* Bodies in the order then_branch, else_branch: a file may have it the other way round.  New values may move
- * the table of nodes' graph, never the nodes. */
-static int make_bodies(struct build *b, uint32_t id, struct onx_err *e)
-{
-	struct onx_node *n = &b->g->node[id];
-	size_t count = 0;
-	for (size_t k = 0; k < n->file->n_attr; k++)
-		count += n->file->attr[k].graph != NULL;
-	if (!count)
-		return ONX_OK;
-	n->body = ONX_NEWS(&b->g->arena, struct onx_body, count);
-	if (!n->body)
-		return onx_nomem(e, (double)count * sizeof *n->body, "bodies");
-	for (int later = 0; later < 2; later++)
-		for (size_t k = 0; k < n->file->n_attr; k++) {
-			const struct onx_file_attr *a = &n->file->attr[k];
-			if (!a->graph || (strcmp(a->name, "else_branch") == 0) != later)
-				continue;
-			int rc = make_body(b, &n->body[n->n_body++], a->graph, n->file->call != NULL, e);
-			if (rc < 0)
-				return rc;
-		}
-	return collect_captures(b, n, e);
-}
-
 /* The numbers of a Constant node are a constant of the graph, in a body one of the main graph. */
-static int take_constant(struct build *b, struct onx_node *n, struct onx_err *e)
+static int take_constant(struct onx_build *b, struct onx_node *n, struct onx_err *e)
 {
 	const uint32_t v = n->n_out == 1 ? n->out[0] : ONX_NONE;
 	const struct onx_weight *w = NULL;
@@ -321,25 +180,25 @@ static int take_constant(struct build *b, struct onx_node *n, struct onx_err *e)
 	if (rc < 0 || !w)
 		return rc;
 	if (!b->outer) {
-		constant_value(&b->g->value[v], w);
+		onx_build_constant(&b->g->value[v], w);
 		b->g->value[v].from_node = true;
 		return ONX_OK;
 	}
 	const struct onx_file_attr *a = onx_attr_find(n->file->attr, n->file->n_attr, "value");
-	rc = hoist(b->outer, b->g->value[v].name, w, b->called || !a || a->tensor != w, &outer, e);
+	rc = onx_build_hoist(b->outer, b->g->value[v].name, w, b->called || !a || a->tensor != w, &outer, e);
 	if (rc < 0)
 		return rc;
 	b->g->value[v].def = ONX_NONE;
 	n->dropped = true;
-	return note_capture(b, v, outer, e);
+	return onx_build_capture(b, v, outer, e);
 }
 
-static int finish_node(struct build *b, uint32_t id, struct onx_err *e)
+static int finish_node(struct onx_build *b, uint32_t id, struct onx_err *e)
 {
 	struct onx_node *n = &b->g->node[id];
 	int rc = link_node(b, id, e);
 	if (rc == ONX_OK)
-		rc = make_bodies(b, id, e);
+		rc = onx_build_bodies(b, id, e);
 	if (rc == ONX_OK)
 		rc = take_constant(b, n, e);
 	if (rc < 0 || n->dropped)
@@ -354,7 +213,7 @@ static int finish_node(struct build *b, uint32_t id, struct onx_err *e)
 	return onx_fail(e, rc, "%s", why.text);
 }
 
-static int take_nodes(struct build *b, struct onx_err *e)
+static int take_nodes(struct onx_build *b, struct onx_err *e)
 {
 	char name[160];
 	for (size_t i = 0; i < b->f->n_node; i++) {
@@ -370,7 +229,7 @@ static int take_nodes(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int take_outputs(struct build *b, struct onx_err *e)
+static int take_outputs(struct onx_build *b, struct onx_err *e)
 {
 	struct onx_graph *g = b->g;
 	g->output = ONX_NEWS(&g->arena, uint32_t, b->f->n_output + 1);
@@ -380,7 +239,7 @@ static int take_outputs(struct build *b, struct onx_err *e)
 	for (size_t i = 0; i < b->f->n_output; i++) {
 		const struct onx_file_value *f = &b->f->output[i];
 		uint32_t v;
-		int rc = resolve(b, f->name, &v, e);
+		int rc = onx_build_resolve(b, f->name, &v, e);
 		if (rc < 0)
 			return rc;
 		if (v == ONX_NONE)
@@ -405,13 +264,13 @@ static int take_outputs(struct build *b, struct onx_err *e)
 	return ONX_OK;
 }
 
-static int build_graph(struct build *b, struct onx_err *e)
+int onx_build_all(struct onx_build *b, struct onx_err *e)
 {
 	int rc;
 	if (b->f->n_node >= ONX_NONE / 4 || b->f->n_init >= ONX_NONE / 4 || b->f->n_input >= ONX_NONE / 4)
 		return onx_fail(e, ONX_UNSUP, "the graph has too many nodes or tensors");
 	if ((rc = take_inputs(b, e)) < 0 ||
-	    (rc = b->outer ? take_body_inits(b, e) : take_inits(b, e)) < 0 || (rc = take_nodes(b, e)) < 0 ||
+	    (rc = b->outer ? onx_build_body_inits(b, e) : take_inits(b, e)) < 0 || (rc = take_nodes(b, e)) < 0 ||
 	    (rc = take_outputs(b, e)) < 0 || (rc = onx_graph_order(b->g, e)) < 0 ||
 	    (rc = onx_graph_gradients(b->g, b->lax, !b->outer, e)) < 0)
 		return rc;
@@ -422,7 +281,7 @@ static int build_of(struct onx_model *m, const struct onx_file_graph *f, bool la
 		    struct onx_err *e)
 {
 	struct onx_graph *g = onx_heap(1, sizeof *g);
-	struct build b = { .g = g, .f = f, .lax = lax };
+	struct onx_build b = { .g = g, .f = f, .lax = lax };
 
 	if (!g)
 		return onx_nomem(e, sizeof *g, "a graph");
@@ -430,7 +289,7 @@ static int build_of(struct onx_model *m, const struct onx_file_graph *f, bool la
 	g->names.arena = &g->arena;
 	int rc = f ? onx_graph_inline(m, f, &b.f, e) : onx_fail(e, ONX_FORMAT, "the model has no graph");
 	if (rc == ONX_OK)
-		rc = build_graph(&b, e);
+		rc = onx_build_all(&b, e);
 	if (rc < 0)
 		onx_graph_free(g);
 	else
